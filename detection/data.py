@@ -1,0 +1,210 @@
+"""Detection data for Lightning: COCO folders for training and scoring, any images for prediction."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import LightningDataModule
+from torch.utils.data import DataLoader, Dataset
+from torchvision.tv_tensors import Image
+
+from detection.annotations import CocoAnnotations
+from detection.coco import CocoDetection
+from detection.images import ImageFiles, find_images
+from detection.transforms import eval_transform, train_transform
+from swinv2.shapes import make_detection
+
+Sample = tuple[Image, dict[str, Any]]
+Batch = tuple[list[Image], list[dict[str, Any]]]
+
+
+@dataclass
+class Shapes:
+    """Sample data to be made where it is missing.
+
+    Attributes:
+        train: number of pictures to learn from.
+        val: number of pictures to be scored on.
+        size: side of the square pictures, pixels.
+        seed: other seeds give other pictures.
+    """
+
+    train: int = 1000
+    val: int = 200
+    size: int = 128
+    seed: int = 0
+
+
+class CocoData(LightningDataModule):
+    """Images with boxes and masks in COCO's format; COCO 2017 itself needs only `root`.
+
+    Every image keeps its own size within a batch.
+
+    Args:
+        root: folder that all other paths but `images` start from.
+        train_images: folder of the training images.
+        val_images: folder of the validation images.
+        train_annotations: COCO JSON of the training images.
+        val_annotations: COCO JSON of the validation images.
+        batch_size: images a step and device.
+        num_workers: processes that load images, at most one a core.
+        short_edge: of training images after resizing, pixels, or the least and greatest of a range.
+        long_edge: greatest length of the other edge, pixels.
+        val_short_edge: the same for validation and prediction; by default the greatest `short_edge`.
+        flip_prob: how often left and right are exchanged in training.
+        random_crop: for half of the training images, first cut a part of 384 to 600 pixels out (as DETR does).
+        scale_jitter: least and greatest scale relative to `crop_size` (large-scale jitter), instead of `short_edge` and
+            `long_edge` in training.
+        crop_size: greatest side of training images under `scale_jitter`, pixels.
+        filter_empty: leave images without objects out of training.
+        images: what to predict: files, folders and globs.
+        shapes: make this sample data in `root` if there is none.
+    """
+
+    def __init__(
+        self,
+        root: Path = Path("data/coco"),
+        train_images: str = "train2017",
+        val_images: str = "val2017",
+        train_annotations: str = "annotations/instances_train2017.json",
+        val_annotations: str = "annotations/instances_val2017.json",
+        batch_size: int = 2,
+        num_workers: int = 4,
+        short_edge: int | tuple[int, int] = (480, 800),
+        long_edge: int = 1333,
+        val_short_edge: int | None = None,
+        flip_prob: float = 0.5,
+        random_crop: bool = False,
+        scale_jitter: tuple[float, float] | None = None,
+        crop_size: int | None = None,
+        filter_empty: bool = True,
+        images: list[str] | str | None = None,
+        shapes: Shapes | None = None,
+    ) -> None:
+        super().__init__()
+        self.root = root
+        self.train_folder, self.val_folder = root / train_images, root / val_images
+        self.train_annotations, self.val_annotations = root / train_annotations, root / val_annotations
+        self.batch_size = batch_size
+        self.num_workers = min(num_workers, cores())
+        self.train_transform = train_transform(short_edge, long_edge, flip_prob, random_crop, scale_jitter, crop_size)
+        greatest = short_edge if isinstance(short_edge, int) else short_edge[1]
+        self.eval_transform = eval_transform(val_short_edge or greatest, long_edge)
+        self.filter_empty = filter_empty
+        self.images = [images] if isinstance(images, str) else images
+        self.shapes = shapes
+        self.train_set: CocoDetection | None = None
+        self.val_set: CocoDetection | None = None
+        self.predict_set: ImageFiles | None = None
+
+    @property
+    def annotations(self) -> CocoAnnotations:
+        """Categories and ground truth of the validation images.
+
+        Raises:
+            RuntimeError: before `setup` for training or validation.
+        """
+        if self.val_set is None:
+            raise RuntimeError(
+                "CocoData has not read its annotations yet; call setup('fit') or setup('validate') first."
+            )
+        return self.val_set.annotations
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names by label."""
+        return self.annotations.class_names
+
+    @property
+    def category_ids(self) -> list[int]:
+        """The annotation file's category ids by label."""
+        return self.annotations.category_ids
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes the annotation files list."""
+        return len(self.category_ids)
+
+    def prepare_data(self) -> None:
+        """Make the sample data where it was asked for and is missing."""
+        if self.shapes is not None:
+            make_detection(self.root, **vars(self.shapes))
+
+    def setup(self, stage: str) -> None:
+        """Read what a stage needs.
+
+        Args:
+            stage: fit, validate, test or predict.
+
+        Raises:
+            FileNotFoundError: a folder, an annotation file or an image is missing.
+            ValueError: bad annotations, classes that differ between training and validation, or nothing to predict.
+        """
+        if stage == "predict":
+            if not self.images:
+                raise ValueError("Nothing to predict; name files, folders or globs, e.g. --data.images 'photos/*.jpg'.")
+            self.predict_set = ImageFiles(find_images(self.images), self.eval_transform)
+            return
+        self.val_set = CocoDetection(self.val_folder, self.val_annotations, self.eval_transform)
+        if stage == "fit":
+            self.train_set = CocoDetection(
+                self.train_folder, self.train_annotations, self.train_transform, True, self.filter_empty
+            )
+            check_classes(self.train_set.annotations, self.val_set.annotations)
+
+    def train_dataloader(self) -> DataLoader[Sample]:
+        """Batches of training images in random order."""
+        return self._loader(self.train_set, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader[Sample]:
+        """Batches of validation images."""
+        return self._loader(self.val_set)
+
+    def test_dataloader(self) -> DataLoader[Sample]:
+        """The same as for validation."""
+        return self._loader(self.val_set)
+
+    def predict_dataloader(self) -> DataLoader[Sample | None]:
+        """Batches of the images to predict; one whose images all cannot be read is empty."""
+        return self._loader(self.predict_set)
+
+    def _loader(self, dataset: Dataset[Any] | None, shuffle: bool = False) -> DataLoader[Any]:
+        if dataset is None:
+            raise RuntimeError("CocoData has no data for this stage yet; call setup with its name first.")
+        return DataLoader(
+            dataset,
+            self.batch_size,
+            shuffle=shuffle,
+            num_workers=self.num_workers,
+            collate_fn=collate,
+            pin_memory=torch.cuda.is_available(),
+            persistent_workers=self.num_workers > 0,
+        )
+
+
+def collate(samples: Iterable[Sample | None]) -> Batch:
+    """A list of images and a list of targets, without what could not be read."""
+    kept = [sample for sample in samples if sample is not None]
+    return [image for image, _ in kept], [target for _, target in kept]
+
+
+def cores() -> int:
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def check_classes(train: CocoAnnotations, val: CocoAnnotations) -> None:
+    """See that two annotation files mean the same by a label.
+
+    Raises:
+        ValueError: their categories differ.
+    """
+    pairs = [set(zip(one.category_ids, one.class_names, strict=True)) for one in (train, val)]
+    if pairs[0] != pairs[1]:
+        raise ValueError(
+            f"{train.path} and {val.path} list different categories; found in one of them only: "
+            f"{sorted(pairs[0] ^ pairs[1])[:6]}. Write the same `categories` into both."
+        )

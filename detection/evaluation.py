@@ -1,0 +1,131 @@
+"""Collecting detections over images and processes, to be scored as COCO does."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch.distributed as dist
+
+from detection.annotations import CocoAnnotations
+from detection.average_precision import (
+    ClassScore,
+    Result,
+    class_precision,
+    count_objects,
+    evaluate,
+    format_table,
+    summarize,
+)
+from detection.masks import encode_masks
+
+
+class CocoEvaluator:
+    """Collects detections image by image, then scores them against the annotations of just these images.
+
+    An image that comes twice, as distributed samplers repeat some, counts once.
+
+    Args:
+        annotations: the ground truth.
+
+    Attributes:
+        class_scores: how well each class was found, once `compute` has run.
+    """
+
+    def __init__(self, annotations: CocoAnnotations) -> None:
+        self.annotations = annotations
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all detections."""
+        self.class_scores: list[ClassScore] = []
+        self._kinds: tuple[str, ...] = ("box",)
+        self._results: dict[int, list[Result]] = {}  # by image id; an image without detections has an empty list
+
+    def update(self, detections: Sequence[dict[str, Any]], targets: Sequence[dict[str, Any]]) -> None:
+        """Add the detections of a batch.
+
+        Args:
+            detections: per image `boxes` (in the pixels of the image that the model saw), `scores`, `labels` and, for
+                mask scores, `masks`.
+            targets: per image `image_id`, `size` and `orig_size`, from the data set.
+        """
+        for detection, target in zip(detections, targets, strict=True):
+            if "masks" in detection and self.annotations.has_masks:
+                self._kinds = ("box", "mask")
+            results = to_results(to_original(detection, target), target, self.annotations.category_ids)
+            self._results.setdefault(target["image_id"], results)
+
+    def results(self) -> list[Result]:
+        """All detections as the content of a COCO results JSON; after `compute` the first process has everyone's."""
+        return [result for results in self._results.values() for result in results]
+
+    def compute(self) -> dict[str, float]:
+        """The twelve COCO figures as `box/AP`, … and `mask/AP`, …; not a number where there is nothing to find.
+
+        Raises:
+            ValueError: no image was evaluated.
+        """
+        distributed = dist.is_available() and dist.is_initialized()
+        first = not distributed or dist.get_rank() == 0
+        if distributed:
+            self._gather(first)
+        outcome = [self._score() if first and self._results else None]
+        if distributed:
+            dist.broadcast_object_list(outcome, src=0)
+        if outcome[0] is None:
+            raise ValueError("No image was evaluated, so there is nothing to score; call update first.")
+        figures, self.class_scores = outcome[0]
+        return figures
+
+    def table(self) -> str:
+        """The per-class scores as aligned text."""
+        return format_table(self.class_scores)
+
+    def _gather(self, first: bool) -> None:
+        parts: list[Any] | None = [None] * dist.get_world_size() if first else None
+        dist.gather_object((self._kinds, self._results), parts, dst=0)
+        for kinds, results in parts or []:
+            self._kinds = max(self._kinds, kinds, key=len)
+            self._results = results | self._results
+
+    def _score(self) -> tuple[dict[str, float], list[ClassScore]]:
+        figures: dict[str, float] = {}
+        by_kind: list[list[float]] = []
+        for kind in self._kinds:
+            scored = evaluate(self.annotations, self._results, kind)
+            figures |= {f"{kind}/{name}": figure for name, figure in summarize(scored).items()}
+            by_kind.append(class_precision(scored))
+        counts = count_objects(self.annotations, self._results)
+        rows = zip(self.annotations.class_names, counts, zip(*by_kind, strict=True), strict=True)
+        return figures, [ClassScore(name, count, dict(zip(self._kinds, ap, strict=True))) for name, count, ap in rows]
+
+
+def to_original(detection: dict[str, Any], target: dict[str, Any]) -> dict[str, Any]:
+    """A detection with its boxes in the pixels of the image file instead of the image that the model saw."""
+    (height, width), (new_height, new_width) = target["orig_size"], target["size"]
+    factors = detection["boxes"].new_tensor([width / new_width, height / new_height] * 2)
+    return detection | {"boxes": detection["boxes"] * factors}
+
+
+def to_results(detection: dict[str, Any], target: dict[str, Any], category_ids: Sequence[int]) -> list[Result]:
+    """The entries of a COCO results JSON for one image.
+
+    Args:
+        detection: `boxes` in the pixels of the image file, `scores`, `labels` and perhaps `masks`.
+        target: `image_id` and `orig_size`.
+        category_ids: the file's id of each label.
+    """
+    corners = detection["boxes"].float().tolist()
+    rows = zip(corners, detection["labels"].tolist(), detection["scores"].float().tolist(), strict=True)
+    results: list[Result] = [
+        {
+            "image_id": target["image_id"],
+            "category_id": category_ids[label],
+            "bbox": [left, top, right - left, bottom - top],
+            "score": score,
+        }
+        for (left, top, right, bottom), label, score in rows
+    ]
+    if "masks" not in detection:
+        return results
+    regions = encode_masks(detection["masks"], detection["boxes"], target["orig_size"])
+    return [result | {"segmentation": region} for result, region in zip(results, regions, strict=True)]

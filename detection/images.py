@@ -1,0 +1,144 @@
+"""Image files: which ones are meant, reading one with care, and counting those that cannot be read."""
+
+import glob
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch.utils.data import Dataset
+from torchvision.tv_tensors import Image
+
+logger = logging.getLogger(__name__)
+
+Transform = Callable[[Image, dict[str, Any]], tuple[Image, dict[str, Any]]]
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+
+
+class UnreadableImageError(OSError):
+    """A file that is missing, empty, cut short, damaged, no image, or not of the promised size."""
+
+
+def read_image(path: Path, size: tuple[int, int] | None = None) -> Image:
+    """An image file as RGB (3, height, width), uint8, upright as its EXIF orientation says.
+
+    The channels lie innermost in memory: torchvision resizes such images several times faster.
+
+    Args:
+        path: any format that OpenCV reads.
+        size: (height, width) that the annotations were made in; where only the stored orientation has it, that one
+            is taken.
+
+    Raises:
+        UnreadableImageError: the file gives no whole image of that size.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UnreadableImageError(f"{path} cannot be opened: {error.strerror}") from error
+    pixels = decode(data, path)
+    if size is not None and pixels.shape[:2] != size:
+        pixels = decode(data, path, cv2.IMREAD_IGNORE_ORIENTATION)
+    if size is not None and pixels.shape[:2] != size:
+        raise UnreadableImageError(
+            f"{path} measures {pixels.shape[:2]} pixels (height, width), its annotation says {size}"
+        )
+    return Image(torch.from_numpy(pixels).permute(2, 0, 1))
+
+
+def decode(data: bytes, path: Path, flags: int = 0) -> UInt8[np.ndarray, "h w 3"]:
+    """RGB pixels of an encoded image. From memory OpenCV refuses what is cut short; from a file it fills up with grey.
+
+    Args:
+        data: content of the file.
+        path: where it came from, for the message.
+        flags: OpenCV's, besides `IMREAD_COLOR_RGB`.
+
+    Raises:
+        UnreadableImageError: empty, or OpenCV cannot decode it.
+    """
+    if not data:
+        raise UnreadableImageError(f"{path} is empty")
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | flags)
+    except cv2.error as error:
+        raise UnreadableImageError(f"{path} cannot be decoded: {error}") from error
+    if pixels is None:
+        raise UnreadableImageError(f"{path} is cut short, damaged, or no image")
+    return pixels
+
+
+class LeftOut:
+    """Positions of images that cannot be read; worker processes share it.
+
+    Args:
+        total: number of images.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._flags = torch.zeros(total, dtype=torch.bool).share_memory_()
+
+    def __len__(self) -> int:
+        return int(self._flags.sum())
+
+    def __contains__(self, position: int) -> bool:
+        return bool(self._flags[position])
+
+    def add(self, position: int, error: UnreadableImageError) -> None:
+        """Leave an image out, and log why and how many that makes."""
+        self._flags[position] = True
+        logger.warning("Left out an image, %d of %d so far: %s", len(self), len(self._flags), error)
+
+
+class ImageFiles(Dataset[tuple[Image, dict[str, Any]] | None]):
+    """Image files without annotations: targets `image_id`, `path`, `orig_size` and `size`; None if unreadable.
+
+    Args:
+        paths: the files; an image's id is its position among them, from 1.
+        transform: changes image and target together.
+    """
+
+    def __init__(self, paths: Sequence[Path], transform: Transform) -> None:
+        self.paths = paths
+        self.transform = transform
+        self.left_out = LeftOut(len(paths))
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> tuple[Image, dict[str, Any]] | None:
+        try:
+            image = read_image(self.paths[index])
+        except UnreadableImageError as error:
+            self.left_out.add(index, error)
+            return None
+        target = {"image_id": index + 1, "path": self.paths[index], "orig_size": tuple(image.shape[-2:])}
+        image, target = self.transform(image, target)
+        return image, target | {"size": tuple(image.shape[-2:])}
+
+
+def find_images(patterns: Sequence[str]) -> list[Path]:
+    """The files that a user names by files, folders and globs, in order and each once.
+
+    Args:
+        patterns: a file is taken as it is; of a folder, the images in it; a glob may have `**`.
+
+    Raises:
+        FileNotFoundError: a pattern that matches nothing.
+    """
+    found: list[Path] = []
+    for pattern in patterns:
+        path = Path(pattern)
+        candidates = path.iterdir() if path.is_dir() else map(Path, glob.glob(pattern, recursive=True))
+        files = [path] if path.is_file() else sorted(one for one in candidates if one.suffix.lower() in SUFFIXES)
+        if not files:
+            raise FileNotFoundError(
+                f"No image matches {pattern!r}; give files, folders or globs of {', '.join(SUFFIXES)} images."
+            )
+        found += files
+    return list(dict.fromkeys(found))

@@ -1,0 +1,94 @@
+"""The two-stage detector: features, pyramid, proposals, RoI heads."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+from torchvision.transforms.v2 import functional as TF
+
+from detection.fpn import FPN
+from detection.roi_heads import RoIHeads, Sizes
+from detection.roi_pool import Pyramid
+from detection.rpn import RPN
+from detection.targets import check_images, check_targets
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class RCNN(nn.Module):
+    """A detector from its parts, which Mask R-CNN and its successors choose.
+
+    No image is ever padded: images of one size run through backbone, pyramid and RPN together, those of other sizes
+    apart, and what is found in an image never depends on its neighbours in the batch. The RoI heads take the boxes of
+    all images at once, each with the maps of its own image.
+
+    The losses are those of the whole batch: those of the RPN are the mean over its images (which all have the same
+    number of sampled anchors but for the smallest images), those of the RoI heads the mean over its samples.
+
+    Args:
+        backbone: images (B, 3, H, W) to a list of feature maps, finest first.
+        fpn: those maps to the pyramid.
+        rpn: pyramid to proposals.
+        roi_heads: pyramid and proposals to detections.
+        num_classes: number of classes without background.
+    """
+
+    def __init__(self, backbone: nn.Module, fpn: FPN, rpn: RPN, roi_heads: RoIHeads, num_classes: int):
+        super().__init__()
+        self.num_classes = num_classes
+        self.backbone = backbone
+        self.fpn = fpn
+        self.rpn = rpn
+        self.roi_heads = roi_heads
+
+    def forward(
+        self, images: Sequence[Shaped[Tensor, "..."]], targets: Sequence[Mapping[str, Any]] | None = None
+    ) -> dict[str, Float[Tensor, ""]] | list[dict[str, Tensor]]:
+        """In training the losses by name, in evaluation the detections of each image, best first.
+
+        Args:
+            images: each (3, H, W) of any size, RGB, uint8 or float from 0 to 1.
+            targets: in training, of each image `boxes` (n, 4) xyxy in pixels, `labels` (n,) from 0 to
+                `num_classes` - 1 and, if the model has a mask head, `masks` (n, H, W).
+
+        Returns:
+            `loss_objectness`, `loss_rpn_box`, `loss_classifier`, `loss_box` and `loss_mask`; or per image `boxes`
+            (n, 4) xyxy in pixels, `scores` (n,), `labels` (n,) and `masks` (n, 28, 28), probabilities within the box.
+
+        Raises:
+            ValueError, TypeError: for images or targets that are not as said above.
+        """
+        check_images(images)
+        sizes = [(image.shape[1], image.shape[2]) for image in images]
+        if not self.training:
+            pyramids, proposals, _ = self.propose(images, sizes, None)
+            return self.roi_heads.detect(pyramids, proposals, sizes)
+        checked = check_targets(images, targets, self.num_classes, self.roi_heads.has_masks)
+        pyramids, proposals, losses = self.propose(images, sizes, checked)
+        return losses | self.roi_heads.losses(pyramids, proposals, sizes, checked)
+
+    def propose(
+        self, images: Sequence[Shaped[Tensor, "3 _ _"]], sizes: Sizes, targets: Sequence[Mapping[str, Tensor]] | None
+    ) -> tuple[list[Pyramid], list[Float[Tensor, "_ 4"]], dict[str, Float[Tensor, ""]]]:
+        """Pyramid and proposals of each image, and in training the losses of the RPN."""
+        pyramids: dict[int, Pyramid] = {}
+        proposals: dict[int, Tensor] = {}
+        losses: dict[str, Tensor] = {}
+        for size in dict.fromkeys(sizes):
+            group = [i for i, other in enumerate(sizes) if other == size]
+            features = self.fpn(self.backbone(torch.stack([self.normalize(images[i]) for i in group])))
+            group_targets = None if targets is None else [targets[i] for i in group]
+            boxes, group_losses = self.rpn(features, size, group_targets)
+            pyramids.update(zip(group, zip(*(level.unbind() for level in features), strict=True), strict=True))
+            proposals.update(zip(group, boxes, strict=True))
+            for name, loss in group_losses.items():
+                losses[name] = losses.get(name, 0) + loss * (len(group) / len(images))
+        order = range(len(images))
+        return [pyramids[i] for i in order], [proposals[i] for i in order], losses
+
+    def normalize(self, image: Shaped[Tensor, "3 h w"]) -> Float[Tensor, "3 h w"]:
+        """To the range that the backbone was trained with and the type of its weights."""
+        dtype = next(self.parameters()).dtype
+        return TF.normalize(TF.to_dtype(image, dtype, scale=True), list(IMAGENET_MEAN), list(IMAGENET_STD))

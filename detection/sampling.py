@@ -1,0 +1,60 @@
+"""Which proposals a stage learns from, and what it is to say of them (Faster R-CNN, arXiv:1506.01497, sec. 3.1.3)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+from torchvision.models.detection._utils import BalancedPositiveNegativeSampler
+from torchvision.ops import box_iou
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Boxes of one image to learn from.
+
+    Args:
+        boxes: the sampled proposals, xyxy in pixels.
+        labels: class of each, `num_classes` for background.
+        objects: index of the object that overlaps it most; means nothing for background.
+        object_boxes: the box of that object; zeros for an image without objects.
+    """
+
+    boxes: Float[Tensor, "n 4"]
+    labels: Int[Tensor, "n"]
+    objects: Int[Tensor, "n"]
+    object_boxes: Float[Tensor, "n 4"]
+
+
+class ProposalSampler:
+    """Calls a proposal an object if it overlaps one well enough, and draws a balanced sample.
+
+    Args:
+        num_classes: number of classes without background, and the label of background.
+        iou_threshold: overlap with an object, 0 to 1, from which a proposal counts as that object.
+        samples: proposals per image.
+        positive_fraction: largest share of objects among them, 0 to 1.
+    """
+
+    def __init__(
+        self, num_classes: int, iou_threshold: float = 0.5, samples: int = 512, positive_fraction: float = 0.25
+    ):
+        self.num_classes = num_classes
+        self.iou_threshold = iou_threshold
+        self.draw = BalancedPositiveNegativeSampler(samples, positive_fraction)
+
+    @torch.no_grad()
+    def __call__(self, proposals: Float[Tensor, "_ 4"], target: Mapping[str, Tensor]) -> Samples:
+        """Samples of one image; its true boxes are added to the proposals."""
+        boxes = torch.cat([proposals, target["boxes"]])
+        # One more object of no overlap, box zero and label background: images without objects are no special case.
+        object_boxes = F.pad(target["boxes"], (0, 0, 0, 1))
+        object_labels = F.pad(target["labels"], (0, 1), value=self.num_classes)
+        overlaps = F.pad(box_iou(target["boxes"], boxes), (0, 0, 0, 1))  # (objects + 1, proposals)
+        overlap, objects = overlaps.max(dim=0)
+        labels = torch.where(overlap >= self.iou_threshold, object_labels[objects], self.num_classes)
+        positive, negative = self.draw([(labels < self.num_classes).long()])
+        chosen = torch.where(positive[0] | negative[0])[0]
+        return Samples(boxes[chosen], labels[chosen], objects[chosen], object_boxes[objects[chosen]])

@@ -1,0 +1,98 @@
+"""Checks what a detector is given before it computes with it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision.tv_tensors import BoundingBoxes, BoundingBoxFormat
+
+
+def check_images(images: Sequence[Tensor]) -> None:
+    """Raises an error unless there is a picture at least, and each is RGB, channels first, in bytes or 0 to 1.
+
+    Raises:
+        ValueError: for no images, a wrong shape or floats beyond 0 to 1.
+        TypeError: for numbers that are neither bytes nor floats.
+    """
+    if not len(images):
+        raise ValueError("got no images; give at least one tensor of shape (3, height, width).")
+    for i, image in enumerate(images):
+        if image.ndim != 3 or image.shape[0] != 3 or 0 in image.shape:
+            raise ValueError(f"image {i} has shape {tuple(image.shape)}; give (3, height, width), RGB channels first.")
+        if image.dtype != torch.uint8 and not image.is_floating_point():
+            raise TypeError(f"image {i} is of type {image.dtype}; give uint8 (0 to 255) or floats from 0 to 1.")
+        if image.is_floating_point() and image.max() > 2:  # resizing may overshoot 1 a little
+            raise ValueError(f"image {i} has floats up to {image.max():.0f}; scale them to 0 to 1, or give uint8.")
+
+
+def check_targets(
+    images: Sequence[Tensor], targets: Sequence[Mapping[str, Any]] | None, num_classes: int, with_masks: bool
+) -> list[dict[str, Tensor]]:
+    """The targets as plain tensors on the device of the images.
+
+    Args:
+        images: the images of the batch.
+        targets: `boxes`, `labels`, with masks `masks`, and for messages `image_id`, of each image.
+        num_classes: number of classes of the model.
+        with_masks: whether the model learns masks.
+
+    Raises:
+        ValueError: if there is not one target per image, something is missing, labels are out of range, boxes are not
+            xyxy of positive size, or masks do not fit the boxes or the image.
+        TypeError: if labels are not whole numbers.
+    """
+    if targets is None:
+        raise ValueError("training needs targets, got None; for detections call model.eval() first.")
+    if len(targets) != len(images):
+        raise ValueError(f"got {len(targets)} targets for {len(images)} images; give one per image.")
+    names = [f"image {target.get('image_id', i)}" for i, target in enumerate(targets)]
+    return [check_target(*given, num_classes, with_masks) for given in zip(images, targets, names, strict=True)]
+
+
+def check_target(
+    image: Tensor, target: Mapping[str, Any], name: str, num_classes: int, with_masks: bool
+) -> dict[str, Tensor]:
+    """The target of one image as plain tensors; `name` says in errors which image it is."""
+    needed = ["boxes", "labels", "masks"] if with_masks else ["boxes", "labels"]
+    missing = [key for key in needed if key not in target]
+    if missing:
+        hint = " or take a model without mask head" if missing == ["masks"] else ""
+        raise ValueError(f"{name} has no {' or '.join(missing)} in its target; add them{hint}.")
+    check_boxes(target["boxes"], name)
+    check_labels(target["labels"], len(target["boxes"]), name, num_classes)
+    if with_masks:
+        wanted = (len(target["boxes"]), *image.shape[-2:])
+        if tuple(target["masks"].shape) != wanted:
+            raise ValueError(
+                f"{name} has masks of shape {tuple(target['masks'].shape)}; its boxes and size need {wanted}."
+            )
+    plain = {key: target[key].as_subclass(Tensor).to(image.device) for key in needed}
+    return plain | {"boxes": plain["boxes"].float()}
+
+
+def check_boxes(boxes: Tensor, name: str) -> None:
+    """Raises a ValueError unless the boxes are (n, 4), xyxy, finite and of positive size."""
+    if isinstance(boxes, BoundingBoxes) and boxes.format != BoundingBoxFormat.XYXY:
+        raise ValueError(f"{name} has boxes in {boxes.format.value}; convert them to XYXY.")
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise ValueError(f"{name} has boxes of shape {tuple(boxes.shape)}; give (objects, 4), also for no objects.")
+    wrong = ~(boxes[:, 2:] > boxes[:, :2]).all(dim=1) | ~boxes.isfinite().all(dim=1)
+    if wrong.any():
+        raise ValueError(
+            f"{name} has box {boxes[wrong][0].tolist()}; boxes are x1, y1, x2, y2 with x1 < x2 and y1 < y2."
+        )
+
+
+def check_labels(labels: Tensor, boxes: int, name: str, num_classes: int) -> None:
+    """Raises an error unless there is one whole number from 0 to `num_classes` - 1 per box."""
+    if labels.dtype != torch.int64:
+        raise TypeError(f"{name} has labels of type {labels.dtype}; give int64.")
+    if labels.shape != (boxes,):
+        raise ValueError(f"{name} has labels of shape {tuple(labels.shape)} for {boxes} boxes; give one per box.")
+    wrong = (labels < 0) | (labels >= num_classes)
+    if wrong.any():
+        raise ValueError(
+            f"{name} has label {labels[wrong][0]}; the model has num_classes={num_classes}, labels run from 0 to "
+            f"{num_classes - 1}."
+        )

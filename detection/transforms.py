@@ -1,0 +1,216 @@
+"""Joint transforms of image, boxes and masks."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as F
+from torchvision.tv_tensors import BoundingBoxes, BoundingBoxFormat, Image, Mask, wrap
+
+DETR_SHORT_EDGES = (400, 500, 600)  # before the crop
+DETR_CROP = (384, 600)  # least and greatest side of the crop
+
+
+class RandomShortEdge(v2.Transform):
+    """Resize to a short edge drawn from a list, or less where the long edge would grow too long.
+
+    Args:
+        short_edges: pixels, each as likely as the others.
+        long_edge: greatest length of the other edge, pixels.
+    """
+
+    def __init__(self, short_edges: Sequence[int], long_edge: int | None = None) -> None:
+        super().__init__()
+        self.short_edges = short_edges
+        self.long_edge = long_edge
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """Draw the new size."""
+        height, width = v2.query_size(flat_inputs)
+        factor = self.short_edges[int(torch.randint(len(self.short_edges), ()))] / min(height, width)
+        if self.long_edge is not None:
+            factor = min(factor, self.long_edge / max(height, width))
+        return {"size": scaled(height, width, factor)}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Resize the image, the boxes or the masks."""
+        return resize(inpt, params["size"])
+
+
+class ScaleJitter(v2.Transform):
+    """Resize to fit a square, times a random scale (large-scale jitter, arXiv 2012.07177).
+
+    Args:
+        side: of the square that the image fits at scale 1, pixels.
+        scales: least and greatest scale.
+    """
+
+    def __init__(self, side: int, scales: tuple[float, float]) -> None:
+        super().__init__()
+        self.side = side
+        self.scales = scales
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """Draw the new size."""
+        height, width = v2.query_size(flat_inputs)
+        least, greatest = self.scales
+        scale = least + float(torch.rand(())) * (greatest - least)
+        return {"size": scaled(height, width, scale * self.side / max(height, width))}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Resize the image, the boxes or the masks."""
+        return resize(inpt, params["size"])
+
+
+class RandomCrop(v2.Transform):
+    """Cut out a random part whose sides are drawn from a range; a side shorter than that stays whole.
+
+    Args:
+        least: shortest side, pixels.
+        greatest: longest side, pixels.
+    """
+
+    def __init__(self, least: int, greatest: int) -> None:
+        super().__init__()
+        self.least = least
+        self.greatest = greatest
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """Draw size and place of the part."""
+        height, width = v2.query_size(flat_inputs)
+        kept_height, kept_width = self._side(height), self._side(width)
+        top, left = draw(0, height - kept_height), draw(0, width - kept_width)
+        return {"top": top, "left": left, "height": kept_height, "width": kept_width}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Cut the image, the boxes or the masks."""
+        return F.crop(inpt, params["top"], params["left"], params["height"], params["width"])
+
+    def _side(self, length: int) -> int:
+        return draw(min(self.least, length), min(self.greatest, length))
+
+
+def train_transform(
+    short_edge: int | tuple[int, int],
+    long_edge: int,
+    flip_prob: float = 0.5,
+    random_crop: bool = False,
+    scale_jitter: tuple[float, float] | None = None,
+    crop_size: int | None = None,
+) -> v2.Compose:
+    """Flip, then resize at random, with or without cropping; objects that this leaves invisible are dropped.
+
+    Args:
+        short_edge: pixels, or the least and greatest of a range of whole numbers.
+        long_edge: its greatest length, pixels.
+        flip_prob: how often left and right are exchanged.
+        random_crop: for half of the images cut a part of 384 to 600 pixels out first (DETR, arXiv 2005.12872, A.4).
+        scale_jitter: least and greatest scale relative to `crop_size`, instead of the edges above.
+        crop_size: greatest side of what `scale_jitter` gives out, pixels; smaller images are not padded.
+
+    Raises:
+        ValueError: an empty range, or two settings that do not go together.
+    """
+    check_settings(short_edge, long_edge, random_crop, scale_jitter, crop_size)
+    flip = v2.RandomHorizontalFlip(flip_prob)
+    if scale_jitter is not None and crop_size is not None:
+        jitter = [ScaleJitter(crop_size, scale_jitter), RandomCrop(crop_size, crop_size), fit_boxes]
+        return v2.Compose([flip, *jitter, keep_visible])
+    least, greatest = (short_edge, short_edge) if isinstance(short_edge, int) else short_edge
+    whole = RandomShortEdge(range(least, greatest + 1), long_edge)
+    if not random_crop:
+        return v2.Compose([flip, whole, keep_visible])
+    part = v2.Compose([RandomShortEdge(DETR_SHORT_EDGES), RandomCrop(*DETR_CROP), fit_boxes, whole])
+    return v2.Compose([flip, v2.RandomChoice([whole, part]), keep_visible])
+
+
+def eval_transform(short_edge: int, long_edge: int) -> RandomShortEdge:
+    """Resize to one short edge, or less where the long edge would grow beyond its limit; both in pixels.
+
+    Raises:
+        ValueError: the short edge is not positive, or above the limit.
+    """
+    check_settings(short_edge, long_edge)
+    return RandomShortEdge([short_edge], long_edge)
+
+
+def check_settings(
+    short_edge: int | tuple[int, int],
+    long_edge: int,
+    random_crop: bool = False,
+    scale_jitter: tuple[float, float] | None = None,
+    crop_size: int | None = None,
+) -> None:
+    """See that the settings of `train_transform` make sense together; raises ValueError."""
+    least, greatest = (short_edge, short_edge) if isinstance(short_edge, int) else short_edge
+    if not 0 < least <= greatest <= long_edge:
+        raise ValueError(
+            f"short_edge {short_edge} with long_edge {long_edge}: give a size or [least, greatest], "
+            "positive, ascending and not above long_edge; e.g. [480, 800] with 1333."
+        )
+    if (scale_jitter is None) != (crop_size is None):
+        raise ValueError(
+            f"scale_jitter {scale_jitter} needs crop_size and the other way round (given {crop_size}); "
+            "e.g. scale_jitter [0.1, 2.0] with crop_size 1024."
+        )
+    if scale_jitter is not None and not 0 < scale_jitter[0] <= scale_jitter[1]:
+        raise ValueError(f"scale_jitter {scale_jitter}: give [least, greatest], positive and ascending.")
+    if scale_jitter is not None and random_crop:
+        raise ValueError("scale_jitter and random_crop both crop; give one of them.")
+
+
+def resize(inpt: Any, size: tuple[int, int]) -> Any:
+    """Resize an image, boxes or masks to (height, width), pixel centres in step.
+
+    torchvision takes the upper left pixel for masks, which moves them by up to half a pixel against the image.
+    """
+    if not isinstance(inpt, Mask):
+        return F.resize(inpt, list(size))
+    rows, columns = (
+        ((torch.arange(new) + 0.5) * old / new).long() for new, old in zip(size, inpt.shape[-2:], strict=True)
+    )
+    return wrap(inpt.index_select(-1, columns).index_select(-2, rows), like=inpt)
+
+
+def fit_boxes(image: Image, target: dict[str, Any]) -> tuple[Image, dict[str, Any]]:
+    """Shrink each box to what a crop left of its mask; without masks, boxes end where the image does."""
+    if "masks" not in target:
+        return image, target
+    boxes = BoundingBoxes(
+        mask_boxes(target["masks"]), format=BoundingBoxFormat.XYXY, canvas_size=tuple(image.shape[-2:])
+    )
+    return image, target | {"boxes": boxes}
+
+
+def keep_visible(image: Image, target: dict[str, Any]) -> tuple[Image, dict[str, Any]]:
+    """Drop objects with a side of less than a pixel or without a pixel in their mask."""
+    boxes = target["boxes"]
+    keep = (boxes[:, 2:] - boxes[:, :2] >= 1).all(dim=1)
+    if "masks" in target:
+        keep &= target["masks"].flatten(1).any(dim=1)
+    kept = {name: wrap(target[name][keep], like=target[name]) for name in ("boxes", "masks") if name in target}
+    return image, target | kept | {"labels": target["labels"][keep]}
+
+
+def mask_boxes(masks: Bool[Tensor, "n h w"]) -> Float[Tensor, "n 4"]:
+    """Left, top, right and bottom edge of each mask in pixels; zeros where it is empty."""
+    sides = []
+    for along in (masks.any(dim=-2), masks.any(dim=-1)):  # (n, w), (n, h)
+        first = along.int().argmax(dim=-1)
+        last = along.shape[-1] - along.flip(-1).int().argmax(dim=-1)
+        sides += [first, torch.where(along.any(dim=-1), last, 0)]
+    left, right, top, bottom = sides
+    return torch.stack([left, top, right, bottom], dim=-1).float()
+
+
+def scaled(height: int, width: int, factor: float) -> tuple[int, int]:
+    """A size times a factor, at least one pixel."""
+    return max(round(height * factor), 1), max(round(width * factor), 1)
+
+
+def draw(least: int, greatest: int) -> int:
+    """A whole number from a range, both ends included."""
+    return int(torch.randint(least, greatest + 1, ()))

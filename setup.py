@@ -1,0 +1,41 @@
+"""Package metadata; tools are set up in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+PACKAGES = ("swinv2", "detection", "segmentation", "video")
+
+# The four packages of the project, which has a fifth: detectron2 is not on PyPI, is installed from its source, and only
+# detection/detectron2.py needs it. opencv-python-headless is opencv-python without windows, so without libGL or X.
+FOUR = ["torch>=2.6", "pycocotools", "opencv-python-headless", "fvcore"]
+
+BUILT_ON = [
+    "huggingface_hub",
+    "jaxtyping",
+    "jsonargparse[signatures]>=4.40",
+    "lightning>=2.5",
+    "numpy",
+    "safetensors",
+    "tensorboard",
+    "torchvision",
+]
+
+TEST = ["beartype", "pytest", "timm", "transformers"]
+DEV = ["mypy", "pre-commit", "ruff"]
+FASTER = ["faster-coco-eval"]
+
+setup(
+    name="swinv2",
+    version="0.1.0",
+    description="Swin Transformer V2: one N-D backbone for detection, segmentation, video and classification",
+    long_description=Path("README.md").read_text() if Path("README.md").exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=[pattern for name in PACKAGES for pattern in (name, f"{name}.*")]),
+    package_dir={"": "."},
+    install_requires=FOUR + BUILT_ON,
+    extras_require={"test": TEST, "dev": TEST + DEV, "all": TEST + DEV + FASTER},
+    entry_points={"console_scripts": ["swinv2 = swinv2.cli:main"]},
+)

@@ -1,0 +1,17 @@
+"""Swin Transformer V2: one N-D backbone for images and video, detection, segmentation and classification."""
+
+from .backbone import SwinTransformerV2
+from .variants import BackboneConfig, create_backbone, create_model, list_models
+from .weights import LoadReport, convert, load_weights
+
+__version__ = "0.1.0"
+__all__ = [
+    "BackboneConfig",
+    "LoadReport",
+    "SwinTransformerV2",
+    "convert",
+    "create_backbone",
+    "create_model",
+    "list_models",
+    "load_weights",
+]

@@ -1,0 +1,152 @@
+"""Scaled cosine window attention with log-spaced continuous position bias (arXiv:2111.09883, sections 3.2 and 3.3)."""
+
+import math
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from .windows import Group, Size
+
+
+class ContinuousPositionBias(nn.Sequential):
+    """Bias between 0 and 16 of the offsets in a window, by a small network of the offset's logarithm (eq. 3 and 4).
+
+    Args:
+        num_axes: axes of the grid.
+        num_heads: attention heads.
+        hidden_dim: width of the network.
+    """
+
+    def __init__(self, num_axes: int, num_heads: int, hidden_dim: int = 512):
+        super().__init__(nn.Linear(num_axes, hidden_dim), nn.ReLU(), nn.Linear(hidden_dim, num_heads, bias=False))
+        self._kept: dict[Size, Tensor] = {}
+        self._kept_key: tuple = ()
+        self._kept_weights: list[Tensor] = []
+
+    def forward(self, windows: Sequence[Size], trained_window: Size) -> list[Float[Tensor, "heads _ _"]]:
+        """Bias of every pair of tokens in windows of the given shapes, each (heads, N, N).
+
+        Computed anew when a gradient is asked for; else once, and again after any change of weights, type, device or window.
+
+        Args:
+            windows: shapes of the windows, in tokens along each axis.
+            trained_window: the unit in which offsets are measured, whatever the windows are now.
+        """
+        weights = list(self.parameters())
+        if torch.compiler.is_compiling() or (torch.is_grad_enabled() and any(w.requires_grad for w in weights)):
+            return self._biases(windows, trained_window)
+        key = (trained_window, torch.is_inference_mode_enabled(), *(_identity(w) for w in weights))
+        if key != self._kept_key or not all(map(_unchanged, self._kept_weights, weights)):
+            self._kept, self._kept_key, self._kept_weights = {}, key, [w.detach().clone() for w in weights]
+        if any(window not in self._kept for window in windows):
+            self._kept.update(zip(windows, self._biases(windows, trained_window), strict=True))
+        return [self._kept[window] for window in windows]
+
+    def _biases(self, windows: Sequence[Size], trained_window: Size) -> list[Tensor]:
+        largest = tuple(max(lengths) for lengths in zip(*windows, strict=True))
+        table = self.table(largest, trained_window)
+        return [pairwise(table, window) for window in windows]
+
+    def table(self, window: Size, trained_window: Size) -> Float[Tensor, "heads ..."]:
+        """Bias of every offset in a window, (heads, 2·w1 - 1, …, 2·wn - 1), in float32 or better even under autocast."""
+        first, last = self[0], self[2]
+        dtype = torch.promote_types(first.weight.dtype, torch.float32)
+        steps = [torch.arange(1 - w, w, device=first.weight.device, dtype=torch.float32) for w in window]
+        offsets = torch.stack(torch.meshgrid(*steps, indexing="ij"), -1)  # (2·w1 - 1, …, 2·wn - 1, n)
+        offsets = 8 * offsets / offsets.new_tensor([max(w - 1, 1) for w in trained_window])
+        offsets = offsets.sign() * torch.log2(1 + offsets.abs()) / math.log2(8)  # in float32, as in every release
+        with full_precision(offsets.device):
+            hidden = F.relu(F.linear(offsets.to(dtype), first.weight.to(dtype), first.bias.to(dtype)))
+            return 16 * torch.sigmoid(F.linear(hidden, last.weight.to(dtype))).movedim(-1, 0)
+
+
+def pairwise(table: Float[Tensor, "heads ..."], window: Size) -> Float[Tensor, "heads n n"]:
+    """Bias of each pair (i, j) of tokens from the bias of each offset i - j; a smaller window has the middle of the table."""
+    n = len(window)
+    for axis, w in enumerate(window, 1):
+        table = table.narrow(axis, (table.shape[axis] + 1) // 2 - w, 2 * w - 1)  # offsets 1 - w … w - 1
+        table = table.unfold(axis, w, 1)  # [a, …, i] is offset a + i + 1 - w, thus j = w - 1 - a
+    table = table.flip(tuple(range(1, n + 1)))  # (h, j1, …, jn, i1, …, in)
+    return table.flatten(n + 1).flatten(1, n).transpose(1, 2).contiguous()
+
+
+def full_precision(device: torch.device) -> AbstractContextManager:
+    """Switch autocast off where a device has it (the meta device has not)."""
+    return torch.autocast(device.type, enabled=False) if torch.amp.is_autocast_available(device.type) else nullcontext()
+
+
+def _identity(weight: Tensor) -> tuple:
+    return weight.device, weight.dtype, weight.data_ptr(), None if weight.is_inference() else weight._version
+
+
+def _unchanged(kept: Tensor, weight: Tensor) -> bool:
+    """Whether not even `weight.data`, which no version counts, was written; not asked on a GPU, which would have to wait."""
+    return weight.device.type != "cpu" or torch.equal(kept, weight)
+
+
+class WindowAttention(nn.Module):
+    """Multi-head attention within windows; similarity is the cosine over a learnt temperature, plus the bias (eq. 2).
+
+    Args:
+        dim: channels.
+        num_heads: attention heads.
+        num_axes: axes of the grid.
+        trained_window: window of the training, the unit of the position bias.
+    """
+
+    def __init__(self, dim: int, num_heads: int, num_axes: int, trained_window: Size):
+        super().__init__()
+        self.num_heads = num_heads
+        self.trained_window = trained_window
+        self.logit_scale = nn.Parameter(torch.full((num_heads, 1, 1), math.log(10)))
+        self.cpb_mlp = ContinuousPositionBias(num_axes, num_heads)
+        self.qkv = nn.Linear(dim, 3 * dim, bias=False)
+        self.q_bias = nn.Parameter(torch.zeros(dim))
+        self.v_bias = nn.Parameter(torch.zeros(dim))
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, x: Float[Tensor, "tokens c"], groups: Sequence[Group]) -> Float[Tensor, "tokens c"]:
+        """Attention within each window of tokens in window order; `groups` are the shapes and numbers of the windows."""
+        bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
+        qkv = F.linear(x, self.qkv.weight, bias).unflatten(-1, (3, self.num_heads, -1))  # (tokens, 3, h, d)
+        scale = self.logit_scale.clamp(max=math.log(100)).exp()  # 1 / tau, tau >= 0.01
+        biases = self.cpb_mlp([shape for shape, _ in groups], self.trained_window)
+        with full_precision(x.device):
+            context = window_attention(qkv, scale.flatten(), biases, groups)
+        return self.proj(context)
+
+
+def window_attention(
+    qkv: Float[Tensor, "tokens 3 heads d"],
+    scale: Float[Tensor, " heads"],
+    biases: Sequence[Float[Tensor, "heads _ _"]],
+    groups: Sequence[Group],
+) -> Float[Tensor, "tokens c"]:
+    """Scaled cosine attention of every token to the tokens of its window (eq. 2), computed in float32 or better.
+
+    Args:
+        qkv: queries, keys and values in window order.
+        scale: 1 / tau of each head.
+        biases: position bias of the windows of each group.
+        groups: shape and number of the windows of each shape, in order.
+    """
+    dtype = torch.promote_types(qkv.dtype, torch.float32)
+    queries_keys, values = qkv.to(dtype).split((2, 1), 1)
+    scale = torch.stack([scale, torch.ones_like(scale)]).unsqueeze(-1).to(dtype)  # (2, h, 1): keys stay of length one
+    factor = scale / torch.linalg.vector_norm(queries_keys, dim=-1, keepdim=True).clamp_min(1e-12)
+    queries_keys = queries_keys * factor if torch.is_grad_enabled() else queries_keys.mul_(factor)
+
+    lengths = [math.prod(shape) * count for shape, count in groups]
+    contexts = []
+    for (shape, count), bias, qk, v in zip(
+        groups, biases, queries_keys.split(lengths), values.split(lengths), strict=True
+    ):
+        q, k = qk.unflatten(0, (count, math.prod(shape))).transpose(1, 3).unbind(2)  # (count, h, N, d)
+        v = v.squeeze(1).unflatten(0, (count, math.prod(shape))).transpose(1, 2)
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(dtype).unsqueeze(0), scale=1.0)
+        contexts.append(out.transpose(1, 2).flatten(2).flatten(0, 1))  # (count·N, C)
+    return torch.cat(contexts).to(qkv.dtype) if len(contexts) > 1 else contexts[0].to(qkv.dtype)

@@ -1,0 +1,1 @@
+"""Image classification with Swin Transformer V2."""

@@ -1,0 +1,123 @@
+"""The `swinv2` command; what a command needs is imported when it runs."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from functools import partial
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Any
+
+Commands = argparse._SubParsersAction  # the type has no public name
+TASKS = {"detection": "train, score and use detectors: fit, validate, predict"}
+
+EXAMPLES = """
+examples:
+  swinv2 models 'swinv2_tiny*'
+  swinv2 shapes data/shapes
+  swinv2 detection fit --config configs/detection/quickstart.yaml
+  swinv2 detection validate --config configs/detection/quickstart.yaml
+  swinv2 detection predict --config configs/detection/quickstart.yaml --data.images photo.jpg
+  swinv2 convert model.safetensors swinv2_tiny_timm.safetensors --to timm
+
+Add --help to any command. SWINV2_DEBUG=1 shows the whole traceback of an error.
+"""
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run a command; an error that a user can mend is one message, not a traceback.
+
+    Args:
+        args: the command line, that of the process if None.
+
+    Returns:
+        The exit code: 0, 1 for an error, 130 if stopped by Ctrl-C. A wrong command line exits with 2.
+    """
+    args = sys.argv[1:] if args is None else list(args)
+    try:
+        if args and args[0] in TASKS:
+            import_module(f"{args[0]}.cli").main(args[1:])
+        else:
+            options = vars(_parser().parse_args(args))
+            options.pop("run")(**options)
+    except (ValueError, OSError) as error:
+        if os.environ.get("SWINV2_DEBUG"):
+            raise
+        print(f"error: {_reason(error)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _reason(error: Exception) -> str:
+    """The message; of an error in a data loader's process its last line, which is what was raised there."""
+    text = str(error)
+    return text.strip().splitlines()[-1].partition(": ")[2] if "Original Traceback" in text else text
+
+
+def _models(pattern: str) -> None:
+    from swinv2.tables import models_table
+
+    print(models_table(pattern))
+
+
+def _convert(source: str, out: Path, to: str) -> None:
+    from swinv2.weights import convert
+
+    convert(source, out, to)
+    print(f"wrote {out}")
+
+
+def _shapes(root: Path, **options: Any) -> None:
+    from swinv2.shapes import write_shapes
+
+    print(f"sample data is in {write_shapes(root, **options)}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="swinv2",
+        usage="swinv2 COMMAND [options]",
+        description="Swin Transformer V2: one backbone for detection, segmentation, video and classification.",
+        epilog=EXAMPLES,
+        formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=24, width=100),
+    )
+    parser.add_argument("--version", action="version", version=f"swinv2 {metadata.version('swinv2')}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND [options]", required=True)
+    _add_models(commands)
+    _add_convert(commands)
+    _add_shapes(commands)
+    for task, summary in TASKS.items():
+        commands.add_parser(task, help=summary)
+    return parser
+
+
+def _add_models(commands: Commands) -> None:
+    summary = "print the table of models: parameters, multiply-adds, windows, accuracy"
+    parser = commands.add_parser("models", help=summary, description=summary)
+    parser.add_argument("pattern", nargs="?", default="*", help="which models, e.g. 'swinv2_tiny*'")
+    parser.set_defaults(run=_models)
+
+
+def _add_convert(commands: Commands) -> None:
+    summary = "write weights in the layout of another library"
+    parser = commands.add_parser("convert", help=summary, description=summary)
+    parser.add_argument("source", metavar="IN", help="checkpoint in any known layout: a file, a URL or a name")
+    parser.add_argument("out", metavar="OUT", type=Path, help="file to write, .safetensors or .pth")
+    parser.add_argument("--to", required=True, metavar="LAYOUT", help="official, timm, torchvision, hf or mmpretrain")
+    parser.set_defaults(run=_convert)
+
+
+def _add_shapes(commands: Commands) -> None:
+    summary = "make sample data for every task, in the real formats"
+    parser = commands.add_parser("shapes", help=summary, description=summary, argument_default=argparse.SUPPRESS)
+    parser.add_argument("root", metavar="OUT", type=Path, help="folder to make, e.g. data/shapes")
+    parser.add_argument("--tasks", nargs="+", metavar="TASK", help="only these tasks, e.g. detection")
+    parser.add_argument("--train", type=int, metavar="N", help="pictures or clips to learn from, each task")
+    parser.add_argument("--val", type=int, metavar="N", help="pictures or clips to be scored on, each task")
+    parser.add_argument("--size", type=int, metavar="N", help="side of the square pictures in pixels")
+    parser.add_argument("--seed", type=int, metavar="N", help="other seeds make other data")
+    parser.set_defaults(run=_shapes)

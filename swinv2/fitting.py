@@ -1,0 +1,114 @@
+"""Fitting weights to a model: whether they are of the same, and what to change where a shape differs."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_SIZES: dict[tuple[int, tuple[int, ...]], str] = {
+    (96, (2, 2, 6, 2)): "tiny",
+    (96, (2, 2, 18, 2)): "small",
+    (128, (2, 2, 18, 2)): "base",
+    (192, (2, 2, 18, 2)): "large",
+    (352, (2, 2, 18, 2)): "huge",
+    (512, (2, 2, 42, 4)): "giant",
+}
+
+
+def check_variant(weights: Mapping[str, Tensor], model: Mapping[str, Tensor], label: str) -> None:
+    """Compare width, depths, heads and extra norms.
+
+    Args:
+        weights: a checkpoint's, under official names.
+        model: the backbone's.
+        label: what to call the checkpoint.
+
+    Raises:
+        ValueError: they differ.
+    """
+    given, asked = _describe(weights), _describe(model)
+    if given != asked:
+        raise ValueError(
+            f"{label} is of another model: it has {given}, the model has {asked}; "
+            "create the model that it was trained as, or give a checkpoint of this one."
+        )
+
+
+def _describe(weights: Mapping[str, Tensor]) -> str:
+    """The variant that weights under official names are of, as far as they show it."""
+    blocks = {match.groups() for key in weights if (match := re.match(r"layers\.(\d+)\.blocks\.(\d+)\.", key))}
+    counts = Counter(int(stage) for stage, _ in blocks)
+    depths = tuple(counts[stage] for stage in sorted(counts))
+    heads = tuple(len(weights.get(f"layers.{stage}.blocks.0.attn.logit_scale", ())) for stage in sorted(counts))
+    norms = sum(key.endswith(".enorm.weight") for key in weights)
+    dim = len(weights["patch_embed.proj.weight"])
+    text = f"embed_dim {dim}, depths {depths}, num_heads {heads}, {norms} extra norms"
+    return f"swinv2_{_SIZES[dim, depths]} ({text})" if (dim, depths) in _SIZES else text
+
+
+def check_coverage(inside: Sequence[str], loaded: Collection[str], unexpected: Sequence[str], label: str) -> None:
+    """Compare what the backbone has with what is loaded.
+
+    Args:
+        inside: tensors of the backbone.
+        loaded: tensors of the model that the checkpoint fills.
+        unexpected: tensors of the checkpoint without a place in the model.
+        label: what to call the checkpoint.
+
+    Raises:
+        ValueError: less than half of the backbone is loaded.
+    """
+    missing = [name for name in inside if name not in loaded]
+    if 2 * len(missing) <= len(inside):
+        return
+    nearest = [f"{key} (nearest: {get_close_matches(key, missing, 1, 0.0)[0]})" for key in unexpected[:3]]
+    raise ValueError(
+        f"{label} fills only {len(inside) - len(missing)} of the backbone's {len(inside)} tensors; it lacks "
+        f"{', '.join(missing[:3])}, … and has, not understood, {', '.join(nearest) or 'nothing else'}. "
+        "Give a checkpoint of the whole backbone, named as in one of the known layouts."
+    )
+
+
+def fit(value: Tensor, shape: Sequence[int], name: str, in_backbone: bool) -> tuple[Tensor | None, str]:
+    """A tensor in the shape of the model's, None if it is no use, and what was done.
+
+    Args:
+        value: the checkpoint's.
+        shape: that of the model's.
+        name: that in the model.
+        in_backbone: whether it belongs to the backbone, which is either loaded or not the same.
+
+    Raises:
+        ValueError: a tensor of the backbone has another shape.
+    """
+    if value.shape == tuple(shape):
+        return value, ""
+    given, asked, extra = tuple(value.shape), tuple(shape), len(shape) - value.ndim
+    if not in_backbone:
+        return None, f"not loaded, since {given} is not {asked}"
+    if name.endswith("patch_embed.proj.weight") and given[2:] == asked[2 + extra :]:
+        return _fit_patches(value, asked)
+    if name.endswith("cpb_mlp.0.weight") and given[1] < asked[1]:
+        return F.pad(value, (asked[1] - given[1], 0)), "offsets in time without effect"
+    raise ValueError(
+        f"{name} is {given} in the checkpoint and {asked} in the model; build the model as it was trained."
+    )
+
+
+def _fit_patches(weight: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, str]:
+    """Filters (C, in_channels, *patch) for other channels of the input, and for clips."""
+    given, asked, frames = weight.shape[1], shape[1], shape[2 : len(shape) - weight.ndim + 2]
+    changes = []
+    if asked != given:
+        changes.append(f"{given} channels to {asked}")
+        repeated = weight[:, torch.arange(asked) % given] * (given / asked)
+        weight = weight.sum(1, keepdim=True) if asked == 1 else repeated
+    if frames:
+        changes.append(f"repeated over {math.prod(frames)} frames")
+        weight = weight.unflatten(1, (asked, *(1 for _ in frames))).expand(shape) / math.prod(frames)
+    return weight, " and ".join(changes)

@@ -1,0 +1,126 @@
+"""What a Swin Transformer V2 does to tokens one by one, or to few at a time: embedding, merging, normalisation, MLP."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from .windows import Cut, Size
+
+CONVOLUTION = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+
+
+class LayerNorm(nn.LayerNorm):
+    """Layer normalisation that gives at least float32 as long as its weights are, so that sums stay exact under autocast."""
+
+    def forward(self, x: Float[Tensor, "*grid c"]) -> Float[Tensor, "*grid c"]:
+        """Normalise the last axis."""
+        x = x.to(torch.promote_types(x.dtype, self.weight.dtype))
+        return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+
+
+class StochasticDepth(nn.Module):
+    """In training, leave out a residual branch for whole images at random and scale up the others (arXiv:1603.09382).
+
+    Args:
+        rate: probability of leaving out, in [0, 1).
+    """
+
+    def __init__(self, rate: float):
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Float[Tensor, "tokens c"], cut: Cut) -> Float[Tensor, "tokens c"]:
+        """Scale the tokens of each image by 0 or by 1 / (1 - rate)."""
+        if not self.training or self.rate == 0:
+            return x
+        keep = torch.rand(cut.batch, device=x.device) >= self.rate
+        return x * (keep.to(x.dtype) / (1 - self.rate))[cut.image].unsqueeze(1)
+
+
+class PatchEmbed(nn.Module):
+    """Images or clips to tokens.
+
+    Args:
+        in_channels: channels of the input.
+        dim: channels of the tokens.
+        patch_size: pixels (and frames) of a patch along each axis.
+    """
+
+    def __init__(self, in_channels: int, dim: int, patch_size: Size):
+        super().__init__()
+        self.patch_size = patch_size
+        self.proj = CONVOLUTION[len(patch_size)](in_channels, dim, patch_size, stride=patch_size)
+        self.norm = LayerNorm(dim)
+
+    def forward(self, x: Float[Tensor, "b channels *size"]) -> Float[Tensor, "b *grid c"]:
+        """Pixels missing to whole patches are zero.
+
+        Raises:
+            ValueError: wrong number of axes or channels, or an image smaller than one patch.
+        """
+        axes, channels = len(self.patch_size), self.proj.in_channels
+        size = tuple(int(s) for s in x.shape[2:])
+        if len(size) != axes or x.shape[1] != channels:
+            raise ValueError(
+                f"the model takes (batch, {channels}, {axes} axes of pixels), got {tuple(x.shape)}; "
+                "reshape the input, or build the model with other in_channels or patch_size."
+            )
+        if any(s < p for s, p in zip(size, self.patch_size, strict=True)):
+            raise ValueError(f"an input of {size} is smaller than one patch of {self.patch_size}; enlarge it first.")
+        x = F.pad(x, missing(size, self.patch_size))
+        for axis, patch in enumerate(self.patch_size):
+            x = x.unflatten(2 + 2 * axis, (-1, patch))  # (B, channels, S1, p1, …, Sn, pn)
+        x = x.permute(0, *range(2, 2 * axes + 2, 2), 1, *range(3, 2 * axes + 2, 2)).flatten(axes + 1)
+        return self.norm(
+            F.linear(x, self.proj.weight.flatten(1), self.proj.bias)
+        )  # the convolution as one matrix product
+
+
+class PatchMerging(nn.Module):
+    """The tokens of each block of `stride` into one of twice the width (arXiv:2103.14030, section 3.1), normalised last.
+
+    Args:
+        dim: channels of the tokens that come in.
+        stride: tokens merged along each axis.
+    """
+
+    def __init__(self, dim: int, stride: Size):
+        super().__init__()
+        self.stride = stride
+        self.reduction = nn.Linear(math.prod(stride) * dim, 2 * dim, bias=False)
+        self.norm = LayerNorm(2 * dim)
+
+    def forward(self, x: Float[Tensor, "b *grid c"]) -> Float[Tensor, "b *merged 2*c"]:
+        """Tokens missing to whole blocks are zero."""
+        n = len(self.stride)
+        x = F.pad(x, [0, 0, *missing([int(s) for s in x.shape[1:-1]], self.stride)])
+        for axis, stride in enumerate(self.stride):
+            x = x.unflatten(1 + 2 * axis, (-1, stride))  # (B, S1/k1, k1, …, Sn/kn, kn, C)
+        x = x.permute(
+            0, *range(1, 2 * n, 2), *range(2 * n, 0, -2), -1
+        )  # first axis fastest, as in the released weights
+        return self.norm(self.reduction(x.flatten(n + 1)))
+
+
+class Mlp(nn.Sequential):
+    """Two linear layers with a GELU between.
+
+    Args:
+        dim: channels in and out.
+        hidden_dim: channels between.
+    """
+
+    def __init__(self, dim: int, hidden_dim: int):
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden_dim)
+        self.act = nn.GELU()
+        self.fc2 = nn.Linear(hidden_dim, dim)
+
+
+def missing(size: Sequence[int], multiple: Size) -> list[int]:
+    """`F.pad` amounts that bring each axis of `size` to a multiple, at its end."""
+    return [p for s, m in zip(reversed(size), reversed(multiple), strict=True) for p in (0, -s % m)]

@@ -1,0 +1,51 @@
+"""Sample data, generated on the spot: textured shapes in ImageFolder, COCO, ADE20K and Kinetics layout."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from swinv2.shapes.ade20k import make_segmentation
+from swinv2.shapes.coco import make_detection
+from swinv2.shapes.image_folder import make_classification
+from swinv2.shapes.kinetics import make_video
+
+__all__ = ["TASKS", "make_classification", "make_detection", "make_segmentation", "make_video", "write_shapes"]
+
+TASKS = {
+    "classification": make_classification,
+    "detection": make_detection,
+    "segmentation": make_segmentation,
+    "video": make_video,
+}
+
+
+def write_shapes(
+    root: Path,
+    tasks: Sequence[str] = tuple(TASKS),
+    train: int = 1000,
+    val: int = 200,
+    size: int = 128,
+    seed: int = 0,
+) -> Path:
+    """Make the sample data of some tasks, each in a folder of its name, unless it is there already.
+
+    Args:
+        root: folder to make them in, e.g. data/shapes.
+        tasks: any of classification, detection, segmentation, video.
+        train: number of pictures or clips to learn from, each task, 1 or more.
+        val: number of pictures or clips to be scored on, each task, 1 or more.
+        size: side of the square pictures in pixels, even, 32 or more.
+        seed: other seeds give other data, 0 or more.
+
+    Returns:
+        The root.
+
+    Raises:
+        ValueError: if a task is unknown or a number out of range.
+        FileExistsError: if the folder of a task holds anything else.
+    """
+    unknown = [task for task in tasks if task not in TASKS]
+    if unknown:
+        raise ValueError(f"No sample shapes for {', '.join(unknown)}; the tasks are {', '.join(TASKS)}.")
+    for task in tasks:
+        TASKS[task](root / task, train, val, size, seed)
+    return root

@@ -1,0 +1,96 @@
+"""What the named models cost and reach, as a table."""
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from .attention import WindowAttention
+from .backbone import Stage
+from .variants import VARIANTS, create_model, list_models
+
+with warnings.catch_warnings(action="ignore"):  # what fvcore calls on import is deprecated
+    from fvcore.nn import FlopCountAnalysis
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Parameters and multiply-adds of a model for one input.
+
+    Attributes:
+        parameters: number of weights.
+        official: multiply-adds as the authors count them: matrix products in whole windows, and one for each normalised number.
+        hooked: the count of the mm- tables, taken by hooks on modules: without qkv and the attention products, which no
+            module computes, and with the network of the position bias.
+    """
+
+    parameters: int
+    official: int
+    hooked: int
+
+
+def cost(model: nn.Module, *shape: int) -> Cost:
+    """Count for one input of a shape, by tracing; on the meta device even for models that fit no memory.
+
+    Args:
+        model: any model that contains the backbone; it is left as it was.
+        shape: shape of the input, e.g. 1, 3, 256, 256.
+    """
+    stages = {stage: stage.shift for stage in model.modules() if isinstance(stage, Stage)}
+    for stage in stages:
+        stage.shift = False  # the authors count the shifted windows as whole ones
+    device = next(model.parameters()).device
+    with torch.no_grad():
+        flops = FlopCountAnalysis(model.eval(), torch.zeros(shape, device=device))
+        flops.set_op_handle("aten::layer_norm", _elements, "aten::scaled_dot_product_attention", _attention)
+        flops.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
+        of = flops.by_module()
+    for stage, shift in stages.items():
+        stage.shift = shift
+    attentions = [name for name, module in model.named_modules() if isinstance(module, WindowAttention)]
+    bias = sum(of[f"{name}.cpb_mlp"] for name in attentions)
+    unhooked = sum(of[name] - of[f"{name}.cpb_mlp"] - of[f"{name}.proj"] for name in attentions)
+    return Cost(sum(p.numel() for p in model.parameters()), round(of[""] - bias), round(of[""] - unhooked))
+
+
+def _elements(inputs: list[Any], outputs: list[Any]) -> int:
+    return math.prod(inputs[0].type().sizes())
+
+
+def _attention(inputs: list[Any], outputs: list[Any]) -> int:
+    return 2 * math.prod(inputs[0].type().sizes()) * inputs[1].type().sizes()[-2]  # q·k and weights·v
+
+
+def models_table(pattern: str = "*") -> str:
+    """Parameters, multiply-adds, windows and published accuracy of the models whose names match a shell pattern."""
+    rows = [("model", "params", "MACs", "MACs (hooks)", "window", "trained in", "top-1", "top-5")]
+    for name in list_models(pattern):
+        model = VARIANTS[name]
+        with torch.device("meta"):
+            counted = cost(create_model(name), 1, 3, model.image_size, model.image_size)
+        rows.append(
+            (
+                name,
+                f"{counted.parameters / 1e6:.2f} M",
+                f"{counted.official / 1e9:.2f} G",
+                f"{counted.hooked / 1e9:.2f} G",
+                f"{model.window_size} at {model.image_size}",
+                ",".join(map(str, model.pretrained_window_sizes)),
+                f"{model.top1 or '–'}",
+                f"{model.top5 or '–'}",
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([*lines, "", *NOTES])
+
+
+NOTES = (
+    "params with the released head; huge and giant, never released, with 1000 classes.",
+    "MACs: multiply-adds as the authors count them. MACs (hooks): as in the tables of the mm- projects, which leave out qkv and",
+    "the attention products and count the position bias network; their 22k rows also leave out the head.",
+    "top-1, top-5: published ImageNet-1K accuracy in percent (github.com/microsoft/Swin-Transformer, MODELHUB.md), not measured here.",
+)

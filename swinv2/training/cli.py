@@ -1,0 +1,169 @@
+"""The base of `swinv2 TASK fit | validate | predict`: LightningCLI with run folders, checkpoints and short messages."""
+
+import argparse
+import logging
+import re
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import Namespace
+from lightning import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from .messages import constructible, explain
+from .run_folder import find_checkpoint, next_version, set_aside
+
+NOISE = re.compile(  # what libraries say that nobody can act on
+    "(?s).*(Tip:|TPU available|does not have many workers|exists and is not empty|TypedStorage is deprecated"
+    "|The number of training batches .* is smaller than the logging interval"
+    "|predict returned None|treespec, LeafSpec|JsonargparseDeprecationWarning|was deprecated in v4)"
+)
+
+
+def run(
+    task: type[LightningModule], data: type[LightningDataModule], args: Sequence[str], name: str, monitor: str
+) -> None:
+    """Run one command of a task: fit, validate or predict.
+
+    Args:
+        task: the LightningModule; its constructor is the `model` part of a recipe.
+        data: the LightningDataModule; its constructor is the `data` part.
+        args: command line after the name of the task, e.g. ["fit", "--config", "recipe.yaml"].
+        name: of the task, e.g. "detection"; runs are kept in runs/NAME/RECIPE.
+        monitor: metric, the higher the better, by which the best checkpoint is chosen, e.g. "mask/AP".
+
+    Raises:
+        ValueError: options of the trainer that contradict each other.
+        SystemExit: with code 2, after a short message, if the recipe or an option is wrong.
+    """
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_wanted)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", NOISE.pattern)
+        try:
+            TaskCLI(task, data, args, name, monitor)
+        except MisconfigurationException as error:
+            raise ValueError(str(error)) from error
+
+
+class TaskCLI(LightningCLI):
+    """LightningCLI with a folder per recipe, a best and a last checkpoint, and short messages.
+
+    Beside Lightning's keys a recipe has `best_checkpoint` and `last_checkpoint`, the arguments of two ModelCheckpoints.
+    `--ckpt_path` takes a file, "last" or "best", which is what validate and predict take by themselves.
+
+    Args:
+        task: the LightningModule.
+        data: the LightningDataModule.
+        args: command line after the name of the task.
+        name: of the task.
+        monitor: metric of the best checkpoint, the higher the better.
+    """
+
+    def __init__(
+        self, task: type[LightningModule], data: type[LightningDataModule], args: Sequence[str], name: str, monitor: str
+    ):
+        self.name = name
+        self.monitor = monitor
+        raising: dict[str, Any] = {"exit_on_error": False}
+        super().__init__(
+            task,
+            data,
+            args=list(args),
+            parser_kwargs={"prog": f"swinv2 {name}", **raising, **dict.fromkeys(self.subcommands(), raising)},
+            seed_everything_default=0,
+            save_config_kwargs={"overwrite": True},
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+        )
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Lightning's commands, without test."""
+        return {command: skip for command, skip in LightningCLI.subcommands().items() if command != "test"}
+
+    def setup_parser(self, *args: Any) -> None:
+        """Validate and predict take the best checkpoint if told nothing else."""
+        super().setup_parser(*args)
+        self._subcommand_parsers["validate"].set_defaults({"ckpt_path": "best"})
+        self._subcommand_parsers["predict"].set_defaults({"ckpt_path": "best", "return_predictions": False})
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the two checkpoints, which a recipe may change."""
+        best = {"filename": "best", "monitor": self.monitor, "mode": "max", "enable_version_counter": False}
+        last = {"filename": "last", "enable_version_counter": False}
+        for group, defaults in {"best_checkpoint": best, "last_checkpoint": last}.items():
+            parser.add_lightning_class_args(ModelCheckpoint, group)
+            parser.set_defaults({f"{group}.{key}": value for key, value in defaults.items()})
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse, or leave with a short message and code 2."""
+        try:
+            self.config = parser.parse_args(args)
+        except argparse.ArgumentError as error:
+            print(f"error: {self._explain(str(error), args)}", file=sys.stderr)
+            raise SystemExit(2) from None
+
+    def _explain(self, message: str, args: Sequence[str]) -> str:
+        parser = self._subcommand_parsers.get(args[0] if args else "")
+        if parser is None:
+            commands = ", ".join(self.subcommands())
+            return f"expected a command first ({commands}), got {args[0] if args else 'nothing'}"
+        options = re.findall(r"--([\w.]+)", parser.format_help())
+        classes = constructible(self._model_class, self._datamodule_class)
+        text = explain(message, args, options, classes)
+        return f"{text}\n  all options: swinv2 {self.name} {args[0]} --help"
+
+    def _parse_ckpt_path(self) -> None:
+        """Lightning lets a checkpoint overrule the command line here; what the user types shall hold."""
+
+    def before_instantiate_classes(self) -> None:
+        """Fill in what depends on the recipe's name: folder, loggers, checkpoints."""
+        config = self.config[self.subcommand]
+        recipe = Path(config.config[-1].relative).stem if config.config else "default"
+        folder = Path(config.trainer.default_root_dir or f"runs/{self.name}/{recipe}")
+        checkpoints = folder / "checkpoints"
+        config.trainer.default_root_dir = str(folder)
+        for group in (config.best_checkpoint, config.last_checkpoint):
+            group.dirpath = group.dirpath or str(checkpoints)
+        if config.ckpt_path == "last" and self.subcommand == "fit" and not (checkpoints / "last.ckpt").exists():
+            config.ckpt_path = None
+        if config.ckpt_path is not None:
+            config.ckpt_path = str(find_checkpoint(config.ckpt_path, checkpoints))
+        if self.subcommand == "fit":
+            self._prepare_fit(config, folder, checkpoints)
+        else:
+            self.save_config_callback = None
+            config.trainer.logger = config.trainer.logger or False
+
+    def _prepare_fit(self, config: Namespace, folder: Path, checkpoints: Path) -> None:
+        if config.ckpt_path is None and not config.trainer.fast_dev_run and rank_zero_only.rank == 0:
+            set_aside(checkpoints)
+        if config.trainer.logger in (None, True):
+            place = {"save_dir": str(folder), "version": next_version(folder), "name": ""}
+            config.trainer.logger = [
+                Namespace(class_path=f"lightning.pytorch.loggers.{logger}", init_args=Namespace(**place))
+                for logger in ("TensorBoardLogger", "CSVLogger")
+            ]
+        if config.trainer.enable_checkpointing is False:
+            self._subcommand_parsers["fit"].callback_keys.clear()
+        monitors = [] if config.trainer.logger is False else [LearningRateMonitor()]
+        self.trainer_defaults["callbacks"] = [ResumeHint(), *monitors]
+
+
+class ResumeHint(Callback):
+    """Says after Ctrl-C how to go on."""
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Called by the trainer whatever stops it."""
+        if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero:
+            print("Stopped. To go on, give the same command with --ckpt_path last.", file=sys.stderr)
+
+
+def _is_wanted(record: logging.LogRecord) -> bool:
+    return not NOISE.match(record.getMessage())

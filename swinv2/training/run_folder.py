@@ -1,0 +1,54 @@
+"""Where a run keeps its things: RECIPE/version_0, version_1, … for logs and RECIPE/checkpoints for best and last."""
+
+import logging
+import zipfile
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+
+def next_version(folder: Path) -> int:
+    """Number of a new run, 0 for the first.
+
+    Args:
+        folder: of the recipe.
+    """
+    taken = [int(path.name[8:]) for path in folder.glob("version_*") if path.name[8:].isdecimal()]
+    return max(taken, default=-1) + 1
+
+
+def set_aside(checkpoints: Path) -> None:
+    """Rename a folder of checkpoints from an earlier run, so that a new run does not overwrite them.
+
+    Args:
+        checkpoints: the folder; it need not exist.
+    """
+    if not checkpoints.is_dir():
+        return
+    number = 1
+    while (kept := checkpoints.with_name(f"{checkpoints.name}.{number}")).exists():
+        number += 1
+    checkpoints.rename(kept)
+    log.warning("Starting anew: the checkpoints of the earlier run are now in %s.", kept)
+
+
+def find_checkpoint(which: str, checkpoints: Path) -> Path:
+    """The file that `--ckpt_path` means.
+
+    Args:
+        which: "best", "last" or a path.
+        checkpoints: folder of best.ckpt and last.ckpt.
+
+    Raises:
+        FileNotFoundError: if it does not exist.
+        ValueError: if it is no complete checkpoint.
+    """
+    path = checkpoints / f"{which}.ckpt" if which in ("best", "last") else Path(which)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"There is no checkpoint {path}; run fit first, or give --ckpt_path a file, or null to take the model as "
+            "the recipe builds it."
+        )
+    if path.is_file() and not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is not a complete checkpoint; it may be cut off, copy or download it again.")
+    return path

@@ -1,0 +1,116 @@
+"""AdamW, and how its learning rate moves."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from lightning import Trainer
+from torch import nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+
+from .parameter_groups import parameter_groups
+
+DROP = 0.1  # factor of the learning rate at each milestone
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW with the official no-decay list; the learning rate warms up linearly, then follows the schedule.
+
+    Args:
+        lr: highest learning rate, above 0.
+        weight_decay: 0 or more.
+        betas: of AdamW.
+        layer_decay: factor per layer of the backbone, above 0, at most 1, which switches it off.
+        backbone_lr_scale: factor of the backbone's learning rates, e.g. 0.1.
+        warmup_steps: length of the warm-up in optimizer steps.
+        warmup_epochs: length of the warm-up in epochs, instead of `warmup_steps`.
+        warmup_start_factor: first learning rate over `lr`, from 0 to 1.
+        schedule: "multistep" falls to a tenth at each milestone and stays constant without any; "cosine" and "linear"
+            fall to `min_lr` over the steps after the warm-up.
+        milestones: epochs at which "multistep" falls, parts of an epoch allowed.
+        min_lr: where "cosine" and "linear" end, from 0 to `lr`.
+
+    Raises:
+        ValueError: if a number is out of range, or two settings contradict each other.
+    """
+
+    lr: float = 1e-4
+    weight_decay: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.999)
+    layer_decay: float = 1.0
+    backbone_lr_scale: float = 1.0
+    warmup_steps: int = 0
+    warmup_epochs: float = 0.0
+    warmup_start_factor: float = 0.001
+    schedule: Literal["multistep", "cosine", "linear"] = "multistep"
+    milestones: Sequence[float] = ()
+    min_lr: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check what the types do not say."""
+        if self.lr <= 0 or self.weight_decay < 0 or not 0 <= self.min_lr <= self.lr:
+            raise ValueError(
+                f"lr must be above 0, weight_decay 0 or more and min_lr from 0 to lr, got lr={self.lr}, "
+                f"weight_decay={self.weight_decay}, min_lr={self.min_lr}."
+            )
+        if not 0 < self.layer_decay <= 1 or self.backbone_lr_scale <= 0:
+            raise ValueError(
+                f"layer_decay must be above 0 and at most 1, backbone_lr_scale above 0, got {self.layer_decay} and "
+                f"{self.backbone_lr_scale}; use frozen_stages to switch learning off."
+            )
+        if min(self.warmup_steps, self.warmup_epochs) < 0 or (self.warmup_steps and self.warmup_epochs):
+            raise ValueError(
+                "The length of the warm-up stands in warmup_steps or in warmup_epochs, 0 or more, got "
+                f"{self.warmup_steps} and {self.warmup_epochs}; leave one at 0."
+            )
+        if self.milestones and self.schedule != "multistep":
+            raise ValueError(f"milestones go with schedule: multistep, got {self.schedule}; leave one of them out.")
+
+    def factor(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
+        """Learning rate of a step over `lr`.
+
+        Args:
+            step: number of optimizer steps made so far.
+            steps_per_epoch: optimizer steps of an epoch.
+            total_steps: optimizer steps of the whole training.
+        """
+        warmup = self.warmup_steps or round(self.warmup_epochs * steps_per_epoch)
+        if step < warmup:
+            return self.warmup_start_factor + (1 - self.warmup_start_factor) * step / warmup
+        if self.schedule == "multistep":
+            return DROP ** sum(step >= round(epoch * steps_per_epoch) for epoch in self.milestones)
+        progress = min((step - warmup) / max(total_steps - warmup, 1), 1.0)
+        height = 1 - progress if self.schedule == "linear" else (1 + math.cos(math.pi * progress)) / 2
+        return height + (1 - height) * self.min_lr / self.lr
+
+    def configure(self, model: nn.Module, steps_per_epoch: int, total_steps: int) -> dict[str, Any]:
+        """What a LightningModule's `configure_optimizers` returns.
+
+        Args:
+            model: the module whose parameters are trained.
+            steps_per_epoch: optimizer steps of an epoch.
+            total_steps: optimizer steps of the whole training.
+        """
+        groups = parameter_groups(model, self.lr, self.weight_decay, self.layer_decay, self.backbone_lr_scale)
+        optimizer = AdamW(groups, lr=self.lr, betas=self.betas)
+        scheduler = LambdaLR(optimizer, lambda step: self.factor(step, steps_per_epoch, total_steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def training_steps(trainer: Trainer) -> tuple[int, int]:
+    """Optimizer steps of an epoch, and of the whole training.
+
+    Args:
+        trainer: the trainer, with its model and data attached.
+
+    Raises:
+        ValueError: if the training has no end; a schedule needs one.
+    """
+    trainer.fit_loop.setup_data()
+    total, batches = trainer.estimated_stepping_batches, trainer.num_training_batches
+    if total < 0 or math.isinf(total):
+        raise ValueError("A schedule needs to know when training ends; set trainer.max_epochs or trainer.max_steps.")
+    return int(total) if math.isinf(batches) else math.ceil(batches / trainer.accumulate_grad_batches), int(total)

@@ -1,0 +1,224 @@
+"""The named models, from tiny to giant, and how they are made."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatch
+
+from torch import nn
+
+from .backbone import SwinTransformerV2, Window
+from .classification.classifier import ImageClassifier
+from .weights import load_weights, weights_url
+
+HUB = "the official model hub (github.com/microsoft/Swin-Transformer, MODELHUB.md)"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A model of the paper.
+
+    Attributes:
+        embed_dim: channels of the first stage.
+        depths: blocks of each stage.
+        num_heads: attention heads of each stage.
+        image_size: side of the square images it was trained on, in pixels.
+        window_size: window in tokens.
+        pretrained_window_sizes: window of each stage in the first training, the unit of the position bias.
+        num_classes: classes of the released head.
+        extra_norm_period: blocks from one extra normalisation to the next, 0 for none.
+        drop_path_rate: stochastic depth of the official training.
+        top1: published ImageNet-1K accuracy in percent, if there is one.
+        top5: the same among five.
+        source: where the accuracy was published.
+    """
+
+    embed_dim: int
+    depths: tuple[int, ...]
+    num_heads: tuple[int, ...]
+    image_size: int
+    window_size: int
+    pretrained_window_sizes: tuple[int, ...]
+    num_classes: int = 1000
+    extra_norm_period: int = 0
+    drop_path_rate: float = 0.2
+    top1: float | None = None
+    top5: float | None = None
+    source: str = HUB
+
+
+_TINY = (96, (2, 2, 6, 2), (3, 6, 12, 24))
+_SMALL = (96, (2, 2, 18, 2), (3, 6, 12, 24))
+_BASE = (128, (2, 2, 18, 2), (4, 8, 16, 32))
+_LARGE = (192, (2, 2, 18, 2), (6, 12, 24, 48))
+_HUGE = (352, (2, 2, 18, 2), (11, 22, 44, 88))
+_GIANT = (512, (2, 2, 42, 4), (16, 32, 64, 128))
+_W8, _W12, _W16 = (8, 8, 8, 8), (12, 12, 12, 6), (16, 16, 16, 8)
+
+VARIANTS = {
+    "swinv2_tiny_window8_256": Variant(*_TINY, 256, 8, _W8, top1=81.8, top5=95.9),
+    "swinv2_tiny_window16_256": Variant(*_TINY, 256, 16, _W16, top1=82.8, top5=96.2),
+    "swinv2_small_window8_256": Variant(*_SMALL, 256, 8, _W8, drop_path_rate=0.3, top1=83.7, top5=96.6),
+    "swinv2_small_window16_256": Variant(*_SMALL, 256, 16, _W16, drop_path_rate=0.3, top1=84.1, top5=96.8),
+    "swinv2_base_window8_256": Variant(*_BASE, 256, 8, _W8, drop_path_rate=0.5, top1=84.2, top5=96.9),
+    "swinv2_base_window16_256": Variant(*_BASE, 256, 16, _W16, drop_path_rate=0.5, top1=84.6, top5=97.0),
+    "swinv2_base_window12_192": Variant(*_BASE, 192, 12, _W12, num_classes=21841),
+    "swinv2_base_window12to16_192to256": Variant(*_BASE, 256, 16, _W12, top1=86.2, top5=97.9),
+    "swinv2_base_window12to24_192to384": Variant(*_BASE, 384, 24, _W12, top1=87.1, top5=98.2),
+    "swinv2_large_window12_192": Variant(*_LARGE, 192, 12, _W12, num_classes=21841),
+    "swinv2_large_window12to16_192to256": Variant(*_LARGE, 256, 16, _W12, top1=86.9, top5=98.0),
+    "swinv2_large_window12to24_192to384": Variant(*_LARGE, 384, 24, _W12, top1=87.6, top5=98.3),
+    "swinv2_huge_window12_192": Variant(*_HUGE, 192, 12, _W12, extra_norm_period=6),
+    "swinv2_giant_window12_192": Variant(*_GIANT, 192, 12, _W12, extra_norm_period=6, drop_path_rate=0.3),
+}
+VIDEO_WINDOW, VIDEO_PATCH, VIDEO_STRIDE = 8, 2, 1  # frames: of a window and a patch, and merged between stages
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Names of the models that match a shell pattern such as `*base*`."""
+    return [name for name in VARIANTS if fnmatch(name, pattern)]
+
+
+def variant(name: str) -> Variant:
+    """The model of a name.
+
+    Raises:
+        ValueError: there is no such model.
+    """
+    if name not in VARIANTS:
+        near = get_close_matches(name, VARIANTS, n=1, cutoff=0.0)[0]
+        raise ValueError(f"there is no model named '{name}'; the nearest is '{near}', `swinv2 models` lists all.")
+    return VARIANTS[name]
+
+
+def create_backbone(
+    name: str,
+    *,
+    window_size: Window | None = None,
+    weights: str | None = None,
+    out_indices: Sequence[int] = (0, 1, 2, 3),
+    in_channels: int = 3,
+    drop_path_rate: float = 0.0,
+    frozen_stages: int = -1,
+    checkpointing: bool | Sequence[int] = False,
+    video: bool = False,
+    embed_dim: int | None = None,
+    depths: Sequence[int] | None = None,
+    num_heads: Sequence[int] | None = None,
+) -> SwinTransformerV2:
+    """A named model without its head, giving hierarchical features.
+
+    Args:
+        name: one of `list_models()`.
+        window_size: window in tokens, if not that of the name; one number, one per axis, or one entry per stage.
+        weights: `imagenet1k` or `imagenet22k` for published weights, or the path, URL or hub id of a checkpoint.
+        out_indices: stages whose features are given, finest first.
+        in_channels: channels of the input; weights for three channels are adapted.
+        drop_path_rate: stochastic depth of the last block, growing linearly from 0 at the first.
+        frozen_stages: -1 to train everything, 0 to freeze the patch embedding, i to freeze the first i stages too.
+        checkpointing: whether to recompute blocks in the backward pass, in all stages or in those listed.
+        video: whether the model takes clips (B, in_channels, T, H, W); image weights are inflated.
+        embed_dim: channels of the first stage, if not those of the name.
+        depths: blocks of each stage, if not those of the name.
+        num_heads: attention heads of each stage, if not those of the name.
+
+    Raises:
+        ValueError: no such model or weights, or numbers that do not fit each other.
+    """
+    model = variant(name)
+    depths = depths or model.depths
+    frames: tuple[int, ...] = (VIDEO_WINDOW,) if video else ()
+    backbone = SwinTransformerV2(
+        patch_size=(VIDEO_PATCH, 4, 4) if video else (4, 4),
+        window_size=window_size or (*frames, model.window_size, model.window_size),
+        pretrained_window_sizes=[(*frames, window, window) for window in model.pretrained_window_sizes[: len(depths)]],
+        merge_stride=(VIDEO_STRIDE, 2, 2) if video else (2, 2),
+        in_channels=in_channels,
+        embed_dim=embed_dim or model.embed_dim,
+        depths=depths,
+        num_heads=num_heads or model.num_heads,
+        drop_path_rate=drop_path_rate,
+        extra_norm_period=model.extra_norm_period,
+        out_indices=out_indices,
+        frozen_stages=frozen_stages,
+        checkpointing=checkpointing,
+    )
+    _load(backbone, name, weights)
+    return backbone
+
+
+def create_model(
+    name: str,
+    *,
+    num_classes: int | None = None,
+    weights: str | None = None,
+    window_size: Window | None = None,
+    in_channels: int = 3,
+    drop_path_rate: float = 0.0,
+    checkpointing: bool | Sequence[int] = False,
+) -> ImageClassifier:
+    """A named model that classifies images.
+
+    Args:
+        name: one of `list_models()`.
+        num_classes: number of classes, if not that of the release; the head of weights with another number is not used.
+        weights: `imagenet1k` or `imagenet22k` for published weights, or the path, URL or hub id of a checkpoint.
+        window_size: window in tokens, if not that of the name; one number, one per axis, or one entry per stage.
+        in_channels: channels of the input; weights for three channels are adapted.
+        drop_path_rate: stochastic depth of the last block, growing linearly from 0 at the first.
+        checkpointing: whether to recompute blocks in the backward pass, in all stages or in those listed.
+
+    Raises:
+        ValueError: no such model or weights, or numbers that do not fit each other.
+    """
+    backbone = create_backbone(
+        name,
+        window_size=window_size,
+        out_indices=(len(variant(name).depths) - 1,),
+        in_channels=in_channels,
+        drop_path_rate=drop_path_rate,
+        checkpointing=checkpointing,
+    )
+    model = ImageClassifier(backbone, variant(name).num_classes if num_classes is None else num_classes)
+    _load(model, name, weights)
+    return model
+
+
+def _load(model: nn.Module, name: str, weights: str | None) -> None:
+    if weights is not None:
+        load_weights(model, weights_url(name, weights) if weights.startswith("imagenet") else weights)
+
+
+@dataclass
+class BackboneConfig:
+    """What `create_backbone` takes, as a recipe writes it.
+
+    Attributes:
+        name: one of `list_models()`.
+        window_size: window in tokens, if not that of the name; one number, one per axis, or one entry per stage.
+        weights: `imagenet1k` or `imagenet22k` for published weights, or the path, URL or hub id of a checkpoint.
+        out_indices: stages whose features are given, finest first.
+        in_channels: channels of the input; weights for three channels are adapted.
+        drop_path_rate: stochastic depth of the last block, growing linearly from 0 at the first.
+        frozen_stages: -1 to train everything, 0 to freeze the patch embedding, i to freeze the first i stages too.
+        checkpointing: whether to recompute blocks in the backward pass, in all stages or in those listed.
+        embed_dim: channels of the first stage, if not those of the name.
+        depths: blocks of each stage, if not those of the name.
+        num_heads: attention heads of each stage, if not those of the name.
+    """
+
+    name: str
+    window_size: int | list[int] | list[list[int]] | None = None
+    weights: str | None = None
+    out_indices: Sequence[int] = (0, 1, 2, 3)
+    in_channels: int = 3
+    drop_path_rate: float = 0.0
+    frozen_stages: int = -1
+    checkpointing: bool | list[int] = False
+    embed_dim: int | None = None
+    depths: list[int] | None = None
+    num_heads: list[int] | None = None
+
+    def build(self) -> SwinTransformerV2:
+        """The backbone, with its weights."""
+        return create_backbone(**asdict(self))

@@ -1,0 +1,112 @@
+"""The COCO data set."""
+
+import logging
+
+import pytest
+import torch
+
+from detection.coco import CocoDetection
+from detection.images import UnreadableImageError
+from detection.transforms import eval_transform
+
+
+def test_image_and_target(coco):
+    """An item is an RGB image with its objects, its id and its size."""
+    image, target = CocoDetection(coco.folder, coco.write(), training=True)[0]
+    assert image[:, 0, 0].tolist() == [140, 0, 255]
+    assert target["image_id"] == 7
+    assert target["orig_size"] == target["size"] == (40, 60)
+    assert target["masks"].shape == (2, 40, 60)
+
+
+def test_training_leaves_empty_images_out(coco):
+    """Images without objects are used in evaluation, and in training only on request."""
+    path = coco.write()
+    assert len(CocoDetection(coco.folder, path)) == 3
+    assert len(CocoDetection(coco.folder, path, training=True)) == 2
+    assert len(CocoDetection(coco.folder, path, training=True, filter_empty=False)) == 3
+
+
+def test_evaluation_needs_no_masks(coco):
+    """Masks are drawn in training only."""
+    assert "masks" not in CocoDetection(coco.folder, coco.write())[0][1]
+
+
+def test_transform_changes_image_and_target(coco):
+    """The size of the transformed image is told beside the original one."""
+    image, target = CocoDetection(coco.folder, coco.write(), eval_transform(20, 30))[0]
+    assert image.shape == (3, 20, 30)
+    assert target["size"] == (20, 30)
+    assert target["orig_size"] == (40, 60)
+    assert target["boxes"][0].tolist() == [5, 2.5, 15, 10.5]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_truncated_image_is_replaced(coco, caplog, training):
+    """The next readable image comes in place of a truncated one, and the log counts it once."""
+    path = coco.folder / "7.png"
+    path.write_bytes(path.read_bytes()[:-30])
+    images = CocoDetection(coco.folder, coco.write(), training=training)
+    with caplog.at_level(logging.WARNING):
+        assert [images[0][1]["image_id"] for _ in range(2)] == [3, 3]
+    assert [record.message for record in caplog.records] == [
+        f"Left out an image, 1 of {len(images)} so far: {path} is cut short, damaged, or no image"
+    ]
+
+
+def test_image_of_another_size_is_left_out(coco):
+    """An image that does not have its annotated size is not used."""
+    coco.content["images"][0]["width"] = 61
+    coco.content["annotations"][1]["segmentation"]["size"] = [40, 61]
+    images = CocoDetection(coco.folder, coco.write())
+    assert images[0][1]["image_id"] == 3
+    assert len(images.left_out) == 1
+
+
+def test_last_image_is_replaced_by_the_first(coco):
+    """The search for a readable image goes on at the beginning."""
+    (coco.folder / "12.png").write_text("")
+    assert CocoDetection(coco.folder, coco.write())[2][1]["image_id"] == 7
+
+
+def test_no_readable_image(coco):
+    """If no image at all can be read, that is an error and not an endless search."""
+    images = CocoDetection(coco.folder, coco.write())
+    for path in coco.folder.iterdir():
+        path.write_text("")
+    with pytest.raises(UnreadableImageError, match="None of the 3 images"):
+        images[1]
+
+
+def test_missing_folder(coco, tmp_path):
+    """A missing image folder is named."""
+    with pytest.raises(FileNotFoundError, match=r"There is no image folder .*elsewhere"):
+        CocoDetection(tmp_path / "elsewhere", coco.write())
+
+
+def test_missing_images(coco):
+    """Images that are not there are counted at the start, and the first are named."""
+    (coco.folder / "7.png").unlink()
+    coco.content["images"][1]["file_name"] = "deeper/3.png"
+    with pytest.raises(
+        FileNotFoundError, match=r"2 of 3 annotated images are missing, first .*7\.png, .*deeper/3\.png"
+    ):
+        CocoDetection(coco.folder, coco.write())
+
+
+def test_images_in_subfolders(coco, monkeypatch):
+    """File names may hold folders, and the image folder may be relative."""
+    (coco.folder / "deeper").mkdir()
+    (coco.folder / "3.png").rename(coco.folder / "deeper/3.png")
+    coco.content["images"][1]["file_name"] = "deeper/3.png"
+    monkeypatch.chdir(coco.folder)
+    assert CocoDetection(coco.folder.relative_to(coco.folder), coco.write())[1][1]["image_id"] == 3
+
+
+def test_nothing_to_train_on(coco):
+    """Images without any usable object are fine for evaluation and an error for training."""
+    coco.content["annotations"] = []
+    path = coco.write()
+    assert torch.equal(CocoDetection(coco.folder, path)[0][1]["boxes"], torch.zeros(0, 4))
+    with pytest.raises(ValueError, match="no annotated objects"):
+        CocoDetection(coco.folder, path, training=True)

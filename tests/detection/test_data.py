@@ -1,0 +1,201 @@
+"""Detection data for Lightning."""
+
+import json
+
+import pytest
+import torch
+from jsonargparse import ArgumentParser
+from torchvision.tv_tensors import Image
+
+from detection.data import CocoData, Shapes, check_classes, collate
+
+
+def small(coco, **settings):
+    """The small data set, for training and validation alike."""
+    paths = {"train_images": "images", "val_images": "images"}
+    paths |= {"train_annotations": "annotations.json", "val_annotations": "annotations.json"}
+    coco.write()
+    return CocoData(
+        coco.folder.parent, **paths | {"num_workers": 0, "short_edge": (32, 48), "long_edge": 96} | settings
+    )
+
+
+def test_training_batches(coco):
+    """A batch is a list of images, each of its own size, and a list of targets with masks."""
+    data = small(coco)
+    data.setup("fit")
+    (batch,) = data.train_dataloader()
+    images, targets = batch
+    assert sorted(target["image_id"] for target in targets) == [3, 7]
+    for image, target in zip(images, targets, strict=True):
+        assert image.shape[1:] == target["size"] == target["masks"].shape[1:]
+        assert 32 <= min(target["size"]) <= 48
+
+
+def test_training_order_is_random(coco):
+    """Images come in another order each epoch."""
+    data = small(coco, batch_size=1)
+    data.setup("fit")
+    orders = {tuple(targets[0]["image_id"] for _, targets in data.train_dataloader()) for _ in range(20)}
+    assert orders == {(3, 7), (7, 3)}
+
+
+def test_validation_batches(coco):
+    """All images come, in order, at the greatest short edge, neither flipped nor cropped."""
+    data = small(coco)
+    data.setup("validate")
+    batches = list(data.val_dataloader())
+    assert [target["image_id"] for _, targets in batches for target in targets] == [7, 3, 12]
+    assert [target["size"] for _, targets in batches for target in targets] == [(48, 72), (48, 80), (48, 48)]
+    assert data.train_set is None
+
+
+def test_validation_has_its_own_short_edge(coco):
+    """Validation can differ from training."""
+    data = small(coco, val_short_edge=20)
+    data.setup("validate")
+    assert data.val_set[0][1]["size"] == (20, 30)
+
+
+def test_testing_is_validation(coco):
+    """The test stage reads the validation images."""
+    data = small(coco)
+    data.setup("test")
+    assert len(data.test_dataloader()) == 2
+
+
+def test_classes(coco):
+    """The classes are those of the annotation file."""
+    data = small(coco)
+    data.setup("fit")
+    assert (data.num_classes, data.class_names, data.category_ids) == (2, ["dog", "cat"], [2, 5])
+
+
+def test_classes_before_setup(coco):
+    """Asking for classes or images too early says what to do first."""
+    data = small(coco)
+    with pytest.raises(RuntimeError, match="call setup"):
+        _ = data.num_classes
+    with pytest.raises(RuntimeError, match="call setup"):
+        data.train_dataloader()
+
+
+def test_other_classes_in_validation(coco, tmp_path):
+    """Training and validation with different categories is an error that shows them."""
+    data = small(coco, val_annotations="other.json")
+    coco.content["categories"][0]["name"] = "cow"
+    (tmp_path / "other.json").write_text(json.dumps(coco.content))
+    with pytest.raises(ValueError, match=r"different categories.*\(5, 'cat'\), \(5, 'cow'\)"):
+        data.setup("fit")
+
+
+def test_same_classes(coco):
+    """The order in the files does not matter."""
+    data = small(coco)
+    data.setup("fit")
+    check_classes(data.train_set.annotations, data.val_set.annotations)
+
+
+def test_empty_images_on_request(coco):
+    """Images without objects can take part in training."""
+    data = small(coco, filter_empty=False)
+    data.setup("fit")
+    assert len(data.train_set) == 3
+
+
+def test_large_scale_jitter(coco):
+    """Training images are cut to the crop size."""
+    data = small(coco, scale_jitter=(1.5, 2.0), crop_size=24)
+    data.setup("fit")
+    assert all(max(image.shape) == 24 for images, _ in data.train_dataloader() for image in images)
+
+
+def test_flip(coco):
+    """The blue half of the pictures is on the left, or on the right when all are flipped."""
+    blue = []
+    for probability in (0.0, 1.0):
+        data = small(coco, flip_prob=probability)
+        data.setup("fit")
+        blue.append(data.train_set[0][0][2, 5, 5].item())
+    assert blue == [255, 0]
+
+
+def test_missing_root(tmp_path):
+    """A missing data folder is named."""
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        CocoData(tmp_path / "nowhere").setup("fit")
+
+
+def test_coco_layout_is_the_default(coco, tmp_path):
+    """Data in the layout of COCO 2017 need the root only."""
+    coco.write()
+    (tmp_path / "annotations").mkdir()
+    for split in ("train2017", "val2017"):
+        (tmp_path / split).symlink_to(coco.folder)
+        (tmp_path / f"annotations/instances_{split}.json").symlink_to(coco.json)
+    data = CocoData(tmp_path, num_workers=0)
+    data.setup("fit")
+    assert len(data.train_set) == 2
+    assert len(data.val_set) == 3
+
+
+def test_prediction(coco):
+    """Prediction takes files, folders and globs, and leaves out what cannot be read."""
+    (coco.folder / "broken.png").write_text("no image")
+    data = small(coco, images=[str(coco.folder / "7.png"), f"{coco.folder}/[3b]*.png"])
+    data.setup("predict")
+    batches = list(data.predict_dataloader())
+    assert [[target["path"].name for target in targets] for _, targets in batches] == [["7.png", "3.png"], []]
+    assert batches[0][1][0]["size"] == (48, 72)
+
+
+def test_prediction_of_one_name(coco):
+    """A single pattern needs no list."""
+    data = small(coco, images=str(coco.folder))
+    data.setup("predict")
+    assert len(data.predict_set) == 3
+
+
+def test_prediction_of_nothing(coco):
+    """Prediction without images says which option to give."""
+    with pytest.raises(ValueError, match=r"--data\.images"):
+        small(coco).setup("predict")
+
+
+def test_sample_data_is_made(tmp_path):
+    """Shapes are made where they are missing, and used as any other data."""
+    paths = {"train_images": "train", "val_images": "val"}
+    paths |= {f"{split}_annotations": f"annotations/instances_{split}.json" for split in ("train", "val")}
+    sizes = {"short_edge": 48, "long_edge": 48, "num_workers": 0}
+    data = CocoData(tmp_path / "shapes", **paths, **sizes, shapes=Shapes(train=8, val=4, size=48))
+    data.prepare_data()
+    data.prepare_data()
+    data.setup("fit")
+    assert data.class_names == ["circle", "rectangle", "star", "triangle"]
+    assert len(data.val_set) == 4
+    image, target = data.train_set[0]
+    assert image.shape == (3, 48, 48)
+    assert target["masks"].any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "value"),
+    [
+        (["--data.images", "photo.jpg"], "images", ["photo.jpg"]),
+        (["--data.images", "[a.jpg, 'b/*.jpg']"], "images", ["a.jpg", "b/*.jpg"]),
+        (["--data.shapes.size", "64"], "shapes", Shapes(size=64)),
+    ],
+)
+def test_command_line(arguments, name, value):
+    """Settings come from the command line as they do from a recipe."""
+    parser = ArgumentParser()
+    parser.add_class_arguments(CocoData, "data")
+    data = parser.instantiate(parser.parse_args(arguments)).data
+    assert getattr(data, name) == value
+
+
+def test_unreadable_samples_leave_an_empty_batch():
+    """Nothing readable gives empty lists."""
+    assert collate([None, None]) == ([], [])
+    image = Image(torch.zeros(3, 4, 4, dtype=torch.uint8))
+    assert collate([None, (image, {"image_id": 1})])[1] == [{"image_id": 1}]

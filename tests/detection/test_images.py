@@ -1,0 +1,122 @@
+"""Image files."""
+
+import logging
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from detection.images import ImageFiles, LeftOut, UnreadableImageError, find_images, read_image
+from detection.transforms import eval_transform
+
+ROTATED = (  # EXIF with orientation 6: the stored picture lies on its side
+    b"\xff\xe1\x00\x22Exif\x00\x00MM\x00\x2a\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00\x00\x00\x00\x00"
+)
+
+
+@pytest.fixture
+def picture(tmp_path):
+    """A JPEG of 20 × 30 pixels, red on the left and blue on the right."""
+    pixels = np.zeros((20, 30, 3), np.uint8)
+    pixels[:, :15, 2], pixels[:, 15:, 0] = 255, 255
+    path = tmp_path / "picture.jpg"
+    cv2.imwrite(str(path), pixels)
+    return path
+
+
+def test_read_rgb(picture):
+    """Channels are red, green, blue, first of the axes, and of bytes."""
+    image = read_image(picture)
+    assert image.shape == (3, 20, 30)
+    assert image.dtype == torch.uint8
+    assert image[:, 10, 5].tolist() == pytest.approx([255, 0, 0], abs=3)
+
+
+def test_grey_image_has_three_channels(tmp_path):
+    """A grey picture comes as RGB like any other."""
+    cv2.imwrite(str(tmp_path / "grey.png"), np.full((4, 5), 77, np.uint8))
+    assert read_image(tmp_path / "grey.png").unique().tolist() == [77]
+
+
+@pytest.mark.parametrize(("size", "shape"), [(None, (30, 20)), ((30, 20), (30, 20)), ((20, 30), (20, 30))])
+def test_orientation(picture, size, shape):
+    """A picture stands upright, unless the annotations were made on it as it is stored."""
+    data = picture.read_bytes()
+    picture.write_bytes(data[:2] + ROTATED + data[2:])
+    assert read_image(picture, size).shape[1:] == shape
+
+
+def test_other_size_than_annotated(picture):
+    """A picture that has the annotated size in neither orientation is refused."""
+    with pytest.raises(UnreadableImageError, match=r"measures \(20, 30\) pixels .* says \(20, 31\)"):
+        read_image(picture, (20, 31))
+
+
+@pytest.mark.parametrize("part", [0.0, 0.6, 0.9])
+def test_truncated_jpeg(picture, part):
+    """A JPEG that ends too early is refused, not filled up with grey."""
+    data = picture.read_bytes()
+    picture.write_bytes(data[: int(part * len(data))])
+    with pytest.raises(UnreadableImageError, match="empty|cut short"):
+        read_image(picture)
+
+
+def test_no_image(tmp_path):
+    """A text file, a folder and a missing file are refused with their names."""
+    (tmp_path / "text.jpg").write_text("text")
+    for path, message in ((tmp_path / "text.jpg", "no image"), (tmp_path, "cannot be opened")):
+        with pytest.raises(UnreadableImageError, match=f"{path.name}.*{message}"):
+            read_image(path)
+    with pytest.raises(UnreadableImageError, match=r"gone\.jpg cannot be opened: No such file"):
+        read_image(tmp_path / "gone.jpg")
+
+
+def test_find_files_folders_and_globs(tmp_path):
+    """Files, folders and globs name images, sorted within each, and none comes twice."""
+    for name in ("b.jpg", "a.PNG", "notes.txt", "sub/c.jpeg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = find_images([str(tmp_path / "b.jpg"), str(tmp_path), f"{tmp_path}/**/*.jp*g"])
+    assert [str(path.relative_to(tmp_path)) for path in found] == ["b.jpg", "a.PNG", "sub/c.jpeg"]
+
+
+def test_file_name_with_brackets(tmp_path):
+    """A file is found under its own name, even where that looks like a glob."""
+    (tmp_path / "photo[1].jpg").touch()
+    assert find_images([f"{tmp_path}/photo[1].jpg"]) == [tmp_path / "photo[1].jpg"]
+
+
+@pytest.mark.parametrize("pattern", ["none.jpg", "*.jpg", ""])
+def test_nothing_matches(tmp_path, pattern):
+    """A pattern without any image is an error that shows it."""
+    with pytest.raises(FileNotFoundError, match="No image matches"):
+        find_images([f"{tmp_path}/{pattern}"])
+
+
+def test_images_to_predict(picture):
+    """A file comes resized, with its path and both sizes."""
+    image, target = ImageFiles([picture], eval_transform(40, 100))[0]
+    assert image.shape == (3, 40, 60)
+    assert target == {"image_id": 1, "path": picture, "orig_size": (20, 30), "size": (40, 60)}
+
+
+def test_unreadable_file_to_predict(picture, caplog):
+    """An unreadable file gives nothing, and the log counts it."""
+    (picture.parent / "bad.jpg").write_text("text")
+    files = ImageFiles([picture.parent / "bad.jpg", picture], eval_transform(40, 100))
+    with caplog.at_level(logging.WARNING):
+        assert files[0] is None
+    assert "Left out an image, 1 of 2 so far" in caplog.text
+    assert len(files.left_out) == 1
+
+
+def test_left_out_is_shared():
+    """Worker processes write to the same flags, so that the count is of all of them, each image once."""
+    left_out = LeftOut(3)
+    for position in (2, 2, 0):
+        left_out.add(position, UnreadableImageError("damaged"))
+    assert left_out._flags.is_shared()
+    assert len(left_out) == 2
+    assert 2 in left_out
+    assert 1 not in left_out

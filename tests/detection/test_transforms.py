@@ -1,0 +1,198 @@
+"""Joint transforms of image, boxes and masks."""
+
+import pytest
+import torch
+from torchvision.tv_tensors import BoundingBoxes, BoundingBoxFormat, Image, Mask
+
+from detection.transforms import (
+    RandomCrop,
+    RandomShortEdge,
+    ScaleJitter,
+    eval_transform,
+    fit_boxes,
+    keep_visible,
+    mask_boxes,
+    resize,
+    train_transform,
+)
+
+BOXES = [[8, 4, 32, 24], [40, 12, 56, 40]]
+
+
+def sample(height=48, width=64, masks=True):
+    """An image whose red channel shows the first object and whose green channel shows the second."""
+    regions = torch.zeros(len(BOXES), height, width, dtype=torch.bool)
+    for region, (left, top, right, bottom) in zip(regions, BOXES, strict=True):
+        region[top:bottom, left:right] = True
+    image = torch.zeros(3, height, width, dtype=torch.uint8)
+    image[:2] = regions.byte() * 255
+    target = {
+        "boxes": BoundingBoxes(torch.tensor(BOXES).float(), format=BoundingBoxFormat.XYXY, canvas_size=(height, width)),
+        "labels": torch.tensor([0, 1]),
+        "image_id": 5,
+        "orig_size": (height, width),
+    }
+    return Image(image), target | ({"masks": Mask(regions)} if masks else {})
+
+
+TRANSFORMS = {
+    "multi-scale": lambda: train_transform((60, 96), 200),
+    "crop": lambda: train_transform((300, 500), 800, random_crop=True),
+    "jitter": lambda: train_transform(96, 200, scale_jitter=(0.5, 2.0), crop_size=64),
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+@pytest.mark.parametrize("seed", range(5))
+def test_image_boxes_and_masks_move_together(name, seed):
+    """Each mask covers the pixels in which its object is drawn, and each box ends where its mask does."""
+    torch.manual_seed(seed)
+    image, target = TRANSFORMS[name]()(*sample())
+    assert target["masks"].dtype == torch.bool
+    assert len(target["labels"]) == len(target["boxes"]) == len(target["masks"])
+    assert target["boxes"].canvas_size == image.shape[1:]
+    for label, mask, box in zip(target["labels"], target["masks"], target["boxes"], strict=True):
+        drawn = image[label] > 127
+        assert (drawn & mask).sum() / (drawn | mask).sum() > 0.9
+        assert (mask_boxes(mask[None])[0] - box).abs().max() <= 1
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_without_masks(name):
+    """Box-only targets go through the same transforms."""
+    torch.manual_seed(0)
+    image, target = TRANSFORMS[name]()(*sample(masks=False))
+    height, width = image.shape[1:]
+    assert "masks" not in target
+    assert target["boxes"].max(dim=0).values.le(torch.tensor([width, height] * 2) + 1e-3).all()
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_without_objects(name):
+    """An image without objects keeps empty boxes, labels and masks."""
+    image, target = sample()
+    target |= {"boxes": BoundingBoxes(torch.zeros(0, 4), format=BoundingBoxFormat.XYXY, canvas_size=(48, 64))}
+    target |= {"labels": target["labels"][:0], "masks": Mask(target["masks"][:0])}
+    image, target = TRANSFORMS[name]()(image, target)
+    assert target["boxes"].shape == (0, 4)
+    assert target["masks"].shape == (0, *image.shape[1:])
+
+
+def test_other_keys_stay():
+    """Ids and sizes are none of the transforms' business."""
+    _, target = train_transform((60, 96), 200)(*sample())
+    assert target["image_id"] == 5
+    assert target["orig_size"] == (48, 64)
+
+
+def test_flip():
+    """Image, boxes and masks are mirrored together."""
+    image, target = train_transform(48, 64, flip_prob=1.0)(*sample())
+    assert target["boxes"].tolist() == [[32, 4, 56, 24], [8, 12, 24, 40]]
+    assert torch.equal(image[0] > 0, target["masks"][0])
+
+
+def test_short_edges_are_drawn_from_the_whole_range():
+    """Every whole number from the least to the greatest short edge comes up, and none besides."""
+    transform = train_transform((60, 63), 200)
+    assert {min(transform(*sample())[0].shape[1:]) for _ in range(60)} == {60, 61, 62, 63}
+
+
+@pytest.mark.parametrize(("size", "expected"), [((48, 64), (75, 100)), ((40, 100), (40, 100)), ((10, 1000), (1, 100))])
+def test_long_edge_is_limited(size, expected):
+    """A long edge at its limit keeps the short one below its aim, but never below one pixel."""
+    assert eval_transform(80, 100)(Image(torch.zeros(3, *size)), {})[0].shape[1:] == expected
+
+
+def test_masks_are_resized_about_pixel_centres():
+    """Enlarged and reduced masks lie where the image and the boxes do, without a shift by half a pixel."""
+    mask = Mask(torch.zeros(1, 9, 9, dtype=torch.bool))
+    mask[:, 3:6, 3:6] = True
+    assert mask_boxes(resize(mask, (27, 27))).tolist() == [[9, 9, 18, 18]]
+    assert mask_boxes(resize(mask, (3, 3))).tolist() == [[1, 1, 2, 2]]
+
+
+def test_scale_jitter_range():
+    """The long edge is between the least and the greatest scale times the side."""
+    jitter = ScaleJitter(100, (0.5, 1.5))
+    lengths = [jitter(*sample())[0].shape[2] for _ in range(40)]
+    assert 50 <= min(lengths) < 70
+    assert 130 < max(lengths) <= 150
+
+
+def test_jittered_images_are_cropped_not_padded():
+    """Large images are cut to the crop size, small ones keep their own."""
+    transform = train_transform(48, 64, scale_jitter=(0.5, 2.0), crop_size=64)
+    sizes = {tuple(transform(*sample())[0].shape[1:]) for _ in range(40)}
+    assert max(max(size) for size in sizes) == 64
+    assert min(min(size) for size in sizes) < 40
+
+
+def test_crop_sides():
+    """The sides of a crop are drawn from the range, and a shorter image side stays whole."""
+    crop = RandomCrop(40, 50)
+    sizes = [crop(*sample())[0].shape[1:] for _ in range(40)]
+    assert {height for height, _ in sizes} == set(range(40, 49))
+    assert {width for _, width in sizes} == set(range(40, 51))
+
+
+def test_random_crop_for_half_of_the_images():
+    """Half of the images show a part only, which then is enlarged."""
+    transform = train_transform(100, 600, flip_prob=0.0, random_crop=True)
+    image, target = sample()
+    image, target = RandomShortEdge([700])(image, target)
+    whole = [transform(image, target)[0].shape[1:] == (100, 133) for _ in range(40)]
+    assert 8 < sum(whole) < 32
+
+
+def test_boxes_shrink_to_what_a_crop_left():
+    """After a crop, a box goes round what is seen of its mask; without masks it ends at the border."""
+    image, target = sample()
+    target["masks"][0, :, 20:] = False
+    assert fit_boxes(image, target)[1]["boxes"].tolist() == [[8, 4, 20, 24], BOXES[1]]
+    image, target = sample(masks=False)
+    assert fit_boxes(image, target)[1]["boxes"].tolist() == BOXES
+
+
+def test_invisible_objects_are_dropped():
+    """An object with an empty mask or a side below one pixel goes, with its label."""
+    image, target = sample()
+    target["masks"][0] = False
+    kept = keep_visible(image, target)[1]
+    assert kept["labels"].tolist() == [1]
+    assert isinstance(kept["boxes"], BoundingBoxes)
+    image, target = sample()
+    target["boxes"][1, 2] = target["boxes"][1, 0] + 0.5
+    assert keep_visible(image, target)[1]["labels"].tolist() == [0]
+
+
+def test_boxes_of_masks():
+    """A mask's box goes round its pixels; an empty mask has an empty box."""
+    masks = torch.zeros(3, 5, 7, dtype=torch.bool)
+    masks[0, 1:3, 2:6] = True
+    masks[1, 4, 6] = True
+    assert mask_boxes(masks).tolist() == [[2, 1, 6, 3], [6, 4, 7, 5], [0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"short_edge": (800, 480), "long_edge": 1333}, "ascending"),
+        ({"short_edge": 0, "long_edge": 1333}, "positive"),
+        ({"short_edge": 800, "long_edge": 600}, "not above long_edge"),
+        ({"short_edge": 8, "long_edge": 9, "scale_jitter": (0.1, 2.0)}, "needs crop_size"),
+        ({"short_edge": 8, "long_edge": 9, "crop_size": 64}, "needs crop_size and the other way round"),
+        ({"short_edge": 8, "long_edge": 9, "crop_size": 64, "scale_jitter": (2.0, 0.1)}, "positive and ascending"),
+        ({"short_edge": 8, "long_edge": 9, "crop_size": 64, "scale_jitter": (1.0, 2.0), "random_crop": True}, "one of"),
+    ],
+)
+def test_bad_settings(settings, message):
+    """Settings that cannot be meant are errors that say what is allowed."""
+    with pytest.raises(ValueError, match=message):
+        train_transform(**settings)
+
+
+def test_bad_evaluation_settings():
+    """A short edge above the long edge is an error in evaluation too."""
+    with pytest.raises(ValueError, match="not above long_edge"):
+        eval_transform(800, 600)

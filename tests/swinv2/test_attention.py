@@ -1,0 +1,169 @@
+"""Scaled cosine window attention and its position bias."""
+
+import copy
+import itertools
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from swinv2.attention import ContinuousPositionBias, WindowAttention
+from swinv2.windows import cut
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def bias():
+    """A position bias of two axes with weights that matter."""
+    network = ContinuousPositionBias(2, 3).double().eval()
+    torch.nn.init.normal_(network[2].weight, std=0.3)
+    return network
+
+
+def bias_by_hand(network, offset, trained):
+    """Equations 3 and 4 for one offset."""
+    scaled = [8 * d / (t - 1) for d, t in zip(offset, trained, strict=True)]
+    spaced = torch.tensor([math.copysign(math.log2(1 + abs(d)) / 3, d) for d in scaled], dtype=torch.float64)
+    return 16 * torch.sigmoid(network[2](torch.relu(network[0](spaced))))
+
+
+def attention_by_hand(attn, x, size, window, shifted, trained):
+    """Attention over the whole grid in which only pairs of tokens with equal segments on every axis meet."""
+    places = list(itertools.product(*(range(s) for s in size)))
+    shifts = [w // 2 if shifted and s > w else 0 for s, w in zip(size, window, strict=True)]
+    regions = [tuple((p - d) // w for p, d, w in zip(place, shifts, window, strict=True)) for place in places]
+    qkv = F.linear(x, attn.qkv.weight, torch.cat([attn.q_bias, torch.zeros_like(attn.q_bias), attn.v_bias]))
+    q, k, v = qkv.unflatten(-1, (3, attn.num_heads, -1)).permute(1, 2, 0, 3)
+    logits = F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).mT * attn.logit_scale.clamp(max=math.log(100)).exp()
+    for (i, a), (j, b) in itertools.product(enumerate(places), repeat=2):
+        offset = [p - r for p, r in zip(a, b, strict=True)]
+        meet = regions[i] == regions[j]
+        logits[:, i, j] = logits[:, i, j] + bias_by_hand(attn.cpb_mlp, offset, trained) if meet else -torch.inf
+    return attn.proj((logits.softmax(-1) @ v).transpose(0, 1).flatten(1))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("size", "window", "shifted"),
+    [
+        ((11,), (4,), True),
+        ((4, 8), (4, 4), True),
+        ((6, 7), (4, 4), False),
+        ((6, 7), (4, 4), True),
+        ((3, 9), (4, 4), True),
+        ((3, 4, 5), (2, 4, 3), True),
+    ],
+)
+def test_attention_equals_pairs_of_tokens_taken_one_by_one(size, window, shifted):
+    """In 1-D to 3-D, at any size, a token meets those of its window and no others, with the bias of their offset."""
+    trained = tuple(w + 1 for w in window)
+    attn = WindowAttention(8, 2, len(size), trained).double().eval()
+    for parameter in attn.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    x = torch.randn(math.prod(size), 8, dtype=torch.float64)
+    layout = cut(1, size, window, shifted, CPU)
+    expected = attention_by_hand(attn, x, size, window, shifted, trained)
+    torch.testing.assert_close(attn(x[layout.order], layout.groups), expected[layout.order], rtol=0, atol=1e-6)
+
+
+def test_temperature_is_bounded():
+    """However large the learnt scale, 1 / tau stays at most 100 (section 3.2)."""
+    attn = WindowAttention(8, 2, 1, (4,)).eval()
+    x, groups = torch.randn(8, 8), [((4,), 2)]
+    attn.logit_scale.data.fill_(math.log(100))
+    bounded = attn(x, groups)
+    attn.logit_scale.data.fill_(50)
+    assert torch.equal(attn(x, groups), bounded)
+
+
+def test_bias_of_known_offsets_is_the_same_in_any_window(bias):
+    """A larger window adds offsets; those that the trained window has keep their bias to 1e-6."""
+    small, large = bias.table((8, 8), (8, 8)), bias.table((16, 12), (8, 8))
+    torch.testing.assert_close(large[:, 8:-8, 4:-4], small, rtol=0, atol=1e-6)
+
+
+def test_smaller_windows_share_the_bias_of_the_largest(bias):
+    """A border window's bias is that of its own offsets."""
+    ours = bias([(8, 8), (3, 8)], (8, 8))[1]
+    alone = bias([(3, 8)], (8, 8))[0]
+    torch.testing.assert_close(ours, alone, rtol=0, atol=1e-6)
+
+
+def test_bias_lies_between_0_and_16(bias):
+    """The sigmoid keeps far offsets bounded."""
+    torch.nn.init.normal_(bias[2].weight, std=100)
+    table = bias.table((32, 32), (8, 8))
+    assert 0 <= table.min() < 1 < 15 < table.max() <= 16
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m[2].weight.mul_(2),
+        lambda m: m[0].bias.data.add_(1),
+        lambda m: m[0].weight.data.copy_(torch.randn(512, 2)),
+        lambda m: m.load_state_dict(ContinuousPositionBias(2, 3).state_dict()),
+        lambda m: m.float(),
+        lambda m: setattr(m[2], "weight", torch.nn.Parameter(torch.randn(3, 512, dtype=torch.float64))),
+    ],
+    ids=["in place", "data", "data copied", "loaded", "type", "replaced"],
+)
+def test_kept_bias_is_never_stale(bias, change):
+    """After any change of the weights the bias is that of a module that never kept one."""
+    before = bias([(4, 4)], (8, 8))[0]
+    assert bias([(4, 4)], (8, 8))[0] is before
+    change(bias)
+    after = bias([(4, 4)], (8, 8))[0]
+    fresh = copy.deepcopy(bias)
+    fresh._kept_key = ()
+    assert not torch.equal(after.double(), before)
+    assert torch.equal(after, fresh([(4, 4)], (8, 8))[0])
+
+
+@torch.no_grad()
+def test_kept_bias_follows_window_and_training_window(bias):
+    """Another window, or another unit of its offsets, is another bias."""
+    eight = bias([(4, 4)], (8, 8))[0]
+    assert bias([(5, 4)], (8, 8))[0].shape == (3, 20, 20)
+    assert not torch.equal(bias([(4, 4)], (12, 12))[0], eight)
+    assert torch.equal(bias([(4, 4)], (8, 8))[0], eight)
+
+
+def test_bias_kept_in_inference_mode_serves_training_too(bias):
+    """What inference mode keeps is not used where a gradient flows."""
+    with torch.inference_mode():
+        bias([(4, 4)], (8, 8))
+    with torch.no_grad():
+        kept = bias([(4, 4)], (8, 8))[0]
+    (kept * torch.ones((), requires_grad=True, dtype=torch.float64)).sum().backward()
+    bias([(4, 4)], (8, 8))[0].sum().backward()
+    assert bias[2].weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_attention_is_accurate_under_autocast(dtype):
+    """Activations times 1e3 stay finite, and the error is that of the half-precision linear layers, not of the logits."""
+    attn = WindowAttention(64, 2, 2, (8, 8))
+    for parameter in attn.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    attn.logit_scale.data.fill_(math.log(100))
+    x, groups = 1000 * torch.randn(128, 64), [((8, 8), 2)]
+    exact = attn(x, groups)
+    with torch.autocast("cpu", dtype):
+        half = attn(x, groups)
+    half.mean().backward()
+    assert half.isfinite().all()
+    assert all(p.grad.isfinite().all() for p in attn.parameters())
+    assert (half - exact).abs().mean() < 20 * torch.finfo(dtype).eps * exact.abs().mean()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_bias_is_computed_in_float32_under_autocast(dtype):
+    """The position bias is the same to the last bit, whatever autocast does around it."""
+    network = ContinuousPositionBias(2, 3)
+    exact = network([(8, 8)], (8, 8))[0]
+    with torch.autocast("cpu", dtype):
+        assert torch.equal(network([(8, 8)], (8, 8))[0], exact)

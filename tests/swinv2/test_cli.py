@@ -1,0 +1,139 @@
+"""The `swinv2` command itself: help, errors and exit codes; the work behind it is tested where it is done."""
+
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import create_autospec
+
+import pytest
+
+from swinv2 import cli, weights
+
+
+@pytest.fixture
+def task(monkeypatch):
+    """Makes `swinv2 detection …` call a function of the test."""
+
+    def install(function):
+        monkeypatch.setattr(cli, "import_module", {"detection.cli": SimpleNamespace(main=function)}.__getitem__)
+
+    return install
+
+
+def test_help_lists_the_commands(capsys):
+    """Every command stands there with what it does, and so do examples."""
+    with pytest.raises(SystemExit) as done:
+        cli.main(["--help"])
+    text = capsys.readouterr().out
+    assert done.value.code == 0
+    assert all(f"\n    {command} " in text for command in ("models", "convert", "shapes", "detection"))
+    assert "\nexamples:\n  swinv2 " in text
+
+
+def test_help_is_quick():
+    """Asking for help imports none of the training, data and drawing libraries."""
+    blocked = "import sys; sys.modules.update(dict.fromkeys(['lightning', 'cv2', 'torchvision', 'pycocotools']))"
+    code = f"{blocked}; from swinv2.cli import main; main()"
+    result = subprocess.run([sys.executable, "-W", "ignore", "-c", code, "--help"], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "commands:" in result.stdout
+
+
+def test_version(capsys):
+    """The version is that of the installed package."""
+    with pytest.raises(SystemExit):
+        cli.main(["--version"])
+    assert capsys.readouterr().out.startswith("swinv2 0.")
+
+
+@pytest.mark.parametrize("args", [[], ["modles"], ["convert", "a.pth"], ["shapes", "out", "--size", "big"]])
+def test_wrong_command_line(args, capsys):
+    """Exit code 2 and a usage line."""
+    with pytest.raises(SystemExit) as done:
+        cli.main(args)
+    assert done.value.code == 2
+    assert "usage: swinv2" in capsys.readouterr().err
+
+
+def test_shapes_makes_sample_data(tmp_path, capsys):
+    """The options reach the generator; those not given keep its defaults."""
+    options = ["--tasks", "detection", "--train", "2", "--val", "1", "--size", "32", "--seed", "5"]
+    assert cli.main(["shapes", str(tmp_path / "shapes"), *options]) == 0
+    assert str(tmp_path / "shapes") in capsys.readouterr().out
+    assert len(list((tmp_path / "shapes/detection").rglob("*.jpg"))) == 3
+
+
+def test_models_prints_the_table(monkeypatch, capsys):
+    """A pattern picks rows; without one all models are shown."""
+    monkeypatch.setattr("swinv2.tables.models_table", lambda pattern: f"models like {pattern}")
+    assert cli.main(["models", "swinv2_tiny*"]) == cli.main(["models"]) == 0
+    assert capsys.readouterr().out == "models like swinv2_tiny*\nmodels like *\n"
+
+
+def test_convert_writes_another_layout(monkeypatch, capsys):
+    """The arguments fit the function that does the work."""
+    convert = create_autospec(weights.convert)
+    monkeypatch.setattr(weights, "convert", convert)
+    assert cli.main(["convert", "in.pth", "out.safetensors", "--to", "timm"]) == 0
+    convert.assert_called_once_with("in.pth", Path("out.safetensors"), "timm")
+    assert capsys.readouterr().out == "wrote out.safetensors\n"
+
+
+def test_task_gets_its_arguments(task):
+    """What follows the task's name is the task's own command line."""
+    given = []
+    task(given.extend)
+    assert cli.main(["detection", "fit", "--help"]) == 0
+    assert given == ["fit", "--help"]
+
+
+@pytest.mark.parametrize("error", [ValueError("window 3"), FileNotFoundError("no folder"), OSError("disk full")])
+def test_error_is_one_message(task, capsys, error):
+    """An error that a user can mend comes without a traceback, with exit code 1."""
+
+    def fail(args):
+        raise error
+
+    task(fail)
+    assert cli.main(["detection"]) == 1
+    assert capsys.readouterr().err == f"error: {error}\n"
+
+
+def test_error_in_a_worker_is_one_message(task, capsys):
+    """What a data loader's process raises arrives with its traceback in the text; the message is the last line."""
+
+    def fail(args):
+        raise ValueError(
+            "Caught ValueError in worker 0.\nOriginal Traceback (most recent call last):\nValueError: bad: box\n"
+        )
+
+    task(fail)
+    assert cli.main(["detection"]) == 1
+    assert capsys.readouterr().err == "error: bad: box\n"
+
+
+def test_debug_shows_the_traceback(task, monkeypatch):
+    """With SWINV2_DEBUG errors go through."""
+    monkeypatch.setenv("SWINV2_DEBUG", "1")
+    task(lambda args: int("no number"))
+    with pytest.raises(ValueError, match="no number"):
+        cli.main(["detection"])
+
+
+def test_bugs_keep_their_traceback(task):
+    """What is no user's mistake is not hidden."""
+    task(lambda args: {}["bug"])
+    with pytest.raises(KeyError):
+        cli.main(["detection"])
+
+
+def test_ctrl_c(task, capsys):
+    """Exit code 130, as a shell expects."""
+
+    def stop(args):
+        raise KeyboardInterrupt
+
+    task(stop)
+    assert cli.main(["detection"]) == 130
+    assert capsys.readouterr().err == "Stopped.\n"

@@ -1,0 +1,116 @@
+import pytest
+import torch
+
+from swinv2.backbone import SwinTransformerV2
+from swinv2.fitting import check_coverage, check_variant, fit
+
+PATCHES = torch.rand(8, 3, 4, 4)
+PROJECTION = "backbone.patch_embed.proj.weight"
+OFFSETS = "backbone.layers.0.blocks.0.attn.cpb_mlp.0.weight"
+
+
+def fitted(name, value, shape):
+    """The tensor alone."""
+    return fit(value, shape, name, True)[0]
+
+
+def test_equal_shapes_are_left_alone():
+    """A tensor that fits is the one that is loaded."""
+    assert fit(PATCHES, (8, 3, 4, 4), PROJECTION, True) == (PATCHES, "")
+
+
+def test_filters_of_a_grey_image_are_summed():
+    """A grey image has the features that it had with its three channels alike."""
+    grey = torch.rand(1, 1, 4, 4)
+    expected = torch.nn.functional.conv2d(grey.expand(1, 3, 4, 4), PATCHES)
+    torch.testing.assert_close(torch.nn.functional.conv2d(grey, fitted(PROJECTION, PATCHES, (8, 1, 4, 4))), expected)
+
+
+def test_filters_of_more_channels_are_repeated_in_turn():
+    """With n equal channels, a multiple of three, features are those of three of them."""
+    image = torch.rand(1, 1, 4, 4)
+    filters, change = fit(PATCHES, (8, 6, 4, 4), PROJECTION, True)
+    assert change == "3 channels to 6"
+    assert torch.equal(filters[:, 3:], PATCHES / 2)
+    expected = torch.nn.functional.conv2d(image.expand(1, 3, 4, 4), PATCHES)
+    torch.testing.assert_close(torch.nn.functional.conv2d(image.expand(1, 6, 4, 4), filters), expected)
+
+
+def test_filters_of_clips_are_means_over_frames():
+    """A clip of one repeated image has the image's patches."""
+    image = torch.rand(1, 3, 4, 4)
+    filters, change = fit(PATCHES, (8, 3, 2, 4, 4), PROJECTION, True)
+    assert change == "repeated over 2 frames"
+    clip = image.unsqueeze(2).expand(1, 3, 2, 4, 4)
+    torch.testing.assert_close(
+        torch.nn.functional.conv3d(clip, filters).squeeze(2), torch.nn.functional.conv2d(image, PATCHES)
+    )
+
+
+def test_channels_and_frames_change_together():
+    """Both changes are made, and told."""
+    filters, change = fit(PATCHES, (8, 1, 2, 4, 4), PROJECTION, True)
+    assert change == "3 channels to 1 and repeated over 2 frames"
+    assert torch.equal(filters[:, :, 1], PATCHES.sum(1, keepdim=True) / 2)
+
+
+def test_offsets_in_time_come_first_and_have_no_effect():
+    """Of an offset (t, h, w) the network of the position bias sees (h, w)."""
+    weight = torch.rand(512, 2)
+    wider = fitted(OFFSETS, weight, (512, 3))
+    assert torch.equal(wider, torch.cat([torch.zeros(512, 1), weight], 1))
+
+
+def test_a_head_of_another_shape_is_no_use():
+    """It is not loaded, and why is said."""
+    value, change = fit(torch.rand(5, 8), (7, 8), "head.weight", False)
+    assert value is None
+    assert change == "not loaded, since (5, 8) is not (7, 8)"
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "asked"),
+    [
+        (PROJECTION, (8, 3, 4, 4), (8, 3, 2, 2)),
+        (PROJECTION, (8, 3, 2, 4, 4), (8, 3, 4, 4)),
+        (OFFSETS, (512, 3), (512, 2)),
+        ("backbone.layers.0.downsample.reduction.weight", (16, 32), (16, 64)),
+    ],
+    ids=["patch", "clip to image", "offsets of a clip", "merging"],
+)
+def test_other_shapes_in_the_backbone_are_refused(name, given, asked):
+    """The error has both shapes."""
+    with pytest.raises(ValueError, match=r"is \(.*\) in the checkpoint and \(.*\) in the model; build the model as it"):
+        fit(torch.zeros(given), asked, name, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ({"depths": (2, 2, 18, 2)}, r"swinv2_small \(embed_dim 96, depths \(2, 2, 18, 2\)"),
+        ({"embed_dim": 48}, "embed_dim 48"),
+        ({"num_heads": (6, 12, 24, 48)}, r"num_heads \(6, 12, 24, 48\)"),
+        ({"extra_norm_period": 6}, "1 extra norms"),
+        ({"depths": (2, 2, 6), "num_heads": (3, 6, 12), "out_indices": (2,)}, r"depths \(2, 2, 6\)"),
+    ],
+    ids=["depth", "width", "heads", "norms", "stages"],
+)
+def test_another_variant_is_told_by_its_weights(options, found):
+    """The error says what the checkpoint is of, and what the model is."""
+    with torch.device("meta"):
+        given, asked = SwinTransformerV2(**options).state_dict(), SwinTransformerV2().state_dict()
+    with pytest.raises(ValueError, match=f"best.pth is of another model: it has .*{found}.*the model has swinv2_tiny"):
+        check_variant(given, asked, "best.pth")
+
+
+def test_most_of_the_backbone_must_be_filled():
+    """The error names what is lacking, and what is nearest to it."""
+    inside = ["layers.0.qkv.weight", "layers.0.proj.weight", "norm.weight"]
+    hint = r"fills only 1 of the backbone's 3 .* layers.0.QKV.weight \(nearest: layers.0.qkv.weight\)"
+    with pytest.raises(ValueError, match=hint):
+        check_coverage(inside, {"norm.weight"}, ["layers.0.QKV.weight"], "best.pth")
+
+
+def test_half_of_the_backbone_is_enough():
+    """Norms of new outputs are missing in every released file."""
+    assert check_coverage(["layers.0.proj.weight", "norm0.weight"], {"layers.0.proj.weight"}, [], "best.pth") is None

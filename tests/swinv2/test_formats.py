@@ -1,0 +1,200 @@
+import math
+
+import pytest
+import torch
+from timm.models.swin_transformer_v2 import SwinTransformerV2 as TimmModel
+from torch import nn
+from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformer, SwinTransformerBlockV2
+from transformers import Swinv2Config, Swinv2ForImageClassification
+
+from swinv2.backbone import SwinTransformerV2
+from swinv2.classification.classifier import ImageClassifier
+from swinv2.formats import WRITABLE, from_official, has_place, to_official, training_windows
+from swinv2.layers import PatchMerging
+from swinv2.layouts import detect_format
+
+SIZES = {"embed_dim": 24, "depths": (1, 1, 2, 1), "num_heads": (1, 2, 3, 6), "window_size": 4}
+WINDOWS = [(4, 4)] * 4
+
+
+def randomised(model):
+    """No weight is left at zero or one."""
+    generator = torch.Generator().manual_seed(0)
+    for weight in model.parameters():
+        weight.data = torch.randn(weight.shape, generator=generator)
+    return model
+
+
+def official_weights(**options):
+    """Random weights of a small classifier."""
+    model = randomised(ImageClassifier(SwinTransformerV2(**SIZES, out_indices=(3,), **options), 5))
+    return to_official(model.state_dict(), "ours")
+
+
+def table(window, trained):
+    """Relative coordinates of a window in another's unit, (1, 2·w - 1, 2·w - 1, 2)."""
+    steps = torch.arange(1 - window, window) * 8 / (trained - 1)
+    steps = steps.sign() * torch.log2(1 + steps.abs()) / math.log2(8)
+    return torch.stack(torch.meshgrid(steps, steps, indexing="ij"), -1).unsqueeze(0)
+
+
+def peer(name):
+    """The small classifier of another project."""
+    depths, heads = list(SIZES["depths"]), list(SIZES["num_heads"])
+    if name == "timm":
+        return TimmModel(img_size=128, num_classes=5, **SIZES)
+    if name == "torchvision":
+        options = {"block": SwinTransformerBlockV2, "downsample_layer": PatchMergingV2, "num_classes": 5}
+        return SwinTransformer([4, 4], 24, depths, heads, [4, 4], **options)
+    options = {"image_size": 128, "embed_dim": 24, "depths": depths, "num_heads": heads, "window_size": 4}
+    return Swinv2ForImageClassification(Swinv2Config(**options, num_labels=5))
+
+
+@pytest.mark.parametrize("target", WRITABLE)
+def test_round_trip_is_exact(target):
+    """Written in another layout and read again, every weight is the same to the bit."""
+    weights = official_weights()
+    written = from_official(weights, target, WINDOWS)
+    assert detect_format(written) == target
+    again = to_official(written, target)
+    assert again.keys() == weights.keys()
+    assert all(torch.equal(again[key], weights[key]) for key in weights)
+
+
+@pytest.mark.parametrize("target", ["timm", "torchvision", "hf"])
+def test_peers_load_what_is_written_strictly(target):
+    """Names, shapes and buffers are exactly those that the other project has."""
+    peer(target).load_state_dict(from_official(official_weights(), target, WINDOWS), strict=True)
+
+
+@pytest.mark.parametrize("target", ["timm", "torchvision", "hf"])
+def test_weights_of_peers_come_back_unchanged(target):
+    """A peer's weights, read and written again, are its own."""
+    state = randomised(peer(target)).state_dict()
+    if target == "torchvision":  # the bias of the keys, which has no effect, is not kept
+        for key in [key for key in state if key.endswith("qkv.bias")]:
+            state[key].view(3, -1)[1] = 0
+    assert detect_format(state) == target
+    again = from_official(to_official(state, target), target, WINDOWS)
+    assert again.keys() == state.keys()
+    assert all(torch.equal(again[key], state[key]) for key in state)
+
+
+def test_mmpretrain_merges_channels_as_unfold_does():
+    """The columns of the merging are in the order in which nn.Unfold gives the pixels of a block."""
+    weights, image = official_weights(), torch.randn(1, 24, 6, 4)
+    merging = PatchMerging(24, (2, 2))
+    merging.reduction.weight.data = weights["layers.0.downsample.reduction.weight"]
+    written = from_official(weights, "mmpretrain")["backbone.stages.1.downsample.reduction.weight"]
+    unfolded = nn.Unfold(kernel_size=2, stride=2)(image).transpose(1, 2)  # (1, 6, 4·24)
+    norm = torch.nn.functional.layer_norm(unfolded @ written.T, (48,))
+    torch.testing.assert_close(merging(image.movedim(1, -1)).flatten(1, 2), norm, atol=1e-4, rtol=1e-4)
+
+
+def test_names_of_mmpretrain():
+    """Names as mmpretrain's own model has them."""
+    keys = from_official(official_weights(), "mmpretrain")
+    block = "backbone.stages.2.blocks.1"
+    parts = ["attn.w_msa.q_bias", "attn.w_msa.proj.bias", "ffn.layers.0.0.bias", "ffn.layers.1.weight", "norm2.bias"]
+    others = ["backbone.patch_embed.projection.bias", "backbone.norm3.weight", "head.fc.weight"]
+    assert {f"{block}.{part}" for part in parts} | set(others) <= keys.keys()
+
+
+def test_mmpretrain_has_extra_norms_and_a_norm_for_each_output():
+    """What timm has no place for is kept where there is one, under its own name."""
+    weights = to_official(randomised(SwinTransformerV2(**SIZES, extra_norm_period=1)).state_dict(), "ours")
+    written = from_official(weights, "mmpretrain")
+    assert {"backbone.stages.0.blocks.0.norm3.weight", "backbone.norm0.weight"} <= written.keys()
+    again = to_official(written, "mmpretrain")
+    assert all(torch.equal(again[key], weights[key]) for key in weights)
+
+
+def test_norms_of_finer_outputs_have_no_place_in_timm():
+    """Only the last features are normalised in timm."""
+    assert has_place("norm.weight", "timm")
+    assert not has_place("norm0.weight", "timm")
+    assert not any(
+        key.startswith("norm0") for key in from_official(official_weights() | {"norm0.bias": torch.zeros(24)}, "timm")
+    )
+
+
+@pytest.mark.parametrize("target", ["timm", "torchvision", "hf"])
+def test_extra_norms_are_refused_where_they_would_be_lost(target):
+    """Without its extra norms a huge model is another function."""
+    with pytest.raises(ValueError, match=f"{target} lacks the extra norms of huge and giant"):
+        from_official(official_weights(extra_norm_period=1), target, WINDOWS)
+
+
+def test_video_weights_are_refused():
+    """No other project has a video model of this kind."""
+    weights = {"patch_embed.proj.weight": torch.zeros(24, 3, 2, 4, 4)}
+    with pytest.raises(ValueError, match="images only, got weights of a model with 3 axes"):
+        from_official(weights, "timm")
+
+
+def test_unknown_target_is_refused():
+    """The error lists the layouts that can be written."""
+    with pytest.raises(ValueError, match="official, timm, torchvision, hf, mmpretrain, got 'keras'"):
+        from_official(official_weights(), "keras")
+
+
+def test_torchvision_needs_the_window():
+    """Its tables cannot be made without."""
+    with pytest.raises(ValueError, match="give pretrained_window_sizes or"):
+        from_official(official_weights(), "torchvision")
+
+
+def test_buffers_are_not_weights():
+    """Masks, tables and indices depend on a size and are dropped."""
+    names = ["attn_mask", "attn.relative_coords_table", "attn.relative_position_index"]
+    state = official_weights() | {f"layers.0.blocks.0.{name}": torch.zeros(1) for name in names}
+    assert to_official(state, "official").keys() == official_weights().keys()
+
+
+def test_parts_of_other_models_keep_their_names():
+    """What is not of the backbone is left alone, even if it is called like a part of it."""
+    other = {"rpn.attn.query.weight": torch.zeros(1), "rpn.attn.qkv.bias": torch.zeros(3)}
+    backbone = {f"backbone.{key}": value for key, value in official_weights().items()}
+    assert other.keys() <= to_official(backbone | other, "official").keys()
+
+
+def test_window_of_the_training_is_read_from_a_peer():
+    """The tables of torchvision tell the window."""
+    windows, origin = training_windows(peer("torchvision").state_dict(), "torchvision", "")
+    assert (windows, origin) == (WINDOWS, "the checkpoint")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize(("window", "trained"), [(24, 12), (12, 6), (16, 16), (8, 16), (40, 12), (64, 8)])
+def test_window_of_the_training_is_read_from_a_table(window, trained, dtype):
+    """A table of any window tells in which unit it measures, in half precision too."""
+    state = {"layers.0.blocks.0.attn.relative_coords_table": table(window, trained).to(dtype)}
+    assert training_windows(state | {"patch_embed.proj.weight": torch.zeros(1)}, "official", "")[0] == [(trained,) * 2]
+
+
+def test_own_checkpoints_tell_the_window_of_the_training():
+    """The window travels with our weights, for each stage and axis."""
+    windows = [(12, 10), (12, 10), (12, 10), (6, 5)]
+    model = ImageClassifier(SwinTransformerV2(**SIZES, pretrained_window_sizes=windows), 5)
+    assert training_windows(model.state_dict(), "ours", "") == (windows, "the checkpoint")
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [
+        ("hf-hub:timm/swinv2_tiny_window16_256.ms_in1k", [16, 16, 16, 8]),
+        ("https://x.org/swinv2_base_patch4_window12to24_192to384_22kto1k_ft.pth", [12, 12, 12, 6]),
+        ("/models/swinv2-tiny-patch4-window8-256/model.safetensors", [8, 8, 8, 8]),
+    ],
+)
+def test_window_of_the_training_is_read_from_a_name(name, sizes):
+    """Where there are no tables, a name as of the released files tells the window, cut to the stage's map."""
+    windows, origin = training_windows(from_official(official_weights(), "timm"), "timm", name)
+    assert (windows, origin) == ([(size, size) for size in sizes], "its name")
+
+
+def test_window_of_the_training_may_be_unknown():
+    """Weights without tables under any name say nothing."""
+    windows, origin = training_windows(official_weights(), "official", "best.pth")
+    assert windows is None
+    assert origin == "the model, since the checkpoint does not say"

@@ -1,0 +1,117 @@
+"""Cutting grids into windows."""
+
+import itertools
+
+import pytest
+import torch
+
+from swinv2.windows import axis_runs, cut, route, window_per_stage
+
+CPU = torch.device("cpu")
+GRIDS = [
+    ((13,), (4,)),
+    ((16, 16), (8, 8)),
+    ((9, 11), (4, 4)),
+    ((5, 20), (8, 8)),
+    ((8, 7, 9), (4, 3, 7)),
+    ((3, 4, 4), (8, 2, 4)),
+]
+
+
+@pytest.mark.parametrize(
+    ("size", "shifted", "runs"),
+    [
+        (20, False, [(0, 2, 8), (16, 1, 4)]),
+        (20, True, [(0, 1, 4), (4, 2, 8)]),
+        (22, False, [(0, 2, 8), (16, 1, 6)]),
+        (22, True, [(0, 1, 4), (4, 2, 8), (20, 1, 2)]),
+        (8, True, [(0, 1, 8)]),
+        (3, True, [(0, 1, 3)]),
+    ],
+)
+def test_segments_worked_by_hand(size, shifted, runs):
+    """Segments of an axis cut in windows of 8."""
+    assert axis_runs(size, 8, shifted) == runs
+
+
+@pytest.mark.parametrize(("size", "window"), GRIDS)
+@pytest.mark.parametrize("shifted", [False, True])
+def test_windows_hold_the_tokens_of_one_segment_each(size, window, shifted):
+    """Two tokens share a window if they lie in the same segment of every axis, and windows keep the grid's order."""
+    batch = 2
+    one = cut(batch, size, window, shifted, CPU)
+    places = list(itertools.product(range(batch), *(range(s) for s in size)))
+
+    def region(place):
+        shifts = [w // 2 if shifted and s > w else 0 for s, w in zip(size, window, strict=True)]
+        return (place[0], *((p - d) // w for p, d, w in zip(place[1:], shifts, window, strict=True)))
+
+    windows, start = [], 0
+    for shape, count in one.groups:
+        for _ in range(count):
+            tokens = torch.tensor(shape).prod().item()
+            windows.append([places[i] for i in one.order[start : start + tokens].tolist()])
+            start += tokens
+    expected = {key: list(group) for key, group in itertools.groupby(sorted(places, key=region), region)}
+    assert sorted(windows) == sorted(sorted(group) for group in expected.values())
+
+
+@pytest.mark.parametrize(("size", "window"), GRIDS)
+def test_route_leads_home(size, window):
+    """Entering, shifting, going back and leaving gives the grid again, from either cut."""
+    way = route(3, size, window, CPU)
+    grid = torch.arange(len(way.plain.order))
+
+    def walk(*hops):
+        x = grid
+        for hop in hops:
+            x = x if hop is None else x[hop.there]
+        return x
+
+    assert torch.equal(walk(way.enter), way.plain.order)
+    assert torch.equal(walk(way.enter, way.shift), way.shifted.order)
+    assert torch.equal(walk(way.enter, way.leave), grid)
+    assert torch.equal(walk(way.enter, way.shift, way.leave_shifted), grid)
+    assert torch.equal(walk(way.enter, way.shift, way.unshift, way.leave), grid)
+
+
+@pytest.mark.parametrize("rows", [1, 10, 64, 10_000])
+def test_parts_are_whole_windows_and_cover_everything(rows):
+    """Parts follow each other, hold whole windows of one shape, and know the images of their tokens."""
+    whole = cut(2, (20, 22), (8, 8), True, CPU)
+    start = 0
+    for places, part in whole.parts(rows):
+        ((shape, count),) = part.groups
+        assert places.start == start
+        assert places.stop - places.start == shape[0] * shape[1] * count
+        assert torch.equal(part.image, whole.image[places])
+        start = places.stop
+    assert start == 2 * 20 * 22
+
+
+@pytest.mark.parametrize(
+    ("window", "axes", "expected"),
+    [
+        (8, 2, [(8, 8)] * 4),
+        ((8, 7, 7), 3, [(8, 7, 7)] * 4),
+        ([30, 30, 30, 15], 2, [(30, 30), (30, 30), (30, 30), (15, 15)]),
+        ([[8, 4], [8, 4], 4, [2, 2]], 2, [(8, 4), (8, 4), (4, 4), (2, 2)]),
+    ],
+)
+def test_windows_by_axis_and_by_stage(window, axes, expected):
+    """One number, one per axis, one per stage, or one per stage and axis."""
+    assert window_per_stage(window, 4, axes, "window_size") == expected
+
+
+@pytest.mark.parametrize(
+    ("window", "message"),
+    [
+        ((8, 8), r"needs one number per axis, got \(8, 8\) for a 3-axis video model.*use e.g. \(8, 7, 7\)"),
+        ([[8, 8]] * 4, "one number per axis"),
+        ((8, 0, 8), "positive numbers"),
+    ],
+)
+def test_windows_that_fit_neither_axes_nor_stages(window, message):
+    """The error says what was given and what is needed."""
+    with pytest.raises(ValueError, match=message):
+        window_per_stage(window, 4, 3, "window_size")

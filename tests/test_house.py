@@ -1,0 +1,121 @@
+"""The rules of the house that a machine can see."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from jaxtyping import TypeCheckError
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("swinv2", "detection", "segmentation", "video")
+TASKS = PACKAGES[1:]
+SOURCES = sorted(path.relative_to(ROOT) for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
+TEXTS = [
+    path.relative_to(ROOT)
+    for pattern in ("*.*", ".ci/*", "docs/**/*.md", "configs/**/*.yaml", "tests/**/*.py", "benchmarks/**/*.*")
+    for path in ROOT.glob(pattern)
+    if path.is_file()
+    and path.suffix in ("", ".md", ".py", ".toml", ".yaml", ".csv", ".json")
+    and path != Path(__file__)
+]
+CORE = ("windows", "attention", "backbone")  # each may import those before it
+NEEDED = {"torch", "jaxtyping"}
+
+
+def imports(source):
+    """Full names of all that a file imports, wherever in the file."""
+    package = source.parts[:-1]
+    names = []
+    for node in ast.walk(ast.parse((ROOT / source).read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            home = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(filter(None, (home, node.module)))
+            names += [f"{module}.{alias.name}" for alias in node.names]
+    return names
+
+
+def importing(package):
+    """Pairs of a file and something that it imports from a package."""
+    return [(str(s), name) for s in SOURCES for name in imports(s) if name.split(".")[0] == package]
+
+
+def test_there_is_something_to_check():
+    """The rules below look at the files that they mean."""
+    assert Path("swinv2/backbone.py") in SOURCES
+    assert "swinv2.attention.WindowAttention" in imports(Path("swinv2/backbone.py"))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_tasks_stand_on_the_backbone_only(task):
+    """The backbone imports no task, and no task imports another."""
+    assert [pair for pair in importing(task) if not pair[0].startswith(task)] == []
+
+
+@pytest.mark.parametrize("folder", ["tests", "configs", "benchmarks"])
+def test_sources_import_no_other_folder(folder):
+    """Imports point from recipes and tests to the sources, never back."""
+    assert importing(folder) == []
+
+
+def test_the_core_is_layered():
+    """Windows know no attention, attention no backbone, and the backbone no named models, weights or training."""
+    later = {"variants", "weights", "training", "classification", "simmim", "shapes", "cli", "tables"}
+    for place, module in enumerate(CORE):
+        used = {name.split(".")[1] for name in imports(Path(f"swinv2/{module}.py")) if name.startswith("swinv2.")}
+        assert used & (later | set(CORE[place:])) == set(), module
+
+
+def test_only_one_file_imports_detectron2():
+    """Whoever has no detectron2 misses nothing but its bridge."""
+    assert {file for file, _ in importing("detectron2")} <= {"detection/detectron2.py"}
+
+
+def test_backbone_needs_only_torch_and_jaxtyping():
+    """`import swinv2` works where nothing else is installed."""
+    blocked = sorted(
+        {name.split(".")[0] for s in SOURCES for name in imports(s)} - {*sys.stdlib_module_names, *PACKAGES, *NEEDED}
+    )
+    assert "torchvision" in blocked
+    code = f"import sys; sys.modules.update(dict.fromkeys({blocked})); import swinv2; swinv2.SwinTransformerV2()"
+    result = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_annotations_are_checked():
+    """The test run checks every annotation of the sources; a wrong shape or type raises."""
+    from swinv2.training.parameter_groups import layer_id
+
+    with pytest.raises(TypeCheckError):
+        layer_id("patch_embed.proj.weight", depths="2262")
+
+
+def test_no_file_is_a_drawer():
+    """Every file has the name of the thing in it."""
+    assert [s for s in SOURCES if s.stem in ("utils", "util", "misc", "helpers", "common")] == []
+
+
+@pytest.mark.parametrize("pattern", [r"\b(TODO|FIXME|XXX)\b", r"(?<![\w.])/(work|root|home|Users)/"])
+def test_nothing_is_left_lying(pattern):
+    """No unfinished work is noted in the files, and no path of somebody's machine."""
+    assert [path for path in [*SOURCES, *TEXTS] if re.search(pattern, (ROOT / path).read_text())] == []
+
+
+def test_ci_runs_the_command_of_the_readme():
+    """What is tested on every change is what the README tells a newcomer to type."""
+    command = "pip install -e '.[test]' && pytest"
+    assert command in (ROOT / ".ci/run").read_text()
+    assert command in (ROOT / "README.md").read_text()
+
+
+def test_each_requirement_is_used():
+    """What a user must install is imported somewhere; tensorboard is what Lightning's logger needs."""
+    names = {"opencv-python-headless": "cv2", "jsonargparse[signatures]": "jsonargparse"}
+    text = (ROOT / "setup.py").read_text()
+    required = re.findall(r'"([^"]+)"', text[text.index("FOUR =") : text.index("TEST =")])
+    modules = {names.get(r.split(">")[0], r.split(">")[0]) for r in required} - {"tensorboard"}
+    assert modules - {name.split(".")[0] for s in SOURCES for name in imports(s)} == set()

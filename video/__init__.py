@@ -1,0 +1,1 @@
+"""Video classification with SwinV2."""
