@@ -16,6 +16,7 @@ from detection.coco import CocoDetection
 from detection.images import ImageFiles, find_images
 from detection.transforms import eval_transform, train_transform
 from swinv2.shapes import make_detection
+from swinv2.training.epochs import EpochSampler, SeededDataset
 
 Sample = tuple[Image, dict[str, Any]]
 Batch = tuple[list[Image], list[dict[str, Any]]]
@@ -175,9 +176,9 @@ class CocoData(LightningDataModule):
         if dataset is None:
             raise RuntimeError("CocoData has no data for this stage yet; call setup with its name first.")
         return DataLoader(
-            dataset,
-            self.batch_size,
-            shuffle=shuffle,
+            SeededDataset(dataset) if shuffle else dataset,
+            batch_size=self.batch_size,
+            sampler=EpochSampler(dataset, self.trainer) if shuffle else None,
             num_workers=self.num_workers,
             collate_fn=collate,
             pin_memory=torch.cuda.is_available(),

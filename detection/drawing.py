@@ -199,7 +199,7 @@ def class_colour(label: int, shade: int = 0) -> Colour:
         label: of the class.
         shade: neighbouring numbers give lighter and darker forms of the colour, to tell objects of one class apart.
     """
-    hue, lightness = (0.02 + label * GOLDEN_RATIO) % 1, (0.5, 0.62, 0.4)[shade % 3]
+    hue, lightness = (0.35 + label * GOLDEN_RATIO) % 1, (0.5, 0.62, 0.4)[shade % 3]
     red, green, blue = colorsys.hls_to_rgb(hue, lightness, 0.9)
     return round(red * 255), round(green * 255), round(blue * 255)
 

@@ -72,8 +72,8 @@ class RCNN(nn.Module):
     def propose(
         self, images: Sequence[Shaped[Tensor, "3 _ _"]], sizes: Sizes, targets: Sequence[Mapping[str, Tensor]] | None
     ) -> tuple[list[Pyramid], list[Float[Tensor, "_ 4"]], dict[str, Float[Tensor, ""]]]:
-        """Pyramid and proposals of each image, and in training the losses of the RPN."""
-        pyramids: dict[int, Pyramid] = {}
+        """Pyramids of the images of each size, proposals of each image, and in training the losses of the RPN."""
+        pyramids: list[Pyramid] = []
         proposals: dict[int, Tensor] = {}
         losses: dict[str, Tensor] = {}
         for size in dict.fromkeys(sizes):
@@ -81,12 +81,11 @@ class RCNN(nn.Module):
             features = self.fpn(self.backbone(torch.stack([self.normalize(images[i]) for i in group])))
             group_targets = None if targets is None else [targets[i] for i in group]
             boxes, group_losses = self.rpn(features, size, group_targets)
-            pyramids.update(zip(group, zip(*(level.unbind() for level in features), strict=True), strict=True))
+            pyramids.append(Pyramid(group, features))
             proposals.update(zip(group, boxes, strict=True))
             for name, loss in group_losses.items():
                 losses[name] = losses.get(name, 0) + loss * (len(group) / len(images))
-        order = range(len(images))
-        return [pyramids[i] for i in order], [proposals[i] for i in order], losses
+        return pyramids, [proposals[i] for i in range(len(images))], losses
 
     def normalize(self, image: Shaped[Tensor, "3 h w"]) -> Float[Tensor, "3 h w"]:
         """To the range that the backbone was trained with and the type of its weights."""

@@ -42,7 +42,7 @@ class RoIHeads(nn.Module):
         """`loss_classifier`, `loss_box` and, with masks, `loss_mask`: weighted sums over the stages.
 
         Args:
-            pyramids: feature maps of each image.
+            pyramids: feature maps of the images of each size.
             boxes: proposals of each image.
             sizes: height and width of each image.
             targets: `boxes`, `labels` and, with masks, `masks` of each image.
@@ -62,7 +62,7 @@ class RoIHeads(nn.Module):
         """`boxes`, `scores`, `labels` and, with masks, `masks` of the detections of each image, best first.
 
         Args:
-            pyramids: feature maps of each image.
+            pyramids: feature maps of the images of each size.
             boxes: proposals of each image.
             sizes: height and width of each image.
         """

@@ -1,13 +1,26 @@
 """RoIAlign on a feature pyramid (arXiv:1703.06870, sec. 3; level of a box: arXiv:1612.03144, eq. 1)."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torchvision.ops import box_area, roi_align
 
-Pyramid = Sequence[Float[Tensor, "c _ _"]]  # the maps of one image, finest first
+
+class Pyramid(NamedTuple):
+    """Feature maps of the images of one size.
+
+    Attributes:
+        images: which images of the batch they are.
+        maps: their maps (b, c, h, w), finest first.
+    """
+
+    images: Sequence[int]
+    maps: Sequence[Float[Tensor, "b c _ _"]]
+
 
 CANONICAL_SIZE, CANONICAL_STRIDE = 224, 16  # a box of 224 x 224 pixels is read from the map of stride 16
 
@@ -33,16 +46,23 @@ class RoIPool(nn.Module):
         self, pyramids: Sequence[Pyramid], boxes: Sequence[Float[Tensor, "_ 4"]], size: int
     ) -> Float[Tensor, "n c {size} {size}"]:
         """Features of all boxes of all images in turn, `size` x `size` bins each."""
-        return torch.cat([self.pool(p, b, size) for p, b in zip(pyramids, boxes, strict=True)])
+        pooled: dict[int, Tensor] = {}
+        for pyramid in pyramids:
+            own = [boxes[image] for image in pyramid.images]
+            bins = self.pool(pyramid.maps, own, size).split([len(b) for b in own])
+            pooled.update(zip(pyramid.images, bins, strict=True))
+        return torch.cat([pooled[image] for image in range(len(boxes))])
 
-    def pool(self, pyramid: Pyramid, boxes: Float[Tensor, "n 4"], size: int) -> Float[Tensor, "n c {size} {size}"]:
-        """Features of the boxes of one image."""
-        levels = self.levels(boxes)
-        pooled = pyramid[0].new_zeros(len(boxes), len(pyramid[0]), size, size)
-        for level, (features, stride) in enumerate(zip(pyramid, self.strides, strict=False)):
+    def pool(
+        self, maps: Sequence[Float[Tensor, "b c _ _"]], boxes: Sequence[Float[Tensor, "_ 4"]], size: int
+    ) -> Float[Tensor, "n c {size} {size}"]:
+        """Features of the boxes of images of one size."""
+        rois = torch.cat([F.pad(b.float(), (1, 0), value=i) for i, b in enumerate(boxes)])  # (n, 5): image, box
+        levels = self.levels(rois[:, 1:])
+        pooled = maps[0].new_zeros(len(rois), maps[0].shape[1], size, size)
+        for level, (features, stride) in enumerate(zip(maps, self.strides, strict=False)):
             chosen = torch.where(levels == level)[0]
-            rois = [boxes[chosen].float()]
-            bins = roi_align(features[None].float(), rois, size, 1 / stride, self.sampling_ratio, self.aligned)
+            bins = roi_align(features.float(), rois[chosen], size, 1 / stride, self.sampling_ratio, self.aligned)
             pooled[chosen] = bins.to(pooled.dtype)
         return pooled
 

@@ -13,8 +13,6 @@ from detection.heads import BoxHead, BoxPredictor, MaskHead
 from detection.roi_pool import Pyramid, RoIPool
 from detection.sampling import ProposalSampler, Samples
 
-SMOOTH_L1_BETA = 1 / 9
-
 
 class RoIStage(nn.Module):
     """Box head, mask head if any, and what the stage counts as an object.
@@ -27,6 +25,7 @@ class RoIStage(nn.Module):
         sampler: matches proposals with objects and draws those to learn from.
         box_weights: factors of the offsets in x, y, width and height; later stages of a cascade take larger ones.
         loss_weight: factor of the losses of this stage.
+        smooth_l1_beta: error of an offset below which its loss is squared; 0 is the L1 loss of detectron2 and mmdet.
     """
 
     def __init__(
@@ -38,6 +37,7 @@ class RoIStage(nn.Module):
         sampler: ProposalSampler,
         box_weights: tuple[float, float, float, float] = (10.0, 10.0, 5.0, 5.0),
         loss_weight: float = 1.0,
+        smooth_l1_beta: float = 0.0,
     ):
         super().__init__()
         self.pool = pool
@@ -47,6 +47,7 @@ class RoIStage(nn.Module):
         self.sampler = sampler
         self.box_coder = BoxCoder(box_weights)
         self.loss_weight = loss_weight
+        self.smooth_l1_beta = smooth_l1_beta
 
     def forward(
         self, pyramids: Sequence[Pyramid], boxes: Sequence[Float[Tensor, "_ 4"]]
@@ -87,7 +88,7 @@ class RoIStage(nn.Module):
         count = max(len(labels), 1)
         return {
             "loss_classifier": F.cross_entropy(logits, labels, reduction="sum") / count,
-            "loss_box": F.smooth_l1_loss(found, wanted, beta=SMOOTH_L1_BETA, reduction="sum") / count,
+            "loss_box": F.smooth_l1_loss(found, wanted, beta=self.smooth_l1_beta, reduction="sum") / count,
         }
 
     def mask_loss(

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -27,10 +28,12 @@ class ContinuousPositionBias(nn.Sequential):
         self._kept_key: tuple = ()
         self._kept_weights: list[Tensor] = []
 
-    def forward(self, windows: Sequence[Size], trained_window: Size) -> list[Float[Tensor, "heads _ _"]]:
+    def forward(  # type: ignore[override]
+        self, windows: Sequence[Size], trained_window: Size
+    ) -> list[Float[Tensor, "heads _ _"]]:
         """Bias of every pair of tokens in windows of the given shapes, each (heads, N, N).
 
-        Computed anew when a gradient is asked for; else once, and again after any change of weights, type, device or window.
+        Computed anew when a gradient is asked for; else once, and again after weights, type, device or window change.
 
         Args:
             windows: shapes of the windows, in tokens along each axis.
@@ -52,8 +55,8 @@ class ContinuousPositionBias(nn.Sequential):
         return [pairwise(table, window) for window in windows]
 
     def table(self, window: Size, trained_window: Size) -> Float[Tensor, "heads ..."]:
-        """Bias of every offset in a window, (heads, 2·w1 - 1, …, 2·wn - 1), in float32 or better even under autocast."""
-        first, last = self[0], self[2]
+        """Bias of every offset in a window, (heads, 2·w1 - 1, …, 2·wn - 1), in float32 or better."""
+        first, last = cast(nn.Linear, self[0]), cast(nn.Linear, self[2])
         dtype = torch.promote_types(first.weight.dtype, torch.float32)
         steps = [torch.arange(1 - w, w, device=first.weight.device, dtype=torch.float32) for w in window]
         offsets = torch.stack(torch.meshgrid(*steps, indexing="ij"), -1)  # (2·w1 - 1, …, 2·wn - 1, n)
@@ -65,7 +68,7 @@ class ContinuousPositionBias(nn.Sequential):
 
 
 def pairwise(table: Float[Tensor, "heads ..."], window: Size) -> Float[Tensor, "heads n n"]:
-    """Bias of each pair (i, j) of tokens from the bias of each offset i - j; a smaller window has the middle of the table."""
+    """Bias of each pair (i, j) of tokens from that of each offset i - j; smaller windows have the table's middle."""
     n = len(window)
     for axis, w in enumerate(window, 1):
         table = table.narrow(axis, (table.shape[axis] + 1) // 2 - w, 2 * w - 1)  # offsets 1 - w … w - 1
@@ -84,7 +87,7 @@ def _identity(weight: Tensor) -> tuple:
 
 
 def _unchanged(kept: Tensor, weight: Tensor) -> bool:
-    """Whether not even `weight.data`, which no version counts, was written; not asked on a GPU, which would have to wait."""
+    """Whether `weight.data`, which no version counts, was not written either; a GPU, which would wait, is not asked."""
     return weight.device.type != "cpu" or torch.equal(kept, weight)
 
 
@@ -110,7 +113,7 @@ class WindowAttention(nn.Module):
         self.proj = nn.Linear(dim, dim)
 
     def forward(self, x: Float[Tensor, "tokens c"], groups: Sequence[Group]) -> Float[Tensor, "tokens c"]:
-        """Attention within each window of tokens in window order; `groups` are the shapes and numbers of the windows."""
+        """Attention within each window of tokens in window order, `groups` being the windows' shapes and numbers."""
         bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
         qkv = F.linear(x, self.qkv.weight, bias).unflatten(-1, (3, self.num_heads, -1))  # (tokens, 3, h, d)
         scale = self.logit_scale.clamp(max=math.log(100)).exp()  # 1 / tau, tau >= 0.01

@@ -1,118 +1,16 @@
 """Swin Transformer V2 for images, video and other N-D grids (arXiv:2111.09883)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from .attention import WindowAttention
-from .layers import CONVOLUTION, LayerNorm, Mlp, PatchEmbed, PatchMerging, StochasticDepth
-from .windows import Cut, Hop, Route, Size, route, window_per_stage
-
-ROWS_IN_CACHE = 4096  # tokens that a block takes at a time on a CPU when no gradient is asked for
-
-Window = int | Sequence[int] | Sequence[Sequence[int]]
-
-
-class Block(nn.Module):
-    """Window attention and MLP, each normalised at its end before it is added (residual post-norm, section 3.2).
-
-    Args:
-        attn: the attention.
-        dim: channels.
-        mlp_ratio: hidden width of the MLP, in multiples of `dim`.
-        drop_path_rate: probability of leaving out a branch in training.
-        extra_norm: whether the sum is normalised once more (section 3.2, for the huge and the giant model).
-    """
-
-    def __init__(self, attn: WindowAttention, dim: int, mlp_ratio: float, drop_path_rate: float, extra_norm: bool):
-        super().__init__()
-        self.attn = attn
-        self.norm1 = LayerNorm(dim)
-        self.mlp = Mlp(dim, int(mlp_ratio * dim))
-        self.norm2 = LayerNorm(dim)
-        self.drop_path = StochasticDepth(drop_path_rate)
-        self.enorm = LayerNorm(dim) if extra_norm else nn.Identity()
-
-    def forward(self, x: Float[Tensor, "tokens c"], cut: Cut) -> Float[Tensor, "tokens c"]:
-        """Tokens in the order of the cut."""
-        x = x + self.drop_path(self.norm1(self.attn(x, cut.groups)), cut)
-        x = x + self.drop_path(self.norm2(self.mlp(x)), cut)
-        return self.enorm(x)
-
-
-class Stage(nn.Module):
-    """Blocks at one resolution, in turn with plain and with shifted windows.
-
-    Args:
-        blocks: the blocks.
-        downsample: what follows the stage, if anything does.
-        window: tokens of a window along each axis.
-        shift: whether every second block cuts half a window later.
-        checkpointing: whether the backward pass computes the blocks again rather than keep what is inside them.
-    """
-
-    def __init__(
-        self, blocks: Sequence[Block], downsample: PatchMerging | None, window: Size, shift: bool, checkpointing: bool
-    ):
-        super().__init__()
-        self.blocks = nn.ModuleList(blocks)
-        self.downsample = downsample
-        self.window = window
-        self.shift = shift
-        self.checkpointing = checkpointing
-
-    def forward(self, x: Float[Tensor, "b *grid c"]) -> Float[Tensor, "b *grid c"]:
-        """Between blocks, tokens hop from one window order straight to the next."""
-        batch, *size = (int(length) for length in x.shape[:-1])
-        way = route(batch, tuple(size), self.window, x.device)
-        x = x.flatten(0, -2)  # (tokens of the batch, C)
-        for block, hop, cut in self._steps(way):
-            x = self._step(block, x, hop, cut)
-        ends_shifted = self.shift and len(self.blocks) % 2 == 0
-        return reorder(x, way.leave_shifted if ends_shifted else way.leave).unflatten(0, (batch, *size))
-
-    def _steps(self, way: Route) -> Iterator[tuple[nn.Module, Hop | None, Cut]]:
-        for i, block in enumerate(self.blocks):
-            shifted = self.shift and i % 2 == 1
-            hop = way.enter if i == 0 else None if not self.shift else way.shift if shifted else way.unshift
-            yield block, hop, way.shifted if shifted else way.plain
-
-    def _step(self, block: nn.Module, x: Tensor, hop: Hop | None, cut: Cut) -> Tensor:
-        if torch.is_grad_enabled() or x.device.type != "cpu" or torch.compiler.is_compiling():
-            x = reorder(x, hop)
-            return (
-                checkpoint(block, x, cut, use_reentrant=False)
-                if self.checkpointing and x.requires_grad
-                else block(x, cut)
-            )
-        out = torch.empty_like(x)
-        for places, part in cut.parts(ROWS_IN_CACHE):  # what a part needs stays in cache
-            out[places] = block(x[places] if hop is None else x[hop.there[places]], part)
-        return out
-
-
-class Reorder(torch.autograd.Function):
-    """Permute tokens; the gradient goes back by the inverse permutation, not by a scatter."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor, there: Tensor, back: Tensor) -> Tensor:
-        """Tokens (tokens, C) in another order."""
-        ctx.save_for_backward(there, back)
-        return x[there]
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
-        """Gradients in the order that the tokens had."""
-        _, back = ctx.saved_tensors
-        return grad[back], None, None
-
-
-def reorder(x: Float[Tensor, "tokens c"], hop: Hop | None) -> Float[Tensor, "tokens c"]:
-    """Tokens in another order."""
-    return x if hop is None else Reorder.apply(x, hop.there, hop.back)
+from .layers import CONVOLUTION, LayerNorm, PatchEmbed, PatchMerging
+from .stage import Block, Stage
+from .windows import Size, Window, window_per_stage
 
 
 class SwinTransformerV2(nn.Module):
@@ -123,7 +21,8 @@ class SwinTransformerV2(nn.Module):
     Args:
         patch_size: pixels of a patch along each axis, (4, 4) for images, (2, 4, 4) for video.
         window_size: window in tokens.
-        pretrained_window_sizes: window that the weights were trained with, the unit of the position bias; `window_size` if None.
+        pretrained_window_sizes: window that the weights were trained with, the unit of the position bias; if None,
+            `window_size`.
         merge_stride: shrinking along each axis between stages, all 2 if None; (1, 2, 2) keeps the frames of a video.
         in_channels: channels of the input.
         embed_dim: channels of the first stage, doubled by each later one.
@@ -131,7 +30,8 @@ class SwinTransformerV2(nn.Module):
         num_heads: attention heads of each stage.
         mlp_ratio: hidden width of the MLPs, in multiples of the stage's channels.
         drop_path_rate: stochastic depth of the last block, growing linearly from 0 at the first.
-        extra_norm_period: in each stage, blocks from one extra normalisation to the next; 0 for none, 6 for huge and giant.
+        extra_norm_period: in each stage, blocks from one extra normalisation to the next; 0 for none, 6 for huge and
+            giant.
         shift: for each stage, whether every second block shifts its windows; in all stages if None.
         out_indices: stages whose features are given, finest first.
         out_norm: whether each output level has a normalisation of its own.
@@ -205,17 +105,23 @@ class SwinTransformerV2(nn.Module):
         """
         x = self.patch_embed(x)
         features = []
-        for i, stage in enumerate(self.layers):
+        for i, stage in enumerate(self.stages):
             x = stage(x)
             if i in self.out_indices:
-                features.append(self.get_submodule(f"norm{i}")(x).movedim(-1, 1))
+                norm = self.get_submodule(f"norm{i}")
+                features.append(norm(x).movedim(-1, 1))
             x = x if stage.downsample is None else stage.downsample(x)
         return features
 
     @property
+    def stages(self) -> list[Stage]:
+        """The stages, finest first."""
+        return cast(list[Stage], list(self.layers))
+
+    @property
     def window_size(self) -> list[Size]:
         """Window of each stage, in tokens along each axis."""
-        return [stage.window for stage in self.layers]
+        return [stage.window for stage in self.stages]
 
     def set_window_size(self, window_size: Window) -> None:
         """Change the windows; the position bias follows without new weights (section 3.3).
@@ -227,13 +133,13 @@ class SwinTransformerV2(nn.Module):
             ValueError: the numbers fit neither the axes nor the stages.
         """
         windows = window_per_stage(window_size, len(self.layers), self.axes, "window_size")
-        for stage, window in zip(self.layers, windows, strict=True):
+        for stage, window in zip(self.stages, windows, strict=True):
             stage.window = window
 
     @property
     def pretrained_window_sizes(self) -> list[Size]:
-        """Window that the weights of each stage were trained with, the unit in which the position bias measures offsets."""
-        return [stage.blocks[0].attn.trained_window for stage in self.layers]
+        """Window that the weights of each stage were trained with, in which the position bias measures offsets."""
+        return [stage.attentions[0].trained_window for stage in self.stages]
 
     def set_pretrained_window_sizes(self, pretrained_window_sizes: Window) -> None:
         """Say which windows the weights were trained with; needed only for weights that do not say so themselves.
@@ -245,9 +151,9 @@ class SwinTransformerV2(nn.Module):
             ValueError: the numbers fit neither the axes nor the stages.
         """
         trained = window_per_stage(pretrained_window_sizes, len(self.layers), self.axes, "pretrained_window_sizes")
-        for stage, window in zip(self.layers, trained, strict=True):
-            for block in stage.blocks:
-                block.attn.trained_window = window
+        for stage, window in zip(self.stages, trained, strict=True):
+            for attention in stage.attentions:
+                attention.trained_window = window
 
     def get_extra_state(self) -> Tensor:
         """The training windows, (stages, axes), which travel with the weights."""
@@ -286,8 +192,8 @@ def _check_lengths(
 ) -> None:
     if len(patch_size) not in CONVOLUTION or len(stride) != len(patch_size):
         raise ValueError(
-            f"patch_size and merge_stride need one number per axis, 1 to 3 of them, got {tuple(patch_size)} and {stride}; "
-            "use e.g. (4, 4) and (2, 2) for images, (2, 4, 4) and (1, 2, 2) for video."
+            f"patch_size and merge_stride need one number per axis, 1 to 3 of them, got {tuple(patch_size)} and "
+            f"{stride}; use e.g. (4, 4) and (2, 2) for images, (2, 4, 4) and (1, 2, 2) for video."
         )
     if not len(depths) == len(num_heads) == len(shift):
         raise ValueError(

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -10,11 +11,11 @@ from torch import Tensor, nn
 
 from .windows import Cut, Size
 
-CONVOLUTION = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+CONVOLUTION: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 
 
 class LayerNorm(nn.LayerNorm):
-    """Layer normalisation that gives at least float32 as long as its weights are, so that sums stay exact under autocast."""
+    """Layer normalisation that gives float32 as long as its weights are, so that sums stay exact under autocast."""
 
     def forward(self, x: Float[Tensor, "*grid c"]) -> Float[Tensor, "*grid c"]:
         """Normalise the last axis."""
@@ -81,7 +82,7 @@ class PatchEmbed(nn.Module):
 
 
 class PatchMerging(nn.Module):
-    """The tokens of each block of `stride` into one of twice the width (arXiv:2103.14030, section 3.1), normalised last.
+    """The tokens of each block of `stride` into one of twice the width (arXiv:2103.14030, section 3.1), then a norm.
 
     Args:
         dim: channels of the tokens that come in.

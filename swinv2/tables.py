@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from .attention import WindowAttention
-from .backbone import Stage
+from .stage import Stage
 from .variants import VARIANTS, create_model, list_models
 
 with warnings.catch_warnings(action="ignore"):  # what fvcore calls on import is deprecated
@@ -22,7 +22,7 @@ class Cost:
 
     Attributes:
         parameters: number of weights.
-        official: multiply-adds as the authors count them: matrix products in whole windows, and one for each normalised number.
+        official: multiply-adds as the authors count them: matrix products, and one for each normalised number.
         hooked: the count of the mm- tables, taken by hooks on modules: without qkv and the attention products, which no
             module computes, and with the network of the position bias.
     """
@@ -90,7 +90,8 @@ def models_table(pattern: str = "*") -> str:
 
 NOTES = (
     "params with the released head; huge and giant, never released, with 1000 classes.",
-    "MACs: multiply-adds as the authors count them. MACs (hooks): as in the tables of the mm- projects, which leave out qkv and",
-    "the attention products and count the position bias network; their 22k rows also leave out the head.",
-    "top-1, top-5: published ImageNet-1K accuracy in percent (github.com/microsoft/Swin-Transformer, MODELHUB.md), not measured here.",
+    "MACs: multiply-adds as the authors count them. MACs (hooks): as in the mm- tables, which leave out",
+    "qkv and the attention products and count the position bias network; their 22k rows also leave out the head.",
+    "top-1, top-5: published ImageNet-1K accuracy in percent, not measured here",
+    "  (github.com/microsoft/Swin-Transformer, MODELHUB.md).",
 )

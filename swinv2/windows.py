@@ -1,9 +1,9 @@
 """Cutting an N-D grid of tokens into windows, as an order of its tokens.
 
-Everything in a Swin block but attention treats tokens one by one, so tokens may lie in any order. A `Cut` puts the tokens of a
-whole batch in window order: windows of one shape together, window after window. Shifted windows are cut half a window later,
-not rolled: border windows are smaller, nothing is padded, nothing is masked, nothing wraps round. This equals the cyclic
-shift with its mask (arXiv:2103.14030, section 3.2).
+Everything in a Swin block but attention treats tokens one by one, so tokens may lie in any order. A `Cut` puts the
+tokens of a whole batch in window order: windows of one shape together, window after window. Shifted windows are cut
+half a window later, not rolled: border windows are smaller, nothing is padded, nothing is masked, nothing wraps round.
+This equals the cyclic shift with its mask (arXiv:2103.14030, section 3.2).
 
 Shapes: B images, S = S1·…·Sn tokens of one image's grid (n = 2: H·W, n = 3: T·H·W), N = w1·…·wn tokens of a window.
 """
@@ -13,12 +13,14 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 Size = tuple[int, ...]
+Window = int | Sequence[int] | Sequence[Sequence[int]]  # one number, one per axis, or one entry per stage
 Group = tuple[Size, int]  # windows of one shape: (w1, …, wn) and how many
 
 
@@ -39,7 +41,7 @@ class Cut:
     batch: int
 
     def parts(self, rows: int) -> Iterator[tuple[slice, "Cut"]]:
-        """Runs of whole windows of one shape with about `rows` tokens each: their places, and the cut of these tokens."""
+        """Runs of whole windows of one shape, each of about `rows` tokens: their places, and the cut of these."""
         start = 0
         for shape, count in self.groups:
             tokens = math.prod(shape)
@@ -111,6 +113,27 @@ def _inverse(order: Tensor) -> Tensor:
     return inverse
 
 
+class Reorder(torch.autograd.Function):
+    """Permute tokens; the gradient goes back by the inverse permutation, not by a scatter."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, there: Tensor, back: Tensor) -> Tensor:
+        """Tokens (tokens, C) in another order."""
+        ctx.save_for_backward(back)
+        return x[there]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        """Gradients in the order that the tokens had."""
+        (back,) = ctx.saved_tensors
+        return grad[back], None, None
+
+
+def reorder(x: Float[Tensor, "tokens c"], hop: Hop | None) -> Float[Tensor, "tokens c"]:
+    """Tokens in another order."""
+    return x if hop is None else Reorder.apply(x, hop.there, hop.back)
+
+
 def cut(batch: int, size: Size, window: Size, shifted: bool, device: torch.device) -> Cut:
     """Cut grids into windows, at multiples of the window or, shifted, half a window later.
 
@@ -151,9 +174,7 @@ def _blocks(x: Tensor, shape: Size) -> Tensor:
     return x.permute(0, *range(1, 2 * n, 2), *range(2, 2 * n + 1, 2))
 
 
-def window_per_stage(
-    window: int | Sequence[int] | Sequence[Sequence[int]], stages: int, axes: int, name: str
-) -> list[Size]:
+def window_per_stage(window: Window, stages: int, axes: int, name: str) -> list[Size]:
     """Window of each stage along each axis, from one number, one a axis, one a stage, or one a stage and axis.
 
     Args:
@@ -165,19 +186,17 @@ def window_per_stage(
     Raises:
         ValueError: the numbers fit neither the axes nor the stages, or are not positive.
     """
-    if isinstance(window, int):
-        window = [window] * axes
-    if all(isinstance(w, int) for w in window) and len(window) == axes:
-        window = [tuple(window)] * stages  # type: ignore[arg-type]
-    sizes = [(w,) * axes if isinstance(w, int) else tuple(w) for w in window]
+    entries: list[Any] = [window] * axes if isinstance(window, int) else list(window)
+    sizes: list[Size] = [(entry,) * axes if isinstance(entry, int) else tuple(entry) for entry in entries]
+    if len(entries) == axes and all(isinstance(entry, int) for entry in entries):
+        sizes = [tuple(size[0] for size in sizes)] * stages
     if len(sizes) != stages or any(len(size) != axes for size in sizes):
-        given = tuple(window) if isinstance(window, Sequence) else window
         example = {1: "(8,)", 2: "(8, 8)", 3: "(8, 7, 7)"}.get(axes, f"{axes} numbers")
         kind = {2: "image ", 3: "video "}.get(axes, "")
         raise ValueError(
-            f"{name} needs one number per axis, got {given} for a {axes}-axis {kind}model with {stages} stages; "
-            f"use e.g. {example}, or one entry per stage."
+            f"{name} needs one number per axis, got {tuple(entries)} for a {axes}-axis {kind}model with {stages} "
+            f"stages; use e.g. {example}, or one entry per stage."
         )
     if any(w < 1 for size in sizes for w in size):
-        raise ValueError(f"{name} needs positive numbers of tokens, got {tuple(window)}; use e.g. 8.")
+        raise ValueError(f"{name} needs positive numbers of tokens, got {tuple(entries)}; use e.g. 8.")
     return sizes

@@ -18,9 +18,8 @@ class ImageClassifier(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.head = nn.Linear(backbone.channels[-1], num_classes) if num_classes else nn.Identity()
-        if num_classes:
-            nn.init.trunc_normal_(self.head.weight, std=0.02)
-            nn.init.zeros_(self.head.bias)
+        for parameter in self.head.parameters():
+            nn.init.trunc_normal_(parameter, std=0.02 if parameter.ndim > 1 else 0.0)
 
     def forward(self, x: Float[Tensor, "b channels *size"]) -> Float[Tensor, "b classes"]:
         """Logits of each image."""

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import Namespace
 from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
+from .epochs import SeededEpochs
 from .messages import constructible, explain
 from .run_folder import find_checkpoint, next_version, set_aside
 
@@ -70,6 +71,7 @@ class TaskCLI(LightningCLI):
     ):
         self.name = name
         self.monitor = monitor
+        self.classes = (task, data)
         raising: dict[str, Any] = {"exit_on_error": False}
         super().__init__(
             task,
@@ -115,7 +117,7 @@ class TaskCLI(LightningCLI):
             commands = ", ".join(self.subcommands())
             return f"expected a command first ({commands}), got {args[0] if args else 'nothing'}"
         options = re.findall(r"--([\w.]+)", parser.format_help())
-        classes = constructible(self._model_class, self._datamodule_class)
+        classes = constructible(*self.classes)
         text = explain(message, args, options, classes)
         return f"{text}\n  all options: swinv2 {self.name} {args[0]} --help"
 
@@ -123,37 +125,37 @@ class TaskCLI(LightningCLI):
         """Lightning lets a checkpoint overrule the command line here; what the user types shall hold."""
 
     def before_instantiate_classes(self) -> None:
-        """Fill in what depends on the recipe's name: folder, loggers, checkpoints."""
+        """Settle the folder of the recipe, where the checkpoints are in it, and which one is meant."""
         config = self.config[self.subcommand]
-        recipe = Path(config.config[-1].relative).stem if config.config else "default"
+        recipe = Path(str(config.config[-1])).stem if config.config else "default"
         folder = Path(config.trainer.default_root_dir or f"runs/{self.name}/{recipe}")
-        checkpoints = folder / "checkpoints"
         config.trainer.default_root_dir = str(folder)
         for group in (config.best_checkpoint, config.last_checkpoint):
-            group.dirpath = group.dirpath or str(checkpoints)
-        if config.ckpt_path == "last" and self.subcommand == "fit" and not (checkpoints / "last.ckpt").exists():
+            group.dirpath = group.dirpath or str(folder / "checkpoints")
+        places = {"best": Path(config.best_checkpoint.dirpath), "last": Path(config.last_checkpoint.dirpath)}
+        if self.subcommand != "fit":
+            self.save_config_callback = None
+        elif config.ckpt_path is None and not config.trainer.fast_dev_run:
+            rank_zero_only(set_aside)(folder / "checkpoints")
+        elif config.ckpt_path == "last" and not (places["last"] / "last.ckpt").exists():
             config.ckpt_path = None
         if config.ckpt_path is not None:
-            config.ckpt_path = str(find_checkpoint(config.ckpt_path, checkpoints))
-        if self.subcommand == "fit":
-            self._prepare_fit(config, folder, checkpoints)
-        else:
-            self.save_config_callback = None
-            config.trainer.logger = config.trainer.logger or False
+            config.ckpt_path = str(find_checkpoint(config.ckpt_path, places))
 
-    def _prepare_fit(self, config: Namespace, folder: Path, checkpoints: Path) -> None:
-        if config.ckpt_path is None and not config.trainer.fast_dev_run and rank_zero_only.rank == 0:
-            set_aside(checkpoints)
-        if config.trainer.logger in (None, True):
-            place = {"save_dir": str(folder), "version": next_version(folder), "name": ""}
-            config.trainer.logger = [
-                Namespace(class_path=f"lightning.pytorch.loggers.{logger}", init_args=Namespace(**place))
-                for logger in ("TensorBoardLogger", "CSVLogger")
-            ]
-        if config.trainer.enable_checkpointing is False:
-            self._subcommand_parsers["fit"].callback_keys.clear()
-        monitors = [] if config.trainer.logger is False else [LearningRateMonitor()]
-        self.trainer_defaults["callbacks"] = [ResumeHint(), *monitors]
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Log while training, in a folder of its own for each start, unless the recipe has other loggers."""
+        trainer = self.config[self.subcommand].trainer
+        fits = self.subcommand == "fit"
+        if trainer.logger in (None, True):
+            folder = Path(trainer.default_root_dir)
+            version = next_version(folder)
+            kwargs["logger"] = fits and [logger(folder, "", version) for logger in (TensorBoardLogger, CSVLogger)]
+        if trainer.enable_checkpointing is False:
+            self._parser(self.subcommand).callback_keys.clear()
+        if fits:
+            rates = [] if trainer.logger is False else [LearningRateMonitor()]
+            self.trainer_defaults["callbacks"] = [SeededEpochs(), ResumeHint(), *rates]
+        return super().instantiate_trainer(**kwargs)
 
 
 class ResumeHint(Callback):

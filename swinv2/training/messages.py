@@ -8,7 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-KEY = re.compile(r"unrecognized arguments: -*([\w.]+)|accept option '([\w.]+)'|Option '([\w.]+)' is not accepted")
+KEY = re.compile(
+    r"unrecognized arguments: -*([\w.]+)|ambiguous option: -*([\w.]+)"
+    r"|accept option '([\w.]+)'|Option '([\w.]+)' is not accepted"
+)
 MISSING = re.compile(r"arguments are required: (.+)")
 FILE = re.compile(r"File does not exist: '(.+)'")
 VALUE = re.compile(r'key "([\w.]+)":\s*Expected an? (.+)\. Got value: (.+)')
@@ -39,8 +42,9 @@ def explain(message: str, args: Sequence[str], options: Sequence[str], classes: 
         return f"{key}: expected {_plain(allowed)}, got '{value}'{_place(key, args)}"
     if match := CLASS.search(message):
         name = _given(match)
-        names = {cls.__name__: path for cls in classes if (path := f"{cls.__module__}.{cls.__qualname__}") != name}
-        return f"class_path '{name}' does not fit here{_place(name, args)}{_nearest(name.split('.')[-1], names)}"
+        paths = {cls.__name__: f"{cls.__module__}.{cls.__qualname__}" for cls in classes}
+        others = {short: full for short, full in paths.items() if full != name}
+        return f"class_path '{name}' does not fit here{_place(name, args)}{_nearest(name.split('.')[-1], others)}"
     if match := UNION.search(message):
         key, allowed, value = match.groups()
         return f"{key}: expected one of {_plain(allowed)}, got '{value}'{_place(key, args)}"
@@ -66,8 +70,10 @@ def _unknown_key(key: str, args: Sequence[str], options: Sequence[str], classes:
     groups = {prefix: prefix for option in options for prefix in _prefixes(option)}
     leaves = {option.split(".")[-1]: option for option in options}
     arguments = {name: name for cls in classes for name in inspect.signature(cls).parameters}
-    key = next((prefix for prefix in _prefixes(key) if prefix not in groups), key)
-    return f"unknown key '{key}'{_place(key, args)}{_nearest(key, arguments | leaves | groups)}"
+    known = {prefix for prefix in _prefixes(key) if prefix in groups or prefix.split(".")[-1] in arguments}
+    key = next((prefix for prefix in _prefixes(key) if prefix not in known), key)
+    wrong = key if key.split(".")[0] in groups else key.split(".")[-1]  # inside a class the start of the key is missing
+    return f"unknown key '{key}'{_place(key, args)}{_nearest(wrong, arguments | leaves | groups)}"
 
 
 def _nearest(name: str, names: Mapping[str, str]) -> str:
@@ -113,6 +119,7 @@ def _parts(annotation: Any) -> Iterator[Any]:
 
 
 def _subclasses(cls: type) -> Iterator[type]:
+    subclasses: list[type] = type.__subclasses__(cls)  # called this way it works for `type` itself, too
     yield cls
-    for sub in type.__subclasses__(cls):
+    for sub in subclasses:
         yield from _subclasses(sub)

@@ -2,6 +2,7 @@
 
 import logging
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -32,18 +33,18 @@ def set_aside(checkpoints: Path) -> None:
     log.warning("Starting anew: the checkpoints of the earlier run are now in %s.", kept)
 
 
-def find_checkpoint(which: str, checkpoints: Path) -> Path:
+def find_checkpoint(which: str, folders: Mapping[str, Path]) -> Path:
     """The file that `--ckpt_path` means.
 
     Args:
         which: "best", "last" or a path.
-        checkpoints: folder of best.ckpt and last.ckpt.
+        folders: where best.ckpt and last.ckpt are.
 
     Raises:
         FileNotFoundError: if it does not exist.
         ValueError: if it is no complete checkpoint.
     """
-    path = checkpoints / f"{which}.ckpt" if which in ("best", "last") else Path(which)
+    path = folders[which] / f"{which}.ckpt" if which in folders else Path(which)
     if not path.exists():
         raise FileNotFoundError(
             f"There is no checkpoint {path}; run fit first, or give --ckpt_path a file, or null to take the model as "

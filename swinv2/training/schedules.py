@@ -95,7 +95,8 @@ class OptimizerConfig:
             total_steps: optimizer steps of the whole training.
         """
         groups = parameter_groups(model, self.lr, self.weight_decay, self.layer_decay, self.backbone_lr_scale)
-        optimizer = AdamW(groups, lr=self.lr, betas=self.betas)
+        on_cpu = all(parameter.device.type == "cpu" for parameter in model.parameters())
+        optimizer = AdamW(groups, lr=self.lr, betas=self.betas, fused=on_cpu or None)  # else torch's own choice
         scheduler = LambdaLR(optimizer, lambda step: self.factor(step, steps_per_epoch, total_steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 

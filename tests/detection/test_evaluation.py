@@ -117,14 +117,16 @@ def test_other_parts_of_a_detection_stay():
     assert found["boxes"].tolist() == BOXES
 
 
-RANK = """
-import sys, torch
+TWO_PROCESSES = """
+import os, sys, torch
 from pathlib import Path
 import torch.distributed as dist
 from detection.annotations import CocoAnnotations
 from detection.evaluation import CocoEvaluator
 
-rank, path, store = int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+path, store = Path(sys.argv[1]), sys.argv[2]
+child = os.fork()
+rank = 0 if child else 1
 dist.init_process_group("gloo", init_method="file://" + store, rank=rank, world_size=2)
 evaluator = CocoEvaluator(CocoAnnotations(path))
 box = torch.tensor([[10.0, 5, 30, 21], [0, 10, 20, 30]][rank : rank + 1])
@@ -132,21 +134,18 @@ found = {"boxes": box, "scores": torch.ones(1), "labels": torch.ones(1).long(), 
 size = [(40, 60), (30, 50)][rank]
 evaluator.update([found], [{"image_id": [7, 3][rank], "size": size, "orig_size": size}])
 figures = evaluator.compute()
-print(figures["box/AP"], evaluator.class_scores[1].ap["mask"], len(evaluator.results()))
+outcome = [figures["box/AP"], evaluator.class_scores[1].ap["mask"], len(evaluator.results())]
+Path(f"{store}.{rank}").write_text(" ".join(map(str, outcome)))
 dist.destroy_process_group()
+if child:
+    os.waitpid(child, 0)
 """
 
 
 def test_processes_share_their_detections(coco, tmp_path):
     """Two processes that each saw one image get the figures of both images; the first holds all results."""
-    arguments = [str(coco.write()), str(tmp_path / "store")]
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, "-c", RANK, str(rank), *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True
-        )
-        for rank in range(2)
-    ]
-    outputs = [process.communicate(timeout=120)[0].split() for process in ranks]
-    assert [float(ap) for ap in outputs[0][:2]] == [0.5, 1.0]  # both cats, but not the dog
-    assert outputs[1][:2] == outputs[0][:2]
-    assert [output[2] for output in outputs] == ["2", "1"]
+    command = [sys.executable, "-c", TWO_PROCESSES, str(coco.write()), str(tmp_path / "store")]
+    subprocess.run(command, cwd=ROOT, check=True, timeout=120)
+    first, second = ((tmp_path / f"store.{rank}").read_text().split() for rank in range(2))
+    assert [float(figure) for figure in first] == [0.5, 1.0, 2.0]  # both cats, but not the dog
+    assert second == [*first[:2], "1"]

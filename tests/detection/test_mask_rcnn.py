@@ -132,11 +132,13 @@ def test_detections_equal_torchvisions_mask_rcnn():
 def test_losses_and_gradients_equal_torchvisions_mask_rcnn(monkeypatch):
     """With the same random samples, all five losses and what flows back to the backbone are torchvision's.
 
-    One thing differs on purpose and is set equal here: mask targets are cut out aligned and binary, as in detectron2.
+    Two things differ on purpose and are set equal here: mask targets are cut out aligned and binary, and offsets have
+    an L1 loss, as in detectron2.
     """
     cropped = lambda masks, boxes, objects, size: crop_masks(masks, objects, boxes, size)  # noqa: E731
     monkeypatch.setattr(roi_heads, "project_masks_on_boxes", cropped)
     model = ours()
+    model.roi_heads.stages[0].smooth_l1_beta = 1 / 9
     theirs = torchvisions(model)
     torch.manual_seed(3)
     found = model(images(), targets())

@@ -4,7 +4,7 @@ import torch
 from detection.heads import BoxHead, BoxPredictor, MaskHead
 from detection.postprocess import Postprocess
 from detection.roi_heads import RoIHeads, likeliest
-from detection.roi_pool import RoIPool
+from detection.roi_pool import Pyramid, RoIPool
 from detection.roi_stage import RoIStage
 from detection.sampling import ProposalSampler
 
@@ -27,7 +27,7 @@ def stage(seed, iou_threshold=0.5, with_masks=True, class_agnostic=True, **kwarg
 def pyramids():
     """Random maps of two images of different sizes."""
     torch.manual_seed(0)
-    return [[torch.randn(5, h // s, w // s) for s in STRIDES] for h, w in SIZES]
+    return [Pyramid([i], [torch.randn(1, 5, h // s, w // s) for s in STRIDES]) for i, (h, w) in enumerate(SIZES)]
 
 
 def targets():

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from detection.heads import BoxHead, BoxPredictor, MaskHead
-from detection.roi_pool import RoIPool
+from detection.roi_pool import Pyramid, RoIPool
 from detection.roi_stage import RoIStage, crop_masks
 from detection.sampling import ProposalSampler, Samples
 
@@ -21,7 +21,7 @@ def stage(with_masks=True, **kwargs):
 
 def pyramid(size=32):
     """Random maps of a square image."""
-    return [torch.randn(5, size // s, size // s) for s in STRIDES]
+    return Pyramid([0], [torch.randn(1, 5, size // s, size // s) for s in STRIDES])
 
 
 def two_samples():
@@ -59,14 +59,16 @@ def test_perfect_answers_cost_nothing():
 
 
 def test_losses_are_per_sample_of_the_batch():
-    """Cross-entropy and smooth L1 are summed over all images and divided by the number of samples."""
+    """Cross-entropy and box loss are summed over all images and divided by the number of samples."""
     model, samples = stage(), two_samples()
     offsets = torch.zeros(4, 2, 4)
     offsets[0, 1] = model.box_coder.encode_single(samples.object_boxes, samples.boxes)[0]
     offsets[2, 1] = offsets[0, 1] + 1
     losses = model.box_losses(torch.zeros(4, 3), offsets, [samples, samples])
     assert losses["loss_classifier"] == pytest.approx(torch.tensor(3.0).log().item())
-    assert losses["loss_box"] == pytest.approx(4 * (1 - 1 / 18) / 4)
+    assert losses["loss_box"] == pytest.approx(4 * 1 / 4)
+    smooth = stage(smooth_l1_beta=1 / 9).box_losses(torch.zeros(4, 3), offsets, [samples, samples])
+    assert smooth["loss_box"] == pytest.approx(4 * (1 - 1 / 18) / 4)
 
 
 def test_no_samples_give_losses_and_gradients_of_zero():

@@ -145,7 +145,7 @@ def test_bias_kept_in_inference_mode_serves_training_too(bias):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_attention_is_accurate_under_autocast(dtype):
-    """Activations times 1e3 stay finite, and the error is that of the half-precision linear layers, not of the logits."""
+    """Activations times 1e3 stay finite; the error is that of half-precision linear layers, not of the logits."""
     attn = WindowAttention(64, 2, 2, (8, 8))
     for parameter in attn.parameters():
         torch.nn.init.normal_(parameter, std=0.1)

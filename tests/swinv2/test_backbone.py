@@ -94,7 +94,7 @@ def test_parts_of_a_batch_in_cache_equal_the_whole(monkeypatch):
     with torch.enable_grad():
         whole = model(x)
     for rows in (1, 50, 1000):
-        monkeypatch.setattr("swinv2.backbone.ROWS_IN_CACHE", rows)
+        monkeypatch.setattr("swinv2.stage.ROWS_IN_CACHE", rows)
         for part, expected in zip(model(x), whole, strict=True):
             torch.testing.assert_close(part, expected.detach(), rtol=0, atol=1e-12)
 

@@ -1,4 +1,4 @@
-"""Equality with timm, torchvision and transformers, with shared random weights, wherever they compute the same function."""
+"""Equality with timm, torchvision and transformers, with shared weights, wherever they compute the same function."""
 
 import copy
 import itertools

@@ -203,6 +203,31 @@ def test_checkpoints_can_be_configured(swinv2_toy, folder):
     assert weights(folder / "checkpoints/last.ckpt")["epoch"] == 2
 
 
+def test_checkpoints_can_be_kept_elsewhere(swinv2_toy, tmp_path, capsys):
+    """Best is looked for where it is written."""
+    swinv2_toy("fit", "--best_checkpoint.dirpath", "elsewhere", "--model.best", "1")
+    assert (tmp_path / "elsewhere/best.ckpt").exists()
+    capsys.readouterr()
+    swinv2_toy("validate", "--best_checkpoint.dirpath", "elsewhere")
+    assert "weights of epoch 1\n" in capsys.readouterr().out
+
+
+def test_the_written_recipe_runs_again(swinv2_toy, folder):
+    """`config.yaml` of a run is a recipe; it leaves the logs of the run that wrote it alone."""
+    swinv2_toy("fit", "--trainer.max_epochs", "1", "--model.head.init_args.width", "5")
+    before = (folder / "version_0/metrics.csv").read_text()
+    run(Toy, Numbers, ["fit", "--config", str(folder / "version_0/config.yaml")], "toy", "score")
+    assert (folder / "version_0/metrics.csv").read_text() == before
+    assert (folder / "version_1/metrics.csv").exists()
+    assert weights(folder / "checkpoints/last.ckpt")["head.inner.weight"].shape == (5, 3)
+
+
+def test_a_trial_leaves_nothing_behind(swinv2_toy, folder):
+    """Lightning's fast_dev_run runs some steps of training and validation without logs and checkpoints."""
+    swinv2_toy("fit", "--trainer.fast_dev_run", "2")
+    assert not folder.exists()
+
+
 def test_impossible_trainer_is_a_value_error(swinv2_toy):
     """What Lightning cannot run is an error like any other."""
     with pytest.raises(ValueError, match="overfit_batches"):

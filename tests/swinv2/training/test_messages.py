@@ -78,7 +78,9 @@ def message(tmp_path, monkeypatch, capsys):
         ("--data.roots", "data.root"),
         ("--batch_size", "data.batch_size"),
         ("--modl.colour", "model"),
+        ("--trainer.callback", "trainer.callbacks"),
         ("--model.model.init_args.num_clases", "num_classes"),
+        ("--model.model.backbone.windw_sise", "window_size"),
     ],
 )
 def test_unknown_option(message, option, nearest):

@@ -27,10 +27,10 @@ def test_checkpoints_are_set_aside_one_after_the_other(tmp_path):
 def test_a_sharded_checkpoint_is_a_folder(tmp_path):
     """Training that is sharded over several devices writes folders."""
     (tmp_path / "last.ckpt").mkdir()
-    assert find_checkpoint("last", tmp_path) == tmp_path / "last.ckpt"
+    assert find_checkpoint("last", {"last": tmp_path}) == tmp_path / "last.ckpt"
 
 
 def test_a_path_is_taken_as_it_is(tmp_path):
     """Neither best nor last: a file somewhere."""
     with pytest.raises(FileNotFoundError, match=r"no checkpoint some/where.ckpt"):
-        find_checkpoint("some/where.ckpt", tmp_path)
+        find_checkpoint("some/where.ckpt", {"last": tmp_path})

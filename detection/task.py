@@ -1,0 +1,210 @@
+"""Training, scoring and using a detector, as Lightning runs it."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+
+from detection.data import Batch, CocoData
+from detection.drawing import draw_detections, save, side_by_side
+from detection.evaluation import CocoEvaluator, to_original, to_results
+from detection.rcnn import RCNN
+from detection.transforms import resize
+from swinv2.training.schedules import OptimizerConfig, training_steps
+from swinv2.weights import load_weights
+
+logger = logging.getLogger(__name__)
+
+
+class DetectionTask(LightningModule):
+    """Trains a detector with AdamW, scores it as COCO does, and draws what it finds.
+
+    Pictures of validation images, truth beside detections, go to the run's folder and to TensorBoard. A checkpoint
+    carries the names of its classes.
+
+    Args:
+        model: the detector.
+        optimizer: learning rate, decay, schedule.
+        weights: checkpoint of any known layout to start from: this detector's own, or a backbone's.
+        score_threshold: lowest score that is drawn, 0 to 1.
+        pictures: number of validation images to draw.
+        output: folder for the pictures and results of validation and prediction; if None, the run's folder.
+    """
+
+    def __init__(
+        self,
+        model: RCNN,
+        optimizer: OptimizerConfig = OptimizerConfig(),
+        weights: str | None = None,
+        score_threshold: float = 0.5,
+        pictures: int = 8,
+        output: Path | None = None,
+    ):
+        super().__init__()
+        self.model = model
+        self.optimizer_config = optimizer
+        self.score_threshold = score_threshold
+        self.pictures = pictures
+        self.output = output
+        self.class_names: list[str] = []
+        self.category_ids: list[int] = []
+        self.evaluator: CocoEvaluator | None = None
+        self.found: list[dict[str, Any]] = []
+        self.drawn = 0
+        if weights is not None:
+            logger.info("%s", load_weights(model, weights))
+
+    def setup(self, stage: str) -> None:
+        """Compare the classes of data and model, before anything is computed.
+
+        Raises:
+            ValueError: their numbers differ.
+        """
+        if stage == "predict":
+            return
+        data = self.data
+        if data.num_classes != self.model.num_classes:
+            raise ValueError(
+                f"The data has {data.num_classes} classes ({', '.join(data.class_names[:5])}, …), the model "
+                f"{self.model.num_classes}; set model.model.init_args.num_classes to {data.num_classes}."
+            )
+        self.class_names, self.category_ids = data.class_names, data.category_ids
+        self.evaluator = CocoEvaluator(data.annotations)
+
+    @property
+    def data(self) -> CocoData:
+        """The data that the trainer runs on."""
+        return self.trainer.datamodule  # type: ignore[attr-defined]
+
+    @property
+    def folder(self) -> Path:
+        """Where pictures and results go."""
+        return self.output or Path(self.trainer.log_dir or self.trainer.default_root_dir)
+
+    def forward(self, images: list[Tensor]) -> list[dict[str, Tensor]]:
+        """Detections of images, each (3, H, W) RGB."""
+        return self.model(images)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW and its schedule."""
+        return self.optimizer_config.configure(self.model, *training_steps(self.trainer))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Sum of the losses of a batch."""
+        images, targets = batch
+        losses: dict[str, Tensor] = self.model(images, targets)
+        total = torch.stack(list(losses.values())).sum()
+        self.log("loss", total, prog_bar=True, batch_size=len(images))
+        self.log_dict({f"train/{name}": loss for name, loss in losses.items()}, batch_size=len(images))
+        return total
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Collect the detections of a batch, and draw those of the first."""
+        images, targets = batch
+        detections = self.model(images)
+        assert self.evaluator is not None
+        self.evaluator.update(detections, targets)
+        for image, target, detection in zip(images, targets, detections, strict=True):
+            if self.drawn < self.pictures and self.trainer.is_global_zero and not self.trainer.sanity_checking:
+                self._draw_beside_truth(image, target, detection)
+
+    def on_validation_epoch_end(self) -> None:
+        """Score what was collected."""
+        assert self.evaluator is not None
+        scores = self.evaluator.compute()
+        if not self.trainer.sanity_checking:
+            shown = {f"{kind}/AP" for kind in ("box", "mask")}
+            self.log_dict({name: score for name, score in scores.items() if name in shown}, prog_bar=True)
+            self.log_dict({name: score for name, score in scores.items() if name not in shown})
+        if self.trainer.state.fn == "validate" and self.trainer.is_global_zero:
+            self._write_results(self.evaluator.results())
+            print(f"\n{self.evaluator.table()}\n\n{_summary(scores)}")
+        self.scores = scores
+        self.evaluator.reset()
+        self.drawn = 0
+
+    def on_fit_end(self) -> None:
+        """Say how good the detector is and where its pictures are."""
+        if self.trainer.is_global_zero and hasattr(self, "scores"):
+            print(f"\n{_summary(self.scores)}\npictures: {self.folder / 'pictures'}")
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> None:
+        """Draw and keep the detections of a batch of files."""
+        images, targets = batch
+        for image, target, detection in zip(images, targets, self.model(images) if images else [], strict=True):
+            picture = draw_detections(image, detection, self.class_names, self.score_threshold)
+            name = f"{target['image_id']:05d}_{target['path'].stem}.png"
+            save(self._picture_folder() / name, picture)
+            entries = to_results(to_original(detection, target), target, self.category_ids)
+            self.found += [entry | {"file_name": str(target["path"])} for entry in entries]
+
+    def on_predict_end(self) -> None:
+        """Write all detections as COCO results."""
+        path = self._write_results(self.found)
+        print(f"\n{len(self.found)} detections: {path}\npictures: {self._picture_folder()}")
+        self.found = []
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Classes travel with the weights."""
+        checkpoint["class_names"], checkpoint["category_ids"] = self.class_names, self.category_ids
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the classes over.
+
+        Raises:
+            ValueError: the checkpoint's number of classes is not that of the model, or it is of something else.
+        """
+        names = checkpoint.get("class_names")
+        if names is None:
+            raise ValueError(
+                "The checkpoint is not one of a detector trained here; to start from other weights, use "
+                "--model.weights instead of --ckpt_path."
+            )
+        if len(names) != self.model.num_classes:
+            raise ValueError(
+                f"The checkpoint has {len(names)} classes ({', '.join(names[:5])}, …), the model "
+                f"{self.model.num_classes}; set model.model.init_args.num_classes to {len(names)}, or start from its "
+                "weights without its classifier by --model.weights."
+            )
+        self.class_names, self.category_ids = names, checkpoint["category_ids"]
+
+    def _draw_beside_truth(self, image: Tensor, target: dict[str, Any], detection: dict[str, Tensor]) -> None:
+        truth = {"boxes": target["boxes"], "labels": target["labels"]}
+        whole = self.data.annotations.target(target["image_id"], with_masks=self.data.annotations.has_masks)
+        if "masks" in whole:
+            truth["masks"] = resize(whole["masks"], target["size"])
+        drawn = [draw_detections(image, shown, self.class_names, self.score_threshold) for shown in (truth, detection)]
+        picture = side_by_side(drawn, ["truth", "detected"])
+        save(self._picture_folder() / f"{target['image_id']}.png", picture)
+        for board in self.loggers:
+            if isinstance(board, TensorBoardLogger):
+                board.experiment.add_image(
+                    f"validation/{target['image_id']}", picture, self.global_step, dataformats="HWC"
+                )
+        self.drawn += 1
+
+    def _picture_folder(self) -> Path:
+        folder = self.folder / "pictures"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _write_results(self, results: list[dict[str, Any]]) -> Path:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / "results.json"
+        path.write_text(json.dumps(results))
+        return path
+
+
+def _summary(scores: dict[str, float]) -> str:
+    """AP of boxes and masks at the usual overlaps, in one line each."""
+    lines = []
+    for kind in ("box", "mask"):
+        if f"{kind}/AP" in scores:
+            figures = "  ".join(f"{name} {scores[f'{kind}/{name}']:.3f}" for name in ("AP", "AP50", "AP75"))
+            lines.append(f"{kind:4}  {figures}")
+    return "\n".join(lines)

@@ -1,0 +1,182 @@
+"""The detection command from end to end, on made data."""
+
+import json
+
+import pytest
+import torch
+from lightning import Trainer
+
+from detection import MaskRCNN
+from detection.data import CocoData, Shapes
+from detection.task import DetectionTask
+from swinv2 import BackboneConfig
+from swinv2.cli import main
+from swinv2.shapes import make_detection
+
+LAYOUT = {
+    "train_images": "train",
+    "val_images": "val",
+    "train_annotations": "annotations/instances_train.json",
+    "val_annotations": "annotations/instances_val.json",
+}
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    """A small set of sample data."""
+    return make_detection(tmp_path_factory.mktemp("shapes") / "detection", train=8, val=8, size=64)
+
+
+def recipe(shapes, folder, classes=4, **extra):
+    """A recipe of a model of the least size, as a file."""
+    import yaml
+
+    backbone = {"name": "swinv2_tiny_window8_256", "embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2]}
+    heads = {"fpn_channels": 8, "box_head_dim": 16, "mask_head_dim": 8, "mask_head_convs": 1}
+    sizes = {"anchor_sizes": [8, 16, 32, 64, 128], "rpn_candidates": [50, 50], "rpn_proposals": 20, "roi_samples": 16}
+    content = {
+        "model": {
+            "model": {
+                "class_path": "MaskRCNN",
+                "init_args": {"backbone": backbone, "num_classes": classes, **heads, **sizes},
+            },
+            "pictures": 2,
+        },
+        "data": {"root": str(shapes), **LAYOUT, "batch_size": 4, "num_workers": 0, "short_edge": 64, "long_edge": 64},
+        "trainer": {"max_epochs": 1, "accelerator": "cpu", "enable_progress_bar": False, **extra},
+    }
+    path = folder / "small.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return str(path)
+
+
+@pytest.fixture
+def trained(shapes, tmp_path, monkeypatch, capsys):
+    """The recipe of a finished run, whose folder is below the current one, and what the run said."""
+    monkeypatch.chdir(tmp_path)
+    path = recipe(shapes, tmp_path)
+    assert main(["detection", "fit", "--config", path]) == 0
+    return path, capsys.readouterr().out
+
+
+def test_fit_leaves_checkpoints_logs_and_pictures(trained, tmp_path):
+    """AP is printed at the end; best and last checkpoints, metrics, TensorBoard and pictures are there."""
+    _, said = trained
+    run = tmp_path / "runs/detection/small"
+    assert "box   AP 0." in said and "mask  AP 0." in said
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert "box/AP" in (run / "version_0/metrics.csv").read_text().splitlines()[0]
+    assert list((run / "version_0").glob("events.out.tfevents*"))
+    assert len(list((run / "version_0/pictures").glob("*.png"))) == 2
+    saved = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
+    assert saved["class_names"] == ["circle", "rectangle", "star", "triangle"]
+    assert saved["category_ids"] == [1, 3, 7, 18]
+
+
+def test_validate_prints_the_classes_and_writes_results(trained, tmp_path, capsys):
+    """The best checkpoint is scored by class, and its detections are kept as COCO results."""
+    path, _ = trained
+    assert main(["detection", "validate", "--config", path]) == 0
+    said = capsys.readouterr().out
+    assert "triangle" in said and "box   AP" in said
+    results = json.loads((tmp_path / "runs/detection/small/results.json").read_text())
+    assert {entry["category_id"] for entry in results} <= {1, 3, 7, 18}
+
+
+def test_predict_draws_files_and_writes_results(trained, tmp_path, shapes, capsys):
+    """Files and globs in, pictures and COCO results out, with the classes of the checkpoint; a bad file is left out."""
+    path, _ = trained
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+    some = str(sorted((shapes / "val").iterdir())[0])
+    images = f'["{some}", "{shapes}/train/*", "{broken}"]'
+    assert main(["detection", "predict", "--config", path, "--data.images", images, "--model.output", "found"]) == 0
+    assert len(list((tmp_path / "found/pictures").glob("*.png"))) == 9
+    results = json.loads((tmp_path / "found/results.json").read_text())
+    assert {"image_id", "category_id", "bbox", "score", "segmentation", "file_name"} <= set(results[0])
+    assert f"{len(results)} detections" in capsys.readouterr().out
+
+
+def test_resumed_run_has_the_weights_of_an_uninterrupted_one(shapes, tmp_path, monkeypatch):
+    """Two epochs in one go and one epoch resumed for a second end with the same numbers."""
+    monkeypatch.chdir(tmp_path)
+    path = recipe(shapes, tmp_path)
+    fit = ["detection", "fit", "--config", path, "--model.optimizer.lr", "1e-3"]
+    assert main([*fit, "--trainer.max_epochs", "2", "--trainer.default_root_dir", "whole"]) == 0
+    assert main([*fit, "--trainer.max_epochs", "1", "--trainer.default_root_dir", "parts"]) == 0
+    assert main([*fit, "--trainer.max_epochs", "2", "--trainer.default_root_dir", "parts", "--ckpt_path", "last"]) == 0
+    whole, parts = (
+        torch.load(tmp_path / run / "checkpoints/last.ckpt", weights_only=True) for run in ("whole", "parts")
+    )
+    assert whole["global_step"] == parts["global_step"] == 4
+    for name, value in whole["state_dict"].items():
+        assert torch.equal(value, parts["state_dict"][name]), name
+
+
+def test_classes_of_data_and_model_must_agree(shapes, tmp_path, monkeypatch, capsys):
+    """The error names both numbers and the key to change."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["detection", "fit", "--config", recipe(shapes, tmp_path, classes=7)]) == 1
+    said = capsys.readouterr().err
+    assert "The data has 4 classes (circle" in said
+    assert "the model 7; set model.model.init_args.num_classes to 4" in said
+
+
+def test_classes_of_checkpoint_and_model_must_agree(trained, tmp_path, shapes, capsys):
+    """A checkpoint of other classes is refused, with the way to use it all the same."""
+    path, _ = trained
+    wrong = ["--model.model.init_args.num_classes", "5", "--data.images", str(shapes / "val")]
+    assert main(["detection", "predict", "--config", path, *wrong]) == 1
+    assert "The checkpoint has 4 classes (circle" in capsys.readouterr().err
+
+
+def test_other_checkpoints_are_named_as_such(trained, tmp_path, shapes, capsys):
+    """A file without a detector is refused before its tensors are tried."""
+    path, _ = trained
+    torch.save({"state_dict": {}, "pytorch-lightning_version": "2.5.0"}, tmp_path / "other.ckpt")
+    command = ["detection", "validate", "--config", path, "--ckpt_path", "other.ckpt"]
+    assert main(command) == 1
+    assert "--model.weights" in capsys.readouterr().err
+
+
+def test_weights_of_another_run_start_a_new_one(trained, tmp_path, shapes):
+    """A detector's checkpoint fills all of a detector, and its classifier stays out where the classes differ."""
+    weights = str(tmp_path / "runs/detection/small/checkpoints/last.ckpt")
+    saved = torch.load(weights, weights_only=True)["state_dict"]
+    backbone = BackboneConfig("swinv2_tiny_window8_256", embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2])
+    small = {"fpn_channels": 8, "box_head_dim": 16, "mask_head_dim": 8, "mask_head_convs": 1}
+    task = DetectionTask(MaskRCNN(backbone, 4, anchor_sizes=(8, 16, 32, 64, 128), **small), weights=weights)
+    assert all(torch.equal(value, saved[name]) for name, value in task.state_dict().items())
+    other = DetectionTask(MaskRCNN(backbone, 9, anchor_sizes=(8, 16, 32, 64, 128), **small), weights=weights)
+    own = other.state_dict()
+    kept = [name for name, value in saved.items() if own[name].shape == value.shape and torch.equal(own[name], value)]
+    assert {name.split(".")[1] for name in saved if name not in kept} == {"roi_heads"}
+
+
+def test_training_learns_a_picture(shapes):
+    """A few steps on one batch bring the loss down."""
+    backbone = BackboneConfig("swinv2_tiny_window8_256", embed_dim=16, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2])
+    model = MaskRCNN(backbone, 4, 16, 32, 16, 1, anchor_sizes=(8, 16, 32, 64, 128), roi_samples=32)
+    data = CocoData(shapes, **LAYOUT, batch_size=4, num_workers=0, short_edge=64, long_edge=64, shapes=Shapes(8, 8, 64))
+    data.setup("fit")
+    batch = next(iter(data.train_dataloader()))
+    optimizer = torch.optim.AdamW(model.parameters(), 2e-3)
+    losses = []
+    for _ in range(25):
+        loss = sum(model(*batch).values())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.6 * losses[0]
+
+
+def test_task_works_with_a_plain_trainer(shapes, tmp_path):
+    """Without the command line: a trainer, the task, the data."""
+    backbone = BackboneConfig("swinv2_tiny_window8_256", embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2])
+    task = DetectionTask(MaskRCNN(backbone, 4, 8, 16, 8, 1, anchor_sizes=(8, 16, 32, 64, 128)), pictures=0)
+    data = CocoData(shapes, **LAYOUT, batch_size=4, num_workers=0, short_edge=64, long_edge=64)
+    options = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
+    trainer = Trainer(accelerator="cpu", max_steps=1, default_root_dir=tmp_path, enable_checkpointing=False, **options)
+    trainer.fit(task, data)
+    assert "box/AP" in trainer.callback_metrics

@@ -1,0 +1,81 @@
+"""The README and the documents do what they say."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from swinv2.cli import main
+from swinv2.tables import models_table
+from swinv2.variants import list_models
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(language):
+    """Every block of code in a language, with the name of its document."""
+    return [
+        pytest.param(text, id=f"{document.name}-{i}")
+        for document in DOCUMENTS
+        for i, text in enumerate(re.findall(rf"```{language}\n(.*?)```", document.read_text(), re.DOTALL))
+    ]
+
+
+def commands():
+    """Every `swinv2` command in the blocks for the shell."""
+    lines = [line for block in blocks("bash") for line in block.values[0].splitlines()]
+    return [
+        part.strip() for line in lines for part in line.split("#")[0].split("&&") if part.strip().startswith("swinv2")
+    ]
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python_runs(code):
+    """Each block runs from beginning to end by itself."""
+    exec(compile(code, "block", "exec"), {})
+
+
+@pytest.mark.parametrize("command", commands())
+def test_commands_are_accepted(command, monkeypatch, capsys):
+    """Each command is understood, recipe and options; what it does is tested with the task."""
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit) as stopped:
+        main([*shlex.split(command)[1:], "--print_config"])
+    assert stopped.value.code == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", blocks("yaml"))
+def test_recipe_parts_are_accepted(text, tmp_path, monkeypatch, capsys):
+    """Each part of a recipe has keys that exist."""
+    monkeypatch.chdir(ROOT)
+    part = tmp_path / "part.yaml"
+    part.write_text(text)
+    recipe = "configs/detection/mask_rcnn_swinv2_tiny_coco.yaml"
+    with pytest.raises(SystemExit) as stopped:
+        main(["detection", "fit", "--config", recipe, "--config", str(part), "--print_config"])
+    assert stopped.value.code == 0, capsys.readouterr().err
+
+
+def test_links_lead_somewhere():
+    """Files that the documents name exist."""
+    for document in DOCUMENTS:
+        for link in re.findall(r"\]\((?!http)([^)#]+)\)", document.read_text()):
+            assert (document.parent / link).exists(), f"{document.name}: {link}"
+
+
+def test_model_table_is_what_the_command_prints():
+    """The README's table has the numbers that are counted, for the small models here."""
+    readme = (ROOT / "README.md").read_text()
+    for line in models_table("*_window*_256").splitlines()[1:7]:
+        name, *cells = re.split(r"  +", line)
+        assert f"| {name} | {' | '.join(cells)} |" in readme
+    assert all(f"| {name} |" in readme for name in list_models())
+
+
+def test_setup_and_package_agree_on_the_version():
+    """The version is the same in both places."""
+    import swinv2
+
+    assert f'version="{swinv2.__version__}"' in (ROOT / "setup.py").read_text()
