@@ -8,12 +8,12 @@ PACKAGES = ("swinv2", "detection", "segmentation", "video")
 
 # The four packages of the project, which has a fifth: detectron2 is not on PyPI, is installed from its source, and only
 # detection/detectron2.py needs it. opencv-python-headless is opencv-python without windows, so without libGL or X.
-FOUR = ["torch>=2.6", "pycocotools", "opencv-python-headless", "fvcore"]
+FOUR = ["torch>=2.6", "pycocotools", "opencv-python-headless>=4.11", "fvcore"]
 
 BUILT_ON = [
     "huggingface_hub",
     "jaxtyping",
-    "jsonargparse[signatures]>=4.40",
+    "jsonargparse[signatures]>=4.49",
     "lightning>=2.5",
     "numpy",
     "safetensors",

@@ -1,9 +1,15 @@
 """`swinv2 detection fit | validate | predict`."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
+import torch
+from jsonargparse import Namespace
+
+from detection.annotations import read_coco
 from detection.data import CocoData
-from detection.task import DetectionTask
+from detection.task import DetectionTask, checkpoint_classes
+from swinv2.shapes import make_detection
 from swinv2.training.cli import run
 
 
@@ -13,4 +19,26 @@ def main(args: Sequence[str]) -> None:
     Args:
         args: the command line after `swinv2 detection`.
     """
-    run(DetectionTask, CocoData, args, "detection", monitor="box/AP")
+    run(DetectionTask, CocoData, args, "detection", monitor="box/AP", complete=count_classes)
+
+
+def count_classes(config: Namespace) -> None:
+    """Give a recipe without `num_classes` as many as its checkpoint has, or else its validation data.
+
+    Args:
+        config: of one command; its detector is changed in place.
+
+    Raises:
+        FileNotFoundError: there is no such data.
+        ValueError: the checkpoint or the annotations are not what they should be.
+    """
+    detector, data = config.model.model.init_args, config.data
+    if detector.get("num_classes") is not None:
+        return
+    if config.ckpt_path is not None:
+        checkpoint = torch.load(config.ckpt_path, map_location="cpu", weights_only=True, mmap=True)
+        detector.num_classes = len(checkpoint_classes(checkpoint))
+        return
+    if data.shapes is not None:
+        make_detection(Path(data.root), **vars(data.shapes))
+    detector.num_classes = len(read_coco(Path(data.root) / data.val_annotations)["categories"])

@@ -19,7 +19,7 @@ class MaskRCNN(RCNN):
 
     Args:
         backbone: the feature extractor.
-        num_classes: number of classes without background.
+        num_classes: number of classes without background; a recipe may leave it to the data or the checkpoint.
         fpn_channels: channels of the pyramid.
         box_head_dim: width of the two fully connected layers of the box head.
         mask_head_dim: channels of the mask head.
@@ -34,13 +34,13 @@ class MaskRCNN(RCNN):
         detections_per_image: largest number of detections.
 
     Raises:
-        ValueError: if `num_classes` is not positive or `anchor_sizes` do not fit the backbone maps.
+        ValueError: if `num_classes` is missing or not positive, or `anchor_sizes` do not fit the backbone maps.
     """
 
     def __init__(
         self,
         backbone: BackboneConfig,
-        num_classes: int,
+        num_classes: int | None = None,
         fpn_channels: int = 256,
         box_head_dim: int = 1024,
         mask_head_dim: int = 256,
@@ -54,7 +54,7 @@ class MaskRCNN(RCNN):
         nms_threshold: float = 0.5,
         detections_per_image: int = 100,
     ):
-        if num_classes < 1:
+        if num_classes is None or num_classes < 1:
             raise ValueError(f"num_classes must be at least 1, got {num_classes}; background is not counted.")
         features = backbone.build()
         fpn = FPN(features.channels, features.strides, fpn_channels)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -159,12 +160,7 @@ class DetectionTask(LightningModule):
         Raises:
             ValueError: the checkpoint's number of classes is not that of the model, or it is of something else.
         """
-        names = checkpoint.get("class_names")
-        if names is None:
-            raise ValueError(
-                "The checkpoint is not one of a detector trained here; to start from other weights, use "
-                "--model.weights instead of --ckpt_path."
-            )
+        names = checkpoint_classes(checkpoint)
         if len(names) != self.model.num_classes:
             raise ValueError(
                 f"The checkpoint has {len(names)} classes ({', '.join(names[:5])}, …), the model "
@@ -198,6 +194,20 @@ class DetectionTask(LightningModule):
         path = self.folder / "results.json"
         path.write_text(json.dumps(results))
         return path
+
+
+def checkpoint_classes(checkpoint: Mapping[str, Any]) -> list[str]:
+    """Names of the classes of a detector's checkpoint.
+
+    Raises:
+        ValueError: it is a checkpoint of something else.
+    """
+    if "class_names" not in checkpoint:
+        raise ValueError(
+            "The checkpoint is not one of a detector trained here; to start from other weights, use --model.weights "
+            "instead of --ckpt_path."
+        )
+    return checkpoint["class_names"]
 
 
 def _summary(scores: dict[str, float]) -> str:

@@ -46,7 +46,7 @@ def test_recipe_runs_two_steps(recipe, shapes, tmp_path, monkeypatch):
             "short_edge": 64,
             "long_edge": 64,
         },
-        "model": {"model": {"init_args": {"backbone": {"weights": None}, "num_classes": 4}}},
+        "model": {"model": {"init_args": {"backbone": {"weights": None}, "num_classes": None}}},
         "trainer": {
             "max_steps": 2,
             "accelerator": "cpu",

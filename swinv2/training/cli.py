@@ -5,10 +5,11 @@ import logging
 import re
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from jsonargparse import Namespace
 from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -28,7 +29,12 @@ NOISE = re.compile(  # what libraries say that nobody can act on
 
 
 def run(
-    task: type[LightningModule], data: type[LightningDataModule], args: Sequence[str], name: str, monitor: str
+    task: type[LightningModule],
+    data: type[LightningDataModule],
+    args: Sequence[str],
+    name: str,
+    monitor: str,
+    complete: Callable[[Namespace], None],
 ) -> None:
     """Run one command of a task: fit, validate or predict.
 
@@ -38,6 +44,8 @@ def run(
         args: command line after the name of the task, e.g. ["fit", "--config", "recipe.yaml"].
         name: of the task, e.g. "detection"; runs are kept in runs/NAME/RECIPE.
         monitor: metric, the higher the better, by which the best checkpoint is chosen, e.g. "mask/AP".
+        complete: fills in what a recipe leaves open because the data or the checkpoint knows it, before the model is
+            built.
 
     Raises:
         ValueError: options of the trainer that contradict each other.
@@ -47,7 +55,7 @@ def run(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", NOISE.pattern)
         try:
-            TaskCLI(task, data, args, name, monitor)
+            TaskCLI(task, data, args, name, monitor, complete)
         except MisconfigurationException as error:
             raise ValueError(str(error)) from error
 
@@ -64,13 +72,21 @@ class TaskCLI(LightningCLI):
         args: command line after the name of the task.
         name: of the task.
         monitor: metric of the best checkpoint, the higher the better.
+        complete: fills in what a recipe leaves open.
     """
 
     def __init__(
-        self, task: type[LightningModule], data: type[LightningDataModule], args: Sequence[str], name: str, monitor: str
+        self,
+        task: type[LightningModule],
+        data: type[LightningDataModule],
+        args: Sequence[str],
+        name: str,
+        monitor: str,
+        complete: Callable[[Namespace], None],
     ):
         self.name = name
         self.monitor = monitor
+        self.complete = complete
         self.classes = (task, data)
         raising: dict[str, Any] = {"exit_on_error": False}
         super().__init__(
@@ -141,6 +157,7 @@ class TaskCLI(LightningCLI):
             config.ckpt_path = None
         if config.ckpt_path is not None:
             config.ckpt_path = str(find_checkpoint(config.ckpt_path, places))
+        self.complete(config)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Log while training, in a folder of its own for each start, unless the recipe has other loggers."""

@@ -24,7 +24,7 @@ class EpochSampler(DistributedSampler[Any]):
         super().__init__(dataset, replicas, rank, shuffle=True, seed=torch.initial_seed() % STRIDE)
         self.trainer = trainer
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[tuple[int, int]]:
         """Pairs of epoch and index; the epoch is asked for anew each time."""
         self.set_epoch(self.trainer.current_epoch if self.trainer else 0)
         return ((self.epoch, index) for index in super().__iter__())
@@ -57,7 +57,9 @@ class SeededEpochs(Callback):
     def __init__(self) -> None:
         self.seed = torch.initial_seed() % STRIDE
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule | None, batch: Any, batch_idx: int
+    ) -> None:
         """Called by the trainer before each step."""
         if batch_idx == 0:
             torch.manual_seed((self.seed + trainer.current_epoch) * STRIDE + trainer.global_rank)

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from jsonargparse import ArgumentParser
+from lightning import Trainer
 from torchvision.tv_tensors import Image
 
 from detection.data import CocoData, Shapes, check_classes, collate
@@ -33,11 +34,16 @@ def test_training_batches(coco):
 
 
 def test_training_order_is_random(coco):
-    """Images come in another order each epoch."""
+    """Images come in another order each epoch, and in the same one when an epoch is run again."""
     data = small(coco, batch_size=1)
+    data.trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     data.setup("fit")
-    orders = {tuple(targets[0]["image_id"] for _, targets in data.train_dataloader()) for _ in range(20)}
-    assert orders == {(3, 7), (7, 3)}
+    orders = []
+    for epoch in (*range(20), *range(20)):
+        data.trainer.fit_loop.epoch_progress.current.completed = epoch
+        orders.append(tuple(targets[0]["image_id"] for _, targets in data.train_dataloader()))
+    assert set(orders) == {(3, 7), (7, 3)}
+    assert orders[:20] == orders[20:]
 
 
 def test_validation_batches(coco):

@@ -26,7 +26,9 @@ def random_boxes(count, size):
 def test_equals_torchvisions_multi_scale_pooling():
     """With torchvision's sampling and offset, the bins of boxes on all levels are its own."""
     maps, boxes = [torch.randn(2, 5, 768 // s, 768 // s) for s in STRIDES], [random_boxes(n, 768) for n in (40, 30)]
-    theirs = MultiScaleRoIAlign(["0", "1", "2", "3"], 7, 2)(dict(zip("0123", maps)), boxes, [(768, 768)] * 2)
+    theirs = MultiScaleRoIAlign(["0", "1", "2", "3"], 7, 2)(
+        dict(zip("0123", maps, strict=True)), boxes, [(768,) * 2] * 2
+    )
     ours = RoIPool(STRIDES, sampling_ratio=2, aligned=False)([Pyramid([0, 1], maps)], boxes, 7)
     torch.testing.assert_close(ours, theirs)
 
@@ -65,6 +67,6 @@ def test_images_of_different_sizes_keep_their_maps():
 def test_half_precision_maps_keep_their_type():
     """Bins are computed in float32 and come back in the type of the maps."""
     maps, boxes = pyramid(128), random_boxes(4, 128)
-    half = RoIPool(STRIDES)([[x.bfloat16() for x in maps]], [boxes], 7)
-    full = RoIPool(STRIDES)([[x.bfloat16().float() for x in maps]], [boxes], 7)
+    half = RoIPool(STRIDES)(separately([x.bfloat16() for x in maps]), [boxes], 7)
+    full = RoIPool(STRIDES)(separately([x.bfloat16().float() for x in maps]), [boxes], 7)
     assert torch.equal(half, full.bfloat16())

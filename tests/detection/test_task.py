@@ -1,6 +1,7 @@
 """The detection command from end to end, on made data."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -27,7 +28,7 @@ def shapes(tmp_path_factory):
     return make_detection(tmp_path_factory.mktemp("shapes") / "detection", train=8, val=8, size=64)
 
 
-def recipe(shapes, folder, classes=4, **extra):
+def recipe(shapes, folder, classes=None, **extra):
     """A recipe of a model of the least size, as a file."""
     import yaml
 
@@ -113,6 +114,23 @@ def test_resumed_run_has_the_weights_of_an_uninterrupted_one(shapes, tmp_path, m
         assert torch.equal(value, parts["state_dict"][name]), name
 
 
+def test_recipe_may_leave_the_classes_to_the_data(trained, tmp_path, shapes, monkeypatch):
+    """Without `num_classes`, the data says how many in training, the checkpoint where there is no data."""
+    path, _ = trained
+    assert "num_classes: null" in Path(path).read_text()
+    nowhere = ["--data.root", "nowhere", "--data.images", str(shapes / "val")]
+    assert main(["detection", "predict", "--config", path, *nowhere]) == 0
+    saved = torch.load(tmp_path / "runs/detection/small/checkpoints/last.ckpt", weights_only=True)
+    assert len(saved["state_dict"]["model.roi_heads.stages.0.box_predictor.cls_score.bias"]) == 4 + 1
+
+
+def test_missing_data_is_named_before_anything_is_built(tmp_path, monkeypatch, capsys):
+    """A wrong root is a message, not a traceback."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["detection", "fit", "--config", recipe(tmp_path / "nowhere", tmp_path)]) == 1
+    assert "There is no annotation file nowhere" in capsys.readouterr().err.replace(f"{tmp_path}/", "")
+
+
 def test_classes_of_data_and_model_must_agree(shapes, tmp_path, monkeypatch, capsys):
     """The error names both numbers and the key to change."""
     monkeypatch.chdir(tmp_path)
@@ -179,4 +197,6 @@ def test_task_works_with_a_plain_trainer(shapes, tmp_path):
     options = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
     trainer = Trainer(accelerator="cpu", max_steps=1, default_root_dir=tmp_path, enable_checkpointing=False, **options)
     trainer.fit(task, data)
-    assert "box/AP" in trainer.callback_metrics
+    assert trainer.callback_metrics["loss"] > 0
+    (scores,) = trainer.validate(task, data, verbose=False)
+    assert {"box/AP", "mask/AP"} <= set(scores)

@@ -73,7 +73,9 @@ def swinv2_toy(tmp_path, monkeypatch):
     """The command `swinv2 toy COMMAND --config recipe.yaml …`, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "recipe.yaml").write_text(RECIPE)
-    return lambda command, *args: run(Toy, Numbers, [command, "--config", "recipe.yaml", *args], "toy", "score")
+    return lambda command, *args: run(
+        Toy, Numbers, [command, "--config", "recipe.yaml", *args], "toy", "score", lambda config: None
+    )
 
 
 @pytest.fixture
@@ -216,7 +218,7 @@ def test_the_written_recipe_runs_again(swinv2_toy, folder):
     """`config.yaml` of a run is a recipe; it leaves the logs of the run that wrote it alone."""
     swinv2_toy("fit", "--trainer.max_epochs", "1", "--model.head.init_args.width", "5")
     before = (folder / "version_0/metrics.csv").read_text()
-    run(Toy, Numbers, ["fit", "--config", str(folder / "version_0/config.yaml")], "toy", "score")
+    run(Toy, Numbers, ["fit", "--config", str(folder / "version_0/config.yaml")], "toy", "score", lambda config: None)
     assert (folder / "version_0/metrics.csv").read_text() == before
     assert (folder / "version_1/metrics.csv").exists()
     assert weights(folder / "checkpoints/last.ckpt")["head.inner.weight"].shape == (5, 3)

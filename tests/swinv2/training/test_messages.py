@@ -61,7 +61,7 @@ def message(tmp_path, monkeypatch, capsys):
     def of(*args, old="", new=""):
         (tmp_path / "recipe.yaml").write_text(RECIPE.replace(old, new))
         with pytest.raises(SystemExit) as error:
-            run(Task, Data, args, "toy", "score")
+            run(Task, Data, args, "toy", "score", lambda config: None)
         assert error.value.code == 2
         printed = capsys.readouterr()
         assert printed.out == ""

@@ -1,0 +1,79 @@
+"""Randomness that depends on seed and epoch only."""
+
+import pytest
+import torch
+from lightning import Trainer
+from torch.utils.data import DataLoader, Dataset
+
+from swinv2.training.epochs import EpochSampler, SeededDataset, SeededEpochs
+
+
+class Numbers(Dataset):
+    """Ten items, each its own number and a random one."""
+
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, index):
+        return index, torch.rand(()).item()
+
+
+@pytest.fixture
+def trainer():
+    """A trainer whose epoch can be set."""
+    return Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+
+
+def epoch_of(trainer, epoch, workers=0):
+    """All items of an epoch."""
+    trainer.fit_loop.epoch_progress.current.completed = epoch
+    data = Numbers()
+    context = {"multiprocessing_context": "fork"} if workers else {}
+    loader = DataLoader(SeededDataset(data), None, sampler=EpochSampler(data, trainer), num_workers=workers, **context)
+    return [(int(index), float(value)) for index, value in loader]
+
+
+def test_an_epoch_is_the_same_whenever_it_is_run(trainer):
+    """Order and random values belong to the epoch, whatever was drawn before."""
+    first = epoch_of(trainer, 3)
+    torch.rand(5)
+    assert epoch_of(trainer, 3) == first
+    assert sorted(index for index, _ in first) == list(range(10))
+
+
+def test_epochs_and_items_differ(trainer):
+    """Other epochs have another order and other random values, and so have items."""
+    one, other = dict(epoch_of(trainer, 0)), dict(epoch_of(trainer, 1))
+    assert list(one) != list(other)
+    assert len({*one.values(), *other.values()}) == 20
+
+
+def test_processes_that_load_change_nothing(trainer):
+    """With two workers an item is what it is without."""
+    assert epoch_of(trainer, 2, workers=2) == epoch_of(trainer, 2)
+
+
+def test_seeds_differ(trainer):
+    """Another seed is another order."""
+    first = epoch_of(trainer, 0)
+    torch.manual_seed(1)
+    assert epoch_of(trainer, 0) != first
+
+
+def test_loading_leaves_the_models_randomness_alone(trainer):
+    """Drawing an item does not change what is drawn next outside."""
+    data = SeededDataset(Numbers())
+    state = torch.get_rng_state()
+    _ = data[0, 4]
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_first_step_of_an_epoch_is_seeded(trainer):
+    """What a model draws in an epoch depends on the epoch, not on what came before."""
+    callback, drawn = SeededEpochs(), []
+    for epoch, step in [(0, 0), (1, 0), (0, 0), (0, 1)]:
+        trainer.fit_loop.epoch_progress.current.completed = epoch
+        callback.on_train_batch_start(trainer, None, None, step)
+        drawn.append(torch.rand(()).item())
+    assert drawn[0] == drawn[2]
+    assert len(set(drawn)) == 3
