@@ -33,7 +33,7 @@ def count_classes(config: Namespace) -> None:
         ValueError: the checkpoint or the annotations are not what they should be.
     """
     detector, data = config.model.model.init_args, config.data
-    if detector.get("num_classes") is not None:
+    if "num_classes" not in detector or detector.num_classes is not None:
         return
     if config.ckpt_path is not None:
         checkpoint = torch.load(config.ckpt_path, map_location="cpu", weights_only=True, mmap=True)

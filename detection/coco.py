@@ -1,5 +1,6 @@
 """Images and their objects from a folder and a COCO JSON."""
 
+import itertools
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -59,7 +60,7 @@ class CocoDetection(Dataset[tuple[Image, dict[str, Any]]]):
         return len(self.records)
 
     def __getitem__(self, index: int) -> tuple[Image, dict[str, Any]]:
-        for candidate in (*range(index, len(self)), *range(index)):
+        for candidate in itertools.chain(range(index, len(self)), range(index)):
             if candidate in self.left_out:
                 continue
             record = self.records[candidate]

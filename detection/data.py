@@ -97,6 +97,7 @@ class CocoData(LightningDataModule):
         self.filter_empty = filter_empty
         self.images = [images] if isinstance(images, str) else images
         self.shapes = shapes
+        self.seed = torch.initial_seed()  # of the command line; the same in all processes
         self.train_set: CocoDetection | None = None
         self.val_set: CocoDetection | None = None
         self.predict_set: ImageFiles | None = None
@@ -138,7 +139,7 @@ class CocoData(LightningDataModule):
         """Read what a stage needs.
 
         Args:
-            stage: fit, validate, test or predict.
+            stage: fit, validate or predict.
 
         Raises:
             FileNotFoundError: a folder, an annotation file or an image is missing.
@@ -164,10 +165,6 @@ class CocoData(LightningDataModule):
         """Batches of validation images."""
         return self._loader(self.val_set)
 
-    def test_dataloader(self) -> DataLoader[Sample]:
-        """The same as for validation."""
-        return self._loader(self.val_set)
-
     def predict_dataloader(self) -> DataLoader[Sample | None]:
         """Batches of the images to predict; one whose images all cannot be read is empty."""
         return self._loader(self.predict_set)
@@ -176,9 +173,9 @@ class CocoData(LightningDataModule):
         if dataset is None:
             raise RuntimeError("CocoData has no data for this stage yet; call setup with its name first.")
         return DataLoader(
-            SeededDataset(dataset) if shuffle else dataset,
+            SeededDataset(dataset, self.seed) if shuffle else dataset,
             batch_size=self.batch_size,
-            sampler=EpochSampler(dataset, self.trainer) if shuffle else None,
+            sampler=EpochSampler(dataset, self.trainer, self.seed) if shuffle else None,
             num_workers=self.num_workers,
             collate_fn=collate,
             pin_memory=torch.cuda.is_available(),

@@ -32,6 +32,7 @@ class MaskRCNN(RCNN):
         score_threshold: lowest score of a detection, 0 to 1.
         nms_threshold: overlap, 0 to 1, above which the lower of two detections of a class is dropped.
         detections_per_image: largest number of detections.
+        masks: whether there is a mask head; without one this is Faster R-CNN, for data that has boxes only.
 
     Raises:
         ValueError: if `num_classes` is missing or not positive, or `anchor_sizes` do not fit the backbone maps.
@@ -53,6 +54,7 @@ class MaskRCNN(RCNN):
         score_threshold: float = 0.05,
         nms_threshold: float = 0.5,
         detections_per_image: int = 100,
+        masks: bool = True,
     ):
         if num_classes is None or num_classes < 1:
             raise ValueError(f"num_classes must be at least 1, got {num_classes}; background is not counted.")
@@ -62,7 +64,7 @@ class MaskRCNN(RCNN):
             RoIPool(features.strides),
             BoxHead(fpn_channels, box_head_dim),
             BoxPredictor(box_head_dim, num_classes),
-            MaskHead(fpn_channels, num_classes, mask_head_dim, mask_head_convs),
+            MaskHead(fpn_channels, num_classes, mask_head_dim, mask_head_convs) if masks else None,
             ProposalSampler(num_classes, samples=roi_samples),
         )
         super().__init__(

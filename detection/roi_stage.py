@@ -121,6 +121,7 @@ def crop_masks(
         boxes: xyxy in pixels.
         size: pixels per side of the result.
     """
-    rois = torch.cat([objects[:, None].to(boxes), boxes], dim=1)
-    crops = roi_align(masks[:, None].to(boxes), rois, size, aligned=True)  # (n, 1, size, size)
+    used, index = objects.unique(return_inverse=True)  # only these become float
+    rois = torch.cat([index[:, None].to(boxes), boxes], dim=1)
+    crops = roi_align(masks[used, None].to(boxes), rois, size, aligned=True)  # (n, 1, size, size)
     return (crops[:, 0] >= 0.5).to(boxes)

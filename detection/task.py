@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from lightning import LightningModule
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
@@ -55,6 +56,7 @@ class DetectionTask(LightningModule):
         self.class_names: list[str] = []
         self.category_ids: list[int] = []
         self.evaluator: CocoEvaluator | None = None
+        self.scores: dict[str, float] = {}
         self.found: list[dict[str, Any]] = []
         self.drawn = 0
         if weights is not None:
@@ -67,6 +69,8 @@ class DetectionTask(LightningModule):
             ValueError: their numbers differ.
         """
         if stage == "predict":
+            self.class_names = [f"class {label}" for label in range(self.model.num_classes)]
+            self.category_ids = list(range(self.model.num_classes))  # until a checkpoint says better
             return
         data = self.data
         if data.num_classes != self.model.num_classes:
@@ -85,7 +89,9 @@ class DetectionTask(LightningModule):
     @property
     def folder(self) -> Path:
         """Where pictures and results go."""
-        return self.output or Path(self.trainer.log_dir or self.trainer.default_root_dir)
+        command = self.trainer.state.fn
+        run = Path(self.trainer.default_root_dir) / (command.value if command else "")  # fit, validate or predict
+        return self.output or (Path(self.trainer.log_dir) if self.trainer.logger and self.trainer.log_dir else run)
 
     def forward(self, images: list[Tensor]) -> list[dict[str, Tensor]]:
         """Detections of images, each (3, H, W) RGB."""
@@ -93,7 +99,7 @@ class DetectionTask(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW and its schedule."""
-        return self.optimizer_config.configure(self.model, *training_steps(self.trainer))
+        return self.optimizer_config.configure(self.model, lambda: training_steps(self.trainer))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Sum of the losses of a batch."""
@@ -117,21 +123,22 @@ class DetectionTask(LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Score what was collected."""
         assert self.evaluator is not None
-        scores = self.evaluator.compute()
-        if not self.trainer.sanity_checking:
-            shown = {f"{kind}/AP" for kind in ("box", "mask")}
-            self.log_dict({name: score for name, score in scores.items() if name in shown}, prog_bar=True)
-            self.log_dict({name: score for name, score in scores.items() if name not in shown})
-        if self.trainer.state.fn == "validate" and self.trainer.is_global_zero:
-            self._write_results(self.evaluator.results())
-            print(f"\n{self.evaluator.table()}\n\n{_summary(scores)}")
-        self.scores = scores
+        scores, results, self.drawn = self.evaluator.compute(), self.evaluator.results(), 0
+        table = self.evaluator.table()
         self.evaluator.reset()
-        self.drawn = 0
+        if self.trainer.sanity_checking:
+            return
+        self.scores = scores
+        shown = {f"{kind}/AP" for kind in ("box", "mask")}
+        self.log_dict({name: score for name, score in scores.items() if name in shown}, prog_bar=True)
+        self.log_dict({name: score for name, score in scores.items() if name not in shown})
+        if self.trainer.state.fn == "validate" and self.trainer.is_global_zero:
+            self._write_results(results)
+            print(f"\n{table}\n\n{_summary(scores)}")
 
     def on_fit_end(self) -> None:
         """Say how good the detector is and where its pictures are."""
-        if self.trainer.is_global_zero and hasattr(self, "scores"):
+        if self.trainer.is_global_zero and self.scores:
             print(f"\n{_summary(self.scores)}\npictures: {self.folder / 'pictures'}")
 
     def predict_step(self, batch: Batch, batch_idx: int) -> None:
@@ -145,9 +152,16 @@ class DetectionTask(LightningModule):
             self.found += [entry | {"file_name": str(target["path"])} for entry in entries]
 
     def on_predict_end(self) -> None:
-        """Write all detections as COCO results."""
-        path = self._write_results(self.found)
-        print(f"\n{len(self.found)} detections: {path}\npictures: {self._picture_folder()}")
+        """Write all detections, of all processes, as COCO results."""
+        found = [self.found]
+        if dist.is_available() and dist.is_initialized():
+            found = [[] for _ in range(dist.get_world_size())]
+            dist.all_gather_object(found, self.found)
+        by_image = {entry["image_id"]: part for part in found for entry in part}  # a sampler may repeat an image
+        results = [entry for part in found for entry in part if by_image[entry["image_id"]] is part]
+        if self.trainer.is_global_zero:
+            path = self._write_results(sorted(results, key=lambda entry: entry["image_id"]))
+            print(f"\n{len(results)} detections: {path}\npictures: {self._picture_folder()}")
         self.found = []
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 from torchvision.tv_tensors import BoundingBoxes, BoundingBoxFormat, Image, Mask, wrap
 
+LEAST_SIDE = 4  # pixels
 DETR_SHORT_EDGES = (400, 500, 600)  # before the crop
 DETR_CROP = (384, 600)  # least and greatest side of the crop
 
@@ -207,8 +208,8 @@ def mask_boxes(masks: Bool[Tensor, "n h w"]) -> Float[Tensor, "n 4"]:
 
 
 def scaled(height: int, width: int, factor: float) -> tuple[int, int]:
-    """A size times a factor, at least one pixel."""
-    return max(round(height * factor), 1), max(round(width * factor), 1)
+    """A size times a factor; no side comes out shorter than a patch."""
+    return max(round(height * factor), LEAST_SIDE), max(round(width * factor), LEAST_SIDE)
 
 
 def draw(least: int, greatest: int) -> int:

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from .windows import Group, Size
 
+KEPT_SHAPES = 9  # windows of one cut of a picture have at most so many shapes
+
 
 class ContinuousPositionBias(nn.Sequential):
     """Bias between 0 and 16 of the offsets in a window, by a small network of the offset's logarithm (eq. 3 and 4).
@@ -45,9 +47,16 @@ class ContinuousPositionBias(nn.Sequential):
         key = (trained_window, torch.is_inference_mode_enabled(), *(_identity(w) for w in weights))
         if key != self._kept_key or not all(map(_unchanged, self._kept_weights, weights)):
             self._kept, self._kept_key, self._kept_weights = {}, key, [w.detach().clone() for w in weights]
+        if len(self._kept) > KEPT_SHAPES:
+            self._kept = {}
         if any(window not in self._kept for window in windows):
             self._kept.update(zip(windows, self._biases(windows, trained_window), strict=True))
         return [self._kept[window] for window in windows]
+
+    def train(self, mode: bool = True) -> "ContinuousPositionBias":
+        """Switch to training or evaluation, and forget what was kept."""
+        self._kept_key = ()
+        return super().train(mode)
 
     def _biases(self, windows: Sequence[Size], trained_window: Size) -> list[Tensor]:
         largest = tuple(max(lengths) for lengths in zip(*windows, strict=True))

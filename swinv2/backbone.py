@@ -34,7 +34,6 @@ class SwinTransformerV2(nn.Module):
             giant.
         shift: for each stage, whether every second block shifts its windows; in all stages if None.
         out_indices: stages whose features are given, finest first.
-        out_norm: whether each output level has a normalisation of its own.
         frozen_stages: -1 to train everything, 0 to freeze the patch embedding, i to freeze the first i stages too.
         checkpointing: whether to recompute blocks in the backward pass, in all stages or in those listed.
 
@@ -57,7 +56,6 @@ class SwinTransformerV2(nn.Module):
         extra_norm_period: int = 0,
         shift: Sequence[bool] | None = None,
         out_indices: Sequence[int] = (0, 1, 2, 3),
-        out_norm: bool = True,
         frozen_stages: int = -1,
         checkpointing: bool | Sequence[int] = False,
     ):
@@ -89,8 +87,8 @@ class SwinTransformerV2(nn.Module):
             merging = PatchMerging(dim, stride) if i + 1 < stages else None
             self.layers.append(Stage(blocks, merging, windows[i], shift[i], i in recomputed))
         for i in self.out_indices:
-            self.add_module(f"norm{i}", LayerNorm(dims[i]) if out_norm else nn.Identity())
-        self.apply(_initialise)
+            self.add_module(f"norm{i}", LayerNorm(dims[i]))
+        self.apply(initialise)
         self.train()
 
     def forward(self, x: Float[Tensor, "b channels *size"]) -> list[Float[Tensor, "b _ *_"]]:
@@ -171,7 +169,7 @@ class SwinTransformerV2(nn.Module):
         return self
 
 
-def _initialise(module: nn.Module) -> None:
+def initialise(module: nn.Module) -> None:
     """Linear layers small, branches closed: a block starts as the identity, as in the official release."""
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)

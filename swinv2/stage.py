@@ -85,7 +85,7 @@ class Stage(nn.Module):
             yield block, hop, way.shifted if shifted else way.plain
 
     def _step(self, block: nn.Module, x: Tensor, hop: Hop | None, cut: Cut) -> Tensor:
-        if torch.is_grad_enabled() or x.device.type != "cpu" or torch.compiler.is_compiling():
+        if self.training or torch.is_grad_enabled() or x.device.type != "cpu" or torch.compiler.is_compiling():
             x = reorder(x, hop)
             return (
                 checkpoint(block, x, cut, use_reentrant=False)

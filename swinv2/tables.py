@@ -1,5 +1,6 @@
 """What the named models cost and reach, as a table."""
 
+import copy
 import math
 import warnings
 from dataclasses import dataclass
@@ -39,17 +40,16 @@ def cost(model: nn.Module, *shape: int) -> Cost:
         model: any model that contains the backbone; it is left as it was.
         shape: shape of the input, e.g. 1, 3, 256, 256.
     """
-    stages = {stage: stage.shift for stage in model.modules() if isinstance(stage, Stage)}
-    for stage in stages:
-        stage.shift = False  # the authors count the shifted windows as whole ones
+    model = copy.deepcopy(model).eval()
+    for stage in model.modules():
+        if isinstance(stage, Stage):
+            stage.shift = False  # the authors count the shifted windows as whole ones
     device = next(model.parameters()).device
     with torch.no_grad():
-        flops = FlopCountAnalysis(model.eval(), torch.zeros(shape, device=device))
+        flops = FlopCountAnalysis(model, torch.zeros(shape, device=device))
         flops.set_op_handle("aten::layer_norm", _elements, "aten::scaled_dot_product_attention", _attention)
         flops.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
         of = flops.by_module()
-    for stage, shift in stages.items():
-        stage.shift = shift
     attentions = [name for name, module in model.named_modules() if isinstance(module, WindowAttention)]
     bias = sum(of[f"{name}.cpb_mlp"] for name in attentions)
     unhooked = sum(of[name] - of[f"{name}.cpb_mlp"] - of[f"{name}.proj"] for name in attentions)

@@ -11,8 +11,6 @@ from .backbone import SwinTransformerV2, Window
 from .classification.classifier import ImageClassifier
 from .weights import load_weights, weights_url
 
-HUB = "the official model hub (github.com/microsoft/Swin-Transformer, MODELHUB.md)"
-
 
 @dataclass(frozen=True)
 class Variant:
@@ -27,10 +25,8 @@ class Variant:
         pretrained_window_sizes: window of each stage in the first training, the unit of the position bias.
         num_classes: classes of the released head.
         extra_norm_period: blocks from one extra normalisation to the next, 0 for none.
-        drop_path_rate: stochastic depth of the official training.
-        top1: published ImageNet-1K accuracy in percent, if there is one.
+        top1: ImageNet-1K accuracy in percent, published in the official model hub, if there is one.
         top5: the same among five.
-        source: where the accuracy was published.
     """
 
     embed_dim: int
@@ -41,10 +37,8 @@ class Variant:
     pretrained_window_sizes: tuple[int, ...]
     num_classes: int = 1000
     extra_norm_period: int = 0
-    drop_path_rate: float = 0.2
     top1: float | None = None
     top5: float | None = None
-    source: str = HUB
 
 
 _TINY = (96, (2, 2, 6, 2), (3, 6, 12, 24))
@@ -58,10 +52,10 @@ _W8, _W12, _W16 = (8, 8, 8, 8), (12, 12, 12, 6), (16, 16, 16, 8)
 VARIANTS = {
     "swinv2_tiny_window8_256": Variant(*_TINY, 256, 8, _W8, top1=81.8, top5=95.9),
     "swinv2_tiny_window16_256": Variant(*_TINY, 256, 16, _W16, top1=82.8, top5=96.2),
-    "swinv2_small_window8_256": Variant(*_SMALL, 256, 8, _W8, drop_path_rate=0.3, top1=83.7, top5=96.6),
-    "swinv2_small_window16_256": Variant(*_SMALL, 256, 16, _W16, drop_path_rate=0.3, top1=84.1, top5=96.8),
-    "swinv2_base_window8_256": Variant(*_BASE, 256, 8, _W8, drop_path_rate=0.5, top1=84.2, top5=96.9),
-    "swinv2_base_window16_256": Variant(*_BASE, 256, 16, _W16, drop_path_rate=0.5, top1=84.6, top5=97.0),
+    "swinv2_small_window8_256": Variant(*_SMALL, 256, 8, _W8, top1=83.7, top5=96.6),
+    "swinv2_small_window16_256": Variant(*_SMALL, 256, 16, _W16, top1=84.1, top5=96.8),
+    "swinv2_base_window8_256": Variant(*_BASE, 256, 8, _W8, top1=84.2, top5=96.9),
+    "swinv2_base_window16_256": Variant(*_BASE, 256, 16, _W16, top1=84.6, top5=97.0),
     "swinv2_base_window12_192": Variant(*_BASE, 192, 12, _W12, num_classes=21841),
     "swinv2_base_window12to16_192to256": Variant(*_BASE, 256, 16, _W12, top1=86.2, top5=97.9),
     "swinv2_base_window12to24_192to384": Variant(*_BASE, 384, 24, _W12, top1=87.1, top5=98.2),
@@ -69,7 +63,7 @@ VARIANTS = {
     "swinv2_large_window12to16_192to256": Variant(*_LARGE, 256, 16, _W12, top1=86.9, top5=98.0),
     "swinv2_large_window12to24_192to384": Variant(*_LARGE, 384, 24, _W12, top1=87.6, top5=98.3),
     "swinv2_huge_window12_192": Variant(*_HUGE, 192, 12, _W12, extra_norm_period=6),
-    "swinv2_giant_window12_192": Variant(*_GIANT, 192, 12, _W12, extra_norm_period=6, drop_path_rate=0.3),
+    "swinv2_giant_window12_192": Variant(*_GIANT, 192, 12, _W12, extra_norm_period=6),
 }
 VIDEO_WINDOW, VIDEO_PATCH, VIDEO_STRIDE = 8, 2, 1  # frames: of a window and a patch, and merged between stages
 

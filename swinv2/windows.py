@@ -91,8 +91,10 @@ class Route:
 
 def route(batch: int, size: Size, window: Size, device: torch.device) -> Route:
     """How a batch of grids of one size is cut by a stage; remembered for the sizes seen last."""
-    make = _route if torch.compiler.is_compiling() else _remembered_route
-    return make(batch, size, window, device)
+    if torch.compiler.is_compiling():
+        return _route(batch, size, window, device)
+    with torch.inference_mode(False):  # what is remembered must serve training too
+        return _remembered_route(batch, size, window, device)
 
 
 def _route(batch: int, size: Size, window: Size, device: torch.device) -> Route:

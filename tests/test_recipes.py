@@ -50,7 +50,6 @@ def test_recipe_runs_two_steps(recipe, shapes, tmp_path, monkeypatch):
         "trainer": {
             "max_steps": 2,
             "accelerator": "cpu",
-            "precision": 32,
             "check_val_every_n_epoch": None,
             "val_check_interval": 2,
             "limit_val_batches": 1,

@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..backbone import SwinTransformerV2
+from ..backbone import SwinTransformerV2, initialise
 
 
 class ImageClassifier(nn.Module):
@@ -18,8 +18,7 @@ class ImageClassifier(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.head = nn.Linear(backbone.channels[-1], num_classes) if num_classes else nn.Identity()
-        for parameter in self.head.parameters():
-            nn.init.trunc_normal_(parameter, std=0.02 if parameter.ndim > 1 else 0.0)
+        self.head.apply(initialise)
 
     def forward(self, x: Float[Tensor, "b channels *size"]) -> Float[Tensor, "b classes"]:
         """Logits of each image."""

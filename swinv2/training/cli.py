@@ -5,7 +5,7 @@ import logging
 import re
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,12 @@ from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelChec
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from .epochs import SeededEpochs
 from .messages import constructible, explain
 from .run_folder import find_checkpoint, next_version, set_aside
+
+log = logging.getLogger(__name__)
 
 NOISE = re.compile(  # what libraries say that nobody can act on
     "(?s).*(Tip:|TPU available|does not have many workers|exists and is not empty|TypedStorage is deprecated"
@@ -114,7 +115,7 @@ class TaskCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the two checkpoints, which a recipe may change."""
         best = {"filename": "best", "monitor": self.monitor, "mode": "max", "enable_version_counter": False}
-        last = {"filename": "last", "enable_version_counter": False}
+        last = {"filename": "last", "save_on_train_epoch_end": True, "enable_version_counter": False}
         for group, defaults in {"best_checkpoint": best, "last_checkpoint": last}.items():
             parser.add_lightning_class_args(ModelCheckpoint, group)
             parser.set_defaults({f"{group}.{key}": value for key, value in defaults.items()})
@@ -151,9 +152,8 @@ class TaskCLI(LightningCLI):
         places = {"best": Path(config.best_checkpoint.dirpath), "last": Path(config.last_checkpoint.dirpath)}
         if self.subcommand != "fit":
             self.save_config_callback = None
-        elif config.ckpt_path is None and not config.trainer.fast_dev_run:
-            rank_zero_only(set_aside)(folder / "checkpoints")
         elif config.ckpt_path == "last" and not (places["last"] / "last.ckpt").exists():
+            log.warning("There is no %s to go on from: starting anew.", places["last"] / "last.ckpt")
             config.ckpt_path = None
         if config.ckpt_path is not None:
             config.ckpt_path = str(find_checkpoint(config.ckpt_path, places))
@@ -171,17 +171,34 @@ class TaskCLI(LightningCLI):
             self._parser(self.subcommand).callback_keys.clear()
         if fits:
             rates = [] if trainer.logger is False else [LearningRateMonitor()]
-            self.trainer_defaults["callbacks"] = [SeededEpochs(), ResumeHint(), *rates]
+            config = self.config[self.subcommand]
+            places = {Path(group.dirpath) for group in (config.best_checkpoint, config.last_checkpoint)}
+            self.trainer_defaults["callbacks"] = [SeededEpochs(), KeptRuns(places), *rates]
         return super().instantiate_trainer(**kwargs)
 
 
-class ResumeHint(Callback):
-    """Says after Ctrl-C how to go on."""
+class KeptRuns(Callback):
+    """Keeps the checkpoints of earlier runs when a new one starts, and says after Ctrl-C how to go on.
+
+    Args:
+        folders: where the checkpoints are.
+    """
+
+    def __init__(self, folders: Collection[Path]):
+        self.folders = folders
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Called by the trainer before the first step, when nothing can be wrong with the data any more."""
+        if trainer.ckpt_path is None and not trainer.fast_dev_run and trainer.is_global_zero:  # type: ignore[attr-defined]
+            for folder in self.folders:
+                set_aside(folder)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Called by the trainer whatever stops it."""
         if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero:
-            print("Stopped. To go on, give the same command with --ckpt_path last.", file=sys.stderr)
+            known = any((folder / "last.ckpt").exists() for folder in self.folders)
+            way = "To go on, give the same command with --ckpt_path last." if known else "No epoch was finished."
+            print(f"Stopped. {way}", file=sys.stderr)
 
 
 def _is_wanted(record: logging.LogRecord) -> bool:

@@ -17,11 +17,12 @@ class EpochSampler(DistributedSampler[Any]):
     Args:
         dataset: what is drawn from.
         trainer: knows the epoch and the processes; without one it is always the first epoch of a single process.
+        seed: the same in all processes.
     """
 
-    def __init__(self, dataset: Dataset[Any], trainer: Trainer | None):
+    def __init__(self, dataset: Dataset[Any], trainer: Trainer | None, seed: int):
         replicas, rank = (trainer.world_size, trainer.global_rank) if trainer else (1, 0)
-        super().__init__(dataset, replicas, rank, shuffle=True, seed=torch.initial_seed() % STRIDE)
+        super().__init__(dataset, replicas, rank, shuffle=True, seed=seed % STRIDE)
         self.trainer = trainer
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
@@ -35,11 +36,12 @@ class SeededDataset(Dataset[Any]):
 
     Args:
         dataset: what is wrapped.
+        seed: the same in all processes.
     """
 
-    def __init__(self, dataset: Dataset[Any]):
+    def __init__(self, dataset: Dataset[Any], seed: int):
         self.dataset = dataset
-        self.seed = torch.initial_seed() % STRIDE
+        self.seed = seed % STRIDE
 
     def __len__(self) -> int:
         return len(self.dataset)  # type: ignore[arg-type]
@@ -56,6 +58,11 @@ class SeededEpochs(Callback):
 
     def __init__(self) -> None:
         self.seed = torch.initial_seed() % STRIDE
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule | None) -> None:
+        """Called before the first step: loading processes that started before the epoch was restored start again."""
+        if trainer.current_epoch > 0:
+            iter(trainer.fit_loop._data_fetcher)  # type: ignore[arg-type]
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule | None, batch: Any, batch_idx: int

@@ -1,8 +1,9 @@
 """AdamW, and how its learning rate moves."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 from lightning import Trainer
@@ -13,6 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from .parameter_groups import parameter_groups
 
 DROP = 0.1  # factor of the learning rate at each milestone
+FAR = 10**9  # steps; the first learning rate is the same however long the training
 
 
 @dataclass(frozen=True)
@@ -86,18 +88,17 @@ class OptimizerConfig:
         height = 1 - progress if self.schedule == "linear" else (1 + math.cos(math.pi * progress)) / 2
         return height + (1 - height) * self.min_lr / self.lr
 
-    def configure(self, model: nn.Module, steps_per_epoch: int, total_steps: int) -> dict[str, Any]:
+    def configure(self, model: nn.Module, steps: Callable[[], tuple[int, int]]) -> dict[str, Any]:
         """What a LightningModule's `configure_optimizers` returns.
 
         Args:
             model: the module whose parameters are trained.
-            steps_per_epoch: optimizer steps of an epoch.
-            total_steps: optimizer steps of the whole training.
+            steps: gives the optimizer steps of an epoch and of the whole training; asked once, after the first step.
         """
         groups = parameter_groups(model, self.lr, self.weight_decay, self.layer_decay, self.backbone_lr_scale)
-        on_cpu = all(parameter.device.type == "cpu" for parameter in model.parameters())
-        optimizer = AdamW(groups, lr=self.lr, betas=self.betas, fused=on_cpu or None)  # else torch's own choice
-        scheduler = LambdaLR(optimizer, lambda step: self.factor(step, steps_per_epoch, total_steps))
+        optimizer = AdamW(groups, lr=self.lr, betas=self.betas)
+        known = cache(steps)
+        scheduler = LambdaLR(optimizer, lambda step: self.factor(step, *(known() if step else (FAR, FAR))))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 

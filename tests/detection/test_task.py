@@ -1,8 +1,11 @@
 """The detection command from end to end, on made data."""
 
 import json
+import shutil
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from lightning import Trainer
@@ -80,7 +83,7 @@ def test_validate_prints_the_classes_and_writes_results(trained, tmp_path, capsy
     assert main(["detection", "validate", "--config", path]) == 0
     said = capsys.readouterr().out
     assert "triangle" in said and "box   AP" in said
-    results = json.loads((tmp_path / "runs/detection/small/results.json").read_text())
+    results = json.loads((tmp_path / "runs/detection/small/validate/results.json").read_text())
     assert {entry["category_id"] for entry in results} <= {1, 3, 7, 18}
 
 
@@ -129,6 +132,71 @@ def test_missing_data_is_named_before_anything_is_built(tmp_path, monkeypatch, c
     monkeypatch.chdir(tmp_path)
     assert main(["detection", "fit", "--config", recipe(tmp_path / "nowhere", tmp_path)]) == 1
     assert "There is no annotation file nowhere" in capsys.readouterr().err.replace(f"{tmp_path}/", "")
+
+
+def test_model_as_built_predicts_without_names(shapes, tmp_path, monkeypatch):
+    """Without a checkpoint there are no class names, but pictures and results."""
+    monkeypatch.chdir(tmp_path)
+    nothing = ["--ckpt_path", "null", "--model.model.init_args.score_threshold", "0"]
+    images = ["--data.images", str(shapes / "val")]
+    assert main(["detection", "predict", "--config", recipe(shapes, tmp_path, classes=2), *nothing, *images]) == 0
+    assert json.loads((tmp_path / "runs/detection/small/predict/results.json").read_text())
+
+
+def test_data_with_boxes_only(shapes, tmp_path, monkeypatch, capsys):
+    """Without segmentations a detector without masks is trained and scored; one with masks says what it lacks."""
+    monkeypatch.chdir(tmp_path)
+    boxes = tmp_path / "boxes"
+    shutil.copytree(shapes, boxes)
+    for part in ("train", "val"):
+        path = boxes / f"annotations/instances_{part}.json"
+        content = json.loads(path.read_text())
+        content["annotations"] = [
+            {key: value for key, value in annotation.items() if key != "segmentation"}
+            for annotation in content["annotations"]
+            if not annotation["iscrowd"]
+        ]
+        path.write_text(json.dumps(content))
+    fit = ["detection", "fit", "--config", recipe(boxes, tmp_path)]
+    assert main(fit) == 1
+    assert "masks" in capsys.readouterr().err
+    assert main([*fit, "--model.model.init_args.masks", "false"]) == 0
+    said = capsys.readouterr().out
+    assert "box   AP" in said and "mask  AP" not in said
+
+
+def test_validation_data_without_objects(shapes, tmp_path, monkeypatch, capsys):
+    """Nothing to find is no figure, not a crash."""
+    monkeypatch.chdir(tmp_path)
+    empty = tmp_path / "empty"
+    shutil.copytree(shapes, empty)
+    path = empty / "annotations/instances_val.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"annotations": []}))
+    assert main(["detection", "fit", "--config", recipe(empty, tmp_path)]) == 0
+    assert "box   AP nan" in capsys.readouterr().out
+
+
+def test_images_smaller_than_a_patch(shapes, tmp_path, trained):
+    """A tiny picture, or one that resizing would make thinner than a patch, is predicted like any other."""
+    path, _ = trained
+    for name, size in {"dot": (1, 1), "line": (2000, 20), "bar": (3, 700)}.items():
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((*size, 3), 90, np.uint8))
+    assert main(["detection", "predict", "--config", path, "--data.images", str(tmp_path / "*.png")]) == 0
+    assert len(list((tmp_path / "runs/detection/small/predict/pictures").iterdir())) == 3
+
+
+def test_resumed_run_with_workers(shapes, tmp_path, monkeypatch):
+    """Processes that load data are at the epoch that the checkpoint left."""
+    monkeypatch.chdir(tmp_path)
+    fit = ["detection", "fit", "--config", recipe(shapes, tmp_path), "--data.num_workers", "2"]
+    assert main([*fit, "--trainer.max_epochs", "2", "--trainer.default_root_dir", "whole"]) == 0
+    assert main([*fit, "--trainer.max_epochs", "1", "--trainer.default_root_dir", "parts"]) == 0
+    assert main([*fit, "--trainer.max_epochs", "2", "--trainer.default_root_dir", "parts", "--ckpt_path", "last"]) == 0
+    whole, parts = (
+        torch.load(tmp_path / run / "checkpoints/last.ckpt", weights_only=True) for run in ("whole", "parts")
+    )
+    for name, value in whole["state_dict"].items():
+        assert torch.equal(value, parts["state_dict"][name]), name
 
 
 def test_classes_of_data_and_model_must_agree(shapes, tmp_path, monkeypatch, capsys):

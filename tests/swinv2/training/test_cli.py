@@ -44,7 +44,7 @@ class Toy(LightningModule):
         print(f"predicting by epoch {self.epoch}")
 
     def configure_optimizers(self):
-        return self.optimizer.configure(self, *training_steps(self.trainer))
+        return self.optimizer.configure(self, lambda: training_steps(self.trainer))
 
 
 class Numbers(LightningDataModule):

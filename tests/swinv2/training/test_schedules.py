@@ -61,7 +61,7 @@ def test_configured_optimizer_follows_the_schedule():
     """AdamW takes its rates from the groups, and each step moves them all by the same factor."""
     model = nn.Linear(2, 2)
     config = OptimizerConfig(lr=0.1, weight_decay=0.3, betas=(0.8, 0.9), warmup_steps=2, warmup_start_factor=0.5)
-    parts = config.configure(model, 10, 100)
+    parts = config.configure(model, lambda: (10, 100))
     optimizer, scheduler = parts["optimizer"], parts["lr_scheduler"]["scheduler"]
     assert isinstance(optimizer, torch.optim.AdamW)
     assert parts["lr_scheduler"]["interval"] == "step"
@@ -107,7 +107,7 @@ class Steps(LightningModule):
 
     def configure_optimizers(self):
         self.announced = training_steps(self.trainer)
-        return OptimizerConfig().configure(self, *self.announced)
+        return OptimizerConfig().configure(self, lambda: self.announced)
 
 
 def fit(**settings):
