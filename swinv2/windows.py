@@ -41,16 +41,28 @@ class Cut:
     batch: int
 
     def parts(self, rows: int) -> Iterator[tuple[slice, "Cut"]]:
-        """Runs of whole windows of one shape, each of about `rows` tokens: their places, and the cut of these."""
+        """Runs of whole windows with at most `rows` tokens, if a window has no more: their places and their cut."""
         start = 0
-        for shape, count in self.groups:
-            tokens = math.prod(shape)
-            pieces = max(1, min(count, round(count * tokens / rows)))
-            for piece in range(pieces):
-                windows = count * (piece + 1) // pieces - count * piece // pieces
-                places = slice(start, start + windows * tokens)
-                yield places, Cut(((shape, windows),), self.order[places], self.image[places], self.batch)
-                start = places.stop
+        for groups in _runs(self.groups, rows):
+            places = slice(start, start + sum(math.prod(shape) * count for shape, count in groups))
+            yield places, Cut(groups, self.order[places], self.image[places], self.batch)
+            start = places.stop
+
+
+def _runs(groups: Sequence[Group], rows: int) -> Iterator[tuple[Group, ...]]:
+    """Fill run after run with windows, in order."""
+    run: list[Group] = []
+    room = rows
+    for shape, count in groups:
+        while count:
+            fitting = min(count, max(room // math.prod(shape), 0 if run else 1))
+            run += [(shape, fitting)] if fitting else []
+            room -= fitting * math.prod(shape)
+            count -= fitting
+            if count:  # the run is full
+                yield tuple(run)
+                run, room = [], rows
+    yield tuple(run)
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 NOISE = re.compile(  # what libraries say that nobody can act on
     "(?s).*(Tip:|TPU available|does not have many workers|exists and is not empty|TypedStorage is deprecated"
     "|The number of training batches .* is smaller than the logging interval"
+    "|is not supported by the model summary"
     "|predict returned None|treespec, LeafSpec|JsonargparseDeprecationWarning|was deprecated in v4)"
 )
 

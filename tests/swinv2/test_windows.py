@@ -77,16 +77,21 @@ def test_route_leads_home(size, window):
 
 @pytest.mark.parametrize("rows", [1, 10, 64, 10_000])
 def test_parts_are_whole_windows_and_cover_everything(rows):
-    """Parts follow each other, hold whole windows of one shape, and know the images of their tokens."""
+    """Parts follow each other, are as full as whole windows allow, and know the images of their tokens."""
     whole = cut(2, (20, 22), (8, 8), True, CPU)
-    start = 0
+    start, windows = 0, {}
     for places, part in whole.parts(rows):
-        ((shape, count),) = part.groups
+        sizes = [shape[0] * shape[1] for shape, count in part.groups for _ in range(count)]
         assert places.start == start
-        assert places.stop - places.start == shape[0] * shape[1] * count
+        assert places.stop - places.start == sum(sizes)
+        assert sum(sizes) <= rows or len(sizes) == 1
         assert torch.equal(part.image, whole.image[places])
+        for shape, count in part.groups:
+            windows[shape] = windows.get(shape, 0) + count
         start = places.stop
     assert start == 2 * 20 * 22
+    assert tuple(windows.items()) == whole.groups
+    assert len(list(whole.parts(rows))) == {1: 24, 10: 24, 64: 14, 10_000: 1}[rows]
 
 
 @pytest.mark.parametrize(
