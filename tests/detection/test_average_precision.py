@@ -36,7 +36,7 @@ def truth(coco):
 
 def test_all_found(coco, truth):
     """Every object found and nothing else is an average precision of one, annotation number 0 included."""
-    assert scores(coco, {7: truth})["AP"] == 1
+    assert scores(coco, {7: truth})["AP"] == pytest.approx(1)
 
 
 def test_nothing_found(coco):
@@ -73,7 +73,7 @@ def test_masks_are_compared_by_pixels(coco):
     annotations = CocoAnnotations(coco.write())
     one = annotations.of_image(3)[0]
     result = found(3, CAT, [0, 0, 1, 1], 0.9) | {"segmentation": annotations.encode(one)}
-    assert scores(coco, {3: [result]}, "mask")["AP"] == 1
+    assert scores(coco, {3: [result]}, "mask")["AP"] == pytest.approx(1)
     assert scores(coco, {3: [result]}, "box")["AP"] == 0
 
 
@@ -86,14 +86,14 @@ def test_objects_in_a_crowd_are_no_false_alarms(coco):
 
 def test_only_given_images_count(coco, truth):
     """Objects of images that were not looked at are not missing."""
-    assert scores(coco, {7: truth})["AP"] == 1
+    assert scores(coco, {7: truth})["AP"] == pytest.approx(1)
     assert scores(coco, {7: truth, 3: []})["AP"] < 1
 
 
 def test_sizes(coco, truth):
     """Without objects of a size its figure is not a number; here all are small."""
     figures = scores(coco, {7: truth})
-    assert figures["APs"] == 1
+    assert figures["APs"] == pytest.approx(1)
     assert math.isnan(figures["APm"])
     assert math.isnan(figures["APl"])
 
@@ -102,14 +102,14 @@ def test_area_in_the_file_decides_the_size(coco, truth):
     """An `area` in the annotation goes before that of the mask or box."""
     for annotation in coco.content["annotations"]:
         annotation["area"] = 50 * 50
-    assert scores(coco, {7: truth})["APm"] == 1
+    assert scores(coco, {7: truth})["APm"] == pytest.approx(1)
 
 
 def test_box_only_truth(coco, truth):
     """Box scores need no segmentation."""
     for annotation in coco.content["annotations"]:
         annotation.pop("segmentation")
-    assert scores(coco, {7: truth})["AP"] == 1
+    assert scores(coco, {7: truth})["AP"] == pytest.approx(1)
 
 
 def test_class_without_objects(coco):
@@ -117,8 +117,8 @@ def test_class_without_objects(coco):
     scored = evaluate(CocoAnnotations(coco.write()), {3: [found(3, CAT, [0, 10, 20, 20], 0.9)]}, "box")
     dog, cat = class_precision(scored)
     assert math.isnan(dog)
-    assert cat == 1
-    assert summarize(scored)["AP"] == 1
+    assert cat == pytest.approx(1)
+    assert summarize(scored)["AP"] == pytest.approx(1)
 
 
 def test_objects_are_counted_without_crowds(coco):

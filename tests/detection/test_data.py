@@ -63,13 +63,6 @@ def test_validation_has_its_own_short_edge(coco):
     assert data.val_set[0][1]["size"] == (20, 30)
 
 
-def test_testing_is_validation(coco):
-    """The test stage reads the validation images."""
-    data = small(coco)
-    data.setup("test")
-    assert len(data.test_dataloader()) == 2
-
-
 def test_classes(coco):
     """The classes are those of the annotation file."""
     data = small(coco)
