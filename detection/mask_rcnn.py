@@ -33,6 +33,7 @@ class MaskRCNN(RCNN):
         nms_threshold: overlap, 0 to 1, above which the lower of two detections of a class is dropped.
         detections_per_image: largest number of detections.
         masks: whether there is a mask head; without one this is Faster R-CNN, for data that has boxes only.
+        sampling_ratio: points per bin and axis in RoIAlign; 0 for as many as the bin has cells, 1 for the least work.
 
     Raises:
         ValueError: if `num_classes` is missing or not positive, or `anchor_sizes` do not fit the backbone maps.
@@ -55,13 +56,14 @@ class MaskRCNN(RCNN):
         nms_threshold: float = 0.5,
         detections_per_image: int = 100,
         masks: bool = True,
+        sampling_ratio: int = 0,
     ):
         if num_classes is None or num_classes < 1:
             raise ValueError(f"num_classes must be at least 1, got {num_classes}; background is not counted.")
         features = backbone.build()
         fpn = FPN(features.channels, features.strides, fpn_channels)
         stage = RoIStage(
-            RoIPool(features.strides),
+            RoIPool(features.strides, sampling_ratio),
             BoxHead(fpn_channels, box_head_dim),
             BoxPredictor(box_head_dim, num_classes),
             MaskHead(fpn_channels, num_classes, mask_head_dim, mask_head_convs) if masks else None,

@@ -96,7 +96,7 @@ class OptimizerConfig:
             steps: gives the optimizer steps of an epoch and of the whole training; asked once, after the first step.
         """
         groups = parameter_groups(model, self.lr, self.weight_decay, self.layer_decay, self.backbone_lr_scale)
-        optimizer = AdamW(groups, lr=self.lr, betas=self.betas)
+        optimizer = AdamW(groups, lr=self.lr, betas=self.betas, foreach=True)
         known = cache(steps)
         scheduler = LambdaLR(optimizer, lambda step: self.factor(step, *(known() if step else (FAR, FAR))))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
