@@ -110,7 +110,7 @@ class TaskCLI(LightningCLI):
     def setup_parser(self, *args: Any) -> None:
         """Validate and predict take the best checkpoint if told nothing else."""
         super().setup_parser(*args)
-        self._subcommand_parsers["validate"].set_defaults({"ckpt_path": "best"})
+        self._subcommand_parsers["validate"].set_defaults({"ckpt_path": "best", "verbose": False})
         self._subcommand_parsers["predict"].set_defaults({"ckpt_path": "best", "return_predictions": False})
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
