@@ -91,7 +91,9 @@ class DetectionTask(LightningModule):
         """Where pictures and results go."""
         command = self.trainer.state.fn
         run = Path(self.trainer.default_root_dir) / (command.value if command else "")  # fit, validate or predict
-        return self.output or (Path(self.trainer.log_dir) if self.trainer.logger and self.trainer.log_dir else run)
+        # Not the trainer's own log_dir, which waits for all processes: only the first one draws.
+        logged = [Path(folder) for board in self.trainer.loggers if (folder := getattr(board, "log_dir", None))]
+        return self.output or (logged[0] if logged else run)
 
     def forward(self, images: list[Tensor]) -> list[dict[str, Tensor]]:
         """Detections of images, each (3, H, W) RGB."""
