@@ -1,6 +1,21 @@
 """Object detection and instance segmentation with Swin Transformer V2."""
 
+from detection.cascade import CascadeMaskRCNN
+from detection.detector import Detector
+from detection.htc import HybridTaskCascade
 from detection.mask_rcnn import MaskRCNN
+from detection.postprocess import Postprocess
 from detection.rcnn import RCNN
+from detection.roi_stage import RoIConfig
+from detection.rpn import RPNConfig
 
-__all__ = ["RCNN", "MaskRCNN"]
+__all__ = [
+    "RCNN",
+    "CascadeMaskRCNN",
+    "Detector",
+    "HybridTaskCascade",
+    "MaskRCNN",
+    "Postprocess",
+    "RPNConfig",
+    "RoIConfig",
+]

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+
+from detection.global_attention import GlobalAttention
 
 
 class FPN(FeaturePyramidNetwork):
@@ -17,13 +19,24 @@ class FPN(FeaturePyramidNetwork):
         in_channels: channels of each backbone map, finest first.
         strides: stride of each backbone map in pixels, finest first.
         channels: channels of every level of the pyramid.
+        global_attention_heads: heads of an attention over the whole of the last backbone map, before the pyramid; 0 for
+            none.
     """
 
-    def __init__(self, in_channels: Sequence[int], strides: Sequence[int], channels: int = 256):
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        strides: Sequence[int],
+        channels: int = 256,
+        global_attention_heads: int = 0,
+    ):
         super().__init__(list(in_channels), channels, extra_blocks=LastLevelMaxPool())
         self.channels = channels
         self.strides = [*strides, 2 * strides[-1]]
+        heads = global_attention_heads
+        self.attention = GlobalAttention(in_channels[-1], heads) if heads else nn.Identity()
 
     def forward(self, features: Sequence[Float[Tensor, "b _ _ _"]]) -> list[Float[Tensor, "b c _ _"]]:
         """Backbone maps, finest first, to as many maps and one more, each of `channels` channels."""
-        return list(super().forward({str(level): x for level, x in enumerate(features)}).values())
+        maps = [*features[:-1], self.attention(features[-1])]
+        return list(super().forward({str(level): x for level, x in enumerate(maps)}).values())

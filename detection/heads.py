@@ -1,10 +1,12 @@
 """The networks that look at one box: class and refined box (arXiv:1504.08083), mask (arXiv:1703.06870, fig. 4)."""
 
-from collections import OrderedDict
+from typing import Literal
 
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+
+GROUPS = 32  # of a group norm
 
 
 class BoxHead(nn.Module):
@@ -29,6 +31,65 @@ class BoxHead(nn.Module):
     def forward(self, x: Float[Tensor, "n c s s"]) -> Float[Tensor, "n dim"]:
         """Pooled features to one vector per box."""
         return F.relu(self.fc2(F.relu(self.fc1(x.flatten(1)))))
+
+
+class ConvBoxHead(nn.Module):
+    """Convolutions, then one fully connected layer, on the pooled features: "4conv1fc" (arXiv:1803.08494, sec. 4.2).
+
+    Args:
+        in_channels: channels of the pyramid.
+        dim: width of the fully connected layer.
+        norm: after each convolution "batch" (over the boxes of a batch; of all devices with
+            `trainer.sync_batchnorm`), "group" (32 groups), or None.
+        conv_dim: channels of the convolutions; None for `in_channels`.
+        num_convs: number of 3 x 3 convolutions.
+        pool_size: bins per side that the head wants a box pooled to.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        dim: int = 1024,
+        norm: Literal["batch", "group"] | None = None,
+        conv_dim: int | None = None,
+        num_convs: int = 4,
+        pool_size: int = 7,
+    ):
+        super().__init__()
+        self.pool_size = pool_size
+        self.dim = dim
+        conv_dim = conv_dim or in_channels
+        layers: list[nn.Module] = []
+        for i in range(num_convs):
+            conv = nn.Conv2d(conv_dim if i else in_channels, conv_dim, 3, padding=1, bias=norm is None)
+            nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+            layers += [conv, *normalisation(norm, conv_dim), nn.ReLU()]
+        self.convs = nn.Sequential(*layers)
+        self.fc = nn.Linear(conv_dim * pool_size**2, dim)
+        nn.init.kaiming_uniform_(self.fc.weight, a=1)
+        for name, parameter in self.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(parameter)
+
+    def forward(self, x: Float[Tensor, "n c s s"]) -> Float[Tensor, "n dim"]:
+        """Pooled features to one vector per box."""
+        return F.relu(self.fc(self.convs(x).flatten(1)))
+
+
+def normalisation(norm: Literal["batch", "group"] | None, channels: int) -> list[nn.Module]:
+    """The layer that a name means, if any.
+
+    Raises:
+        ValueError: the channels do not form 32 groups.
+    """
+    if norm == "group":
+        if channels % GROUPS:
+            raise ValueError(
+                f"box_head_norm: group needs a multiple of {GROUPS} channels, got {channels}; change fpn_channels or "
+                "take batch."
+            )
+        return [nn.GroupNorm(GROUPS, channels)]
+    return [nn.BatchNorm2d(channels)] if norm == "batch" else []
 
 
 class BoxPredictor(nn.Module):
@@ -56,7 +117,7 @@ class BoxPredictor(nn.Module):
         return self.cls_score(x).float(), offsets.expand(-1, self.num_classes, -1)
 
 
-class MaskHead(nn.Sequential):
+class MaskHead(nn.Module):
     """Convolutions, upsampling by two, and one mask per class.
 
     Args:
@@ -65,28 +126,44 @@ class MaskHead(nn.Sequential):
         dim: channels of all layers.
         num_convs: number of 3 x 3 convolutions before the upsampling.
         pool_size: bins per side that the head wants a box pooled to; masks have twice as many.
+        takes_flow: whether the features of the stage before are added to what goes in (arXiv:1901.07518, sec. 3.1).
     """
 
-    def __init__(self, in_channels: int, num_classes: int, dim: int = 256, num_convs: int = 4, pool_size: int = 14):
-        convs = [nn.Conv2d(dim if i else in_channels, dim, 3, padding=1) for i in range(num_convs)]
-        deconv = nn.ConvTranspose2d(dim if convs else in_channels, dim, 2, stride=2)
-        predictor = nn.Conv2d(dim, num_classes, 1)
-        super().__init__(
-            OrderedDict(
-                convs=nn.Sequential(*(layer for conv in convs for layer in (conv, nn.ReLU()))),
-                deconv=deconv,
-                relu=nn.ReLU(),
-                predictor=predictor,
-            )
-        )
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        dim: int = 256,
+        num_convs: int = 4,
+        pool_size: int = 14,
+        takes_flow: bool = False,
+    ):
+        super().__init__()
         self.pool_size = pool_size
+        self.flow = nn.Sequential(nn.Conv2d(dim, in_channels, 1), nn.ReLU()) if takes_flow else None
+        convs = [nn.Conv2d(dim if i else in_channels, dim, 3, padding=1) for i in range(num_convs)]
+        self.convs = nn.Sequential(*(layer for conv in convs for layer in (conv, nn.ReLU())))
+        self.deconv = nn.ConvTranspose2d(dim if convs else in_channels, dim, 2, stride=2)
+        self.predictor = nn.Conv2d(dim, num_classes, 1)
         for parameter in self.parameters():
             if parameter.ndim == 1:
                 nn.init.zeros_(parameter)
             else:
                 nn.init.kaiming_normal_(parameter, mode="fan_out", nonlinearity="relu")
-        nn.init.normal_(predictor.weight, std=0.001)
+        nn.init.normal_(self.predictor.weight, std=0.001)
+
+    def features(
+        self, x: Float[Tensor, "n c s s"], previous: Float[Tensor, "n dim s s"] | None = None
+    ) -> Float[Tensor, "n dim s s"]:
+        """Pooled features, and perhaps what the stage before made of them, to those that the masks are made from."""
+        if self.flow is not None and previous is not None:
+            x = x + self.flow(previous)
+        return self.convs(x)
+
+    def predict(self, features: Float[Tensor, "n dim s s"]) -> Float[Tensor, "n k t t"]:
+        """Features to mask logits in float32, twice as fine."""
+        return self.predictor(F.relu(self.deconv(features))).float()
 
     def forward(self, x: Float[Tensor, "n c s s"]) -> Float[Tensor, "n k t t"]:
         """Pooled features to mask logits in float32, twice as fine."""
-        return super().forward(x).float()
+        return self.predict(self.features(x))

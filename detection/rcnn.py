@@ -8,16 +8,18 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as TF
 
+from detection.detector import Detector
 from detection.fpn import FPN
 from detection.roi_heads import RoIHeads, Sizes
 from detection.roi_pool import Pyramid
 from detection.rpn import RPN
+from detection.semantic import SemanticBranch
 from detection.targets import check_images, check_targets
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-class RCNN(nn.Module):
+class RCNN(Detector):
     """A detector from its parts, which Mask R-CNN and its successors choose.
 
     No image is ever padded: images of one size run through backbone, pyramid and RPN together, those of other sizes
@@ -33,46 +35,46 @@ class RCNN(nn.Module):
         rpn: pyramid to proposals.
         roi_heads: pyramid and proposals to detections.
         num_classes: number of classes without background.
+        semantic: pyramid to a map of what is everywhere, if the detector has that.
     """
 
-    def __init__(self, backbone: nn.Module, fpn: FPN, rpn: RPN, roi_heads: RoIHeads, num_classes: int):
-        super().__init__()
-        self.num_classes = num_classes
+    def __init__(
+        self,
+        backbone: nn.Module,
+        fpn: FPN,
+        rpn: RPN,
+        roi_heads: RoIHeads,
+        num_classes: int,
+        semantic: SemanticBranch | None = None,
+    ):
+        super().__init__(num_classes, roi_heads.has_masks, semantic.num_classes if semantic else 0)
         self.backbone = backbone
         self.fpn = fpn
         self.rpn = rpn
         self.roi_heads = roi_heads
+        self.semantic = semantic
 
     def forward(
         self, images: Sequence[Shaped[Tensor, "..."]], targets: Sequence[Mapping[str, Any]] | None = None
     ) -> dict[str, Float[Tensor, ""]] | list[dict[str, Tensor]]:
-        """In training the losses by name, in evaluation the detections of each image, best first.
+        """In training the losses by name, in evaluation the detections of each image; see `Detector`.
 
-        Args:
-            images: each (3, H, W) of any size, RGB, uint8 or float from 0 to 1.
-            targets: in training, of each image `boxes` (n, 4) xyxy in pixels, `labels` (n,) from 0 to
-                `num_classes` - 1 and, if the model has a mask head, `masks` (n, H, W).
-
-        Returns:
-            `loss_objectness`, `loss_rpn_box`, `loss_classifier`, `loss_box` and `loss_mask`; or per image `boxes`
-            (n, 4) xyxy in pixels, `scores` (n,), `labels` (n,) and `masks` (n, 28, 28), probabilities within the box.
-
-        Raises:
-            ValueError, TypeError: for images or targets that are not as said above.
+        The losses are `loss_objectness`, `loss_rpn_box`, `loss_classifier`, `loss_box`, with masks `loss_mask`, and
+        with a semantic branch `loss_semantic`.
         """
         check_images(images)
         sizes = [(image.shape[1], image.shape[2]) for image in images]
         if not self.training:
             pyramids, proposals, _ = self.propose(images, sizes, None)
             return self.roi_heads.detect(pyramids, proposals, sizes)
-        checked = check_targets(images, targets, self.num_classes, self.roi_heads.has_masks)
+        checked = check_targets(images, targets, self.num_classes, self.has_masks, self.semantic_classes)
         pyramids, proposals, losses = self.propose(images, sizes, checked)
         return losses | self.roi_heads.losses(pyramids, proposals, sizes, checked)
 
     def propose(
         self, images: Sequence[Shaped[Tensor, "3 _ _"]], sizes: Sizes, targets: Sequence[Mapping[str, Tensor]] | None
     ) -> tuple[list[Pyramid], list[Float[Tensor, "_ 4"]], dict[str, Float[Tensor, ""]]]:
-        """Pyramids of the images of each size, proposals of each image, and in training the losses of the RPN."""
+        """Pyramids of the images of each size, proposals of each image, and in training the losses so far."""
         pyramids: list[Pyramid] = []
         proposals: dict[int, Tensor] = {}
         losses: dict[str, Tensor] = {}
@@ -81,11 +83,24 @@ class RCNN(nn.Module):
             features = self.fpn(self.backbone(torch.stack([self.normalize(images[i]) for i in group])))
             group_targets = None if targets is None else [targets[i] for i in group]
             boxes, group_losses = self.rpn(features, size, group_targets)
-            pyramids.append(Pyramid(group, features))
+            semantic, semantic_losses = self.look_around(features, group_targets)
+            group_losses |= semantic_losses
+            pyramids.append(Pyramid(group, features, semantic))
             proposals.update(zip(group, boxes, strict=True))
             for name, loss in group_losses.items():
                 losses[name] = losses.get(name, 0) + loss * (len(group) / len(images))
         return pyramids, [proposals[i] for i in range(len(images))], losses
+
+    def look_around(
+        self, maps: Sequence[Float[Tensor, "b c _ _"]], targets: Sequence[Mapping[str, Tensor]] | None
+    ) -> tuple[Float[Tensor, "b c _ _"] | None, dict[str, Float[Tensor, ""]]]:
+        """What the semantic branch, if there is one, adds to the pyramid, and in training its loss."""
+        if self.semantic is None:
+            return None, {}
+        features, logits = self.semantic(maps)
+        if targets is None:
+            return features, {}
+        return features, {"loss_semantic": self.semantic.loss(logits, [t["semantic"] for t in targets])}
 
     def normalize(self, image: Shaped[Tensor, "3 h w"]) -> Float[Tensor, "3 h w"]:
         """To the range that the backbone was trained with and the type of its weights."""

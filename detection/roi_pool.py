@@ -16,10 +16,12 @@ class Pyramid(NamedTuple):
     Attributes:
         images: which images of the batch they are.
         maps: their maps (b, c, h, w), finest first.
+        semantic: one more map (b, c, h, w), of a semantic branch, which is added to what is cut out of the others.
     """
 
     images: Sequence[int]
     maps: Sequence[Float[Tensor, "b c _ _"]]
+    semantic: Float[Tensor, "b c _ _"] | None = None
 
 
 CANONICAL_SIZE, CANONICAL_STRIDE = 224, 16  # a box of 224 x 224 pixels is read from the map of stride 16
@@ -34,10 +36,12 @@ class RoIPool(nn.Module):
             mmdetection (torchvision's Mask R-CNN takes 2).
         aligned: whether the centre of the first cell lies at half a stride, as it truly does (torchvision's Mask R-CNN
             places it at 0).
+        semantic_level: index of the level whose stride the map of the semantic branch has.
     """
 
-    def __init__(self, strides: Sequence[int], sampling_ratio: int = 0, aligned: bool = True):
+    def __init__(self, strides: Sequence[int], sampling_ratio: int = 0, aligned: bool = True, semantic_level: int = 1):
         super().__init__()
+        self.semantic_level = semantic_level
         self.strides = list(strides)
         self.sampling_ratio = sampling_ratio
         self.aligned = aligned
@@ -49,22 +53,30 @@ class RoIPool(nn.Module):
         pooled: dict[int, Tensor] = {}
         for pyramid in pyramids:
             own = [boxes[image] for image in pyramid.images]
-            bins = self.pool(pyramid.maps, own, size).split([len(b) for b in own])
+            bins = self.pool(pyramid, own, size).split([len(b) for b in own])
             pooled.update(zip(pyramid.images, bins, strict=True))
         return torch.cat([pooled[image] for image in range(len(boxes))])
 
     def pool(
-        self, maps: Sequence[Float[Tensor, "b c _ _"]], boxes: Sequence[Float[Tensor, "_ 4"]], size: int
+        self, pyramid: Pyramid, boxes: Sequence[Float[Tensor, "_ 4"]], size: int
     ) -> Float[Tensor, "n c {size} {size}"]:
         """Features of the boxes of images of one size."""
         rois = torch.cat([F.pad(b.float(), (1, 0), value=i) for i, b in enumerate(boxes)])  # (n, 5): image, box
         levels = self.levels(rois[:, 1:])
-        pooled = maps[0].new_zeros(len(rois), maps[0].shape[1], size, size)
-        for level, (features, stride) in enumerate(zip(maps, self.strides, strict=False)):
+        pooled = pyramid.maps[0].new_zeros(len(rois), pyramid.maps[0].shape[1], size, size)
+        for level, (features, stride) in enumerate(zip(pyramid.maps, self.strides, strict=False)):
             chosen = torch.where(levels == level)[0]
-            bins = roi_align(features.float(), rois[chosen], size, 1 / stride, self.sampling_ratio, self.aligned)
-            pooled[chosen] = bins.to(pooled.dtype)
-        return pooled
+            pooled[chosen] = self.align(features, rois[chosen], size, stride)
+        if pyramid.semantic is None:
+            return pooled
+        return pooled + self.align(pyramid.semantic, rois, size, self.strides[self.semantic_level])
+
+    def align(
+        self, features: Float[Tensor, "b c _ _"], rois: Float[Tensor, "n 5"], size: int, stride: int
+    ) -> Float[Tensor, "n c {size} {size}"]:
+        """RoIAlign on one map, in float32; the result is of the map's type."""
+        bins = roi_align(features.float(), rois, size, 1 / stride, self.sampling_ratio, self.aligned)
+        return bins.to(features.dtype)
 
     def levels(self, boxes: Float[Tensor, "n 4"]) -> Int[Tensor, "n"]:
         """Index of the level that each box is read from: the larger the box, the coarser the map."""

@@ -1,6 +1,7 @@
 """Region proposal network: where in the image objects may be (arXiv:1506.01497)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -10,6 +11,23 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
+
+
+@dataclass(frozen=True)
+class RPNConfig:
+    """Where the RPN looks, and how much it passes on.
+
+    Args:
+        anchor_sizes: square root of the anchor area in pixels, one for each backbone map and one more.
+        candidates: best-scored anchors of each level that enter NMS, in training and in evaluation.
+        proposals: boxes per image after NMS.
+        samples: anchors per image in the loss, at most half of them positive.
+    """
+
+    anchor_sizes: Sequence[int] = (32, 64, 128, 256, 512)
+    candidates: tuple[int, int] = (2000, 1000)
+    proposals: int = 1000
+    samples: int = 256
 
 
 class PyramidAnchors(AnchorGenerator):
@@ -61,30 +79,19 @@ class RPN(RegionProposalNetwork):
     Args:
         channels: channels of the pyramid.
         strides: stride of each pyramid level in pixels.
-        anchor_sizes: square root of the anchor area at each level, in pixels.
-        candidates: best-scored anchors of each level that enter NMS, in training and in evaluation.
-        proposals: boxes per image after NMS.
-        samples: anchors per image in the loss, at most half of them positive.
+        config: anchors and numbers.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        strides: Sequence[int],
-        anchor_sizes: Sequence[int],
-        candidates: tuple[int, int] = (2000, 1000),
-        proposals: int = 1000,
-        samples: int = 256,
-    ):
+    def __init__(self, channels: int, strides: Sequence[int], config: RPNConfig = RPNConfig()):
         super().__init__(
-            PyramidAnchors(anchor_sizes, strides),
+            PyramidAnchors(config.anchor_sizes, strides),
             Float32Head(channels, len(ASPECT_RATIOS)),
             fg_iou_thresh=0.7,
             bg_iou_thresh=0.3,
-            batch_size_per_image=samples,
+            batch_size_per_image=config.samples,
             positive_fraction=0.5,
-            pre_nms_top_n={"training": candidates[0], "testing": candidates[1]},
-            post_nms_top_n={"training": proposals, "testing": proposals},
+            pre_nms_top_n={"training": config.candidates[0], "testing": config.candidates[1]},
+            post_nms_top_n={"training": config.proposals, "testing": config.proposals},
             nms_thresh=0.7,
         )
 

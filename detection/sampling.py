@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torchvision.models.detection._utils import BalancedPositiveNegativeSampler
 from torchvision.ops import box_iou
@@ -26,6 +26,10 @@ class Samples:
     labels: Int[Tensor, "n"]
     objects: Int[Tensor, "n"]
     object_boxes: Float[Tensor, "n 4"]
+
+    def only(self, chosen: Bool[Tensor, "n"]) -> "Samples":
+        """Some of the samples."""
+        return Samples(self.boxes[chosen], self.labels[chosen], self.objects[chosen], self.object_boxes[chosen])
 
 
 class ProposalSampler:

@@ -7,6 +7,13 @@ import torch
 from torch import Tensor
 from torchvision.tv_tensors import BoundingBoxes, BoundingBoxFormat
 
+from detection.semantic import IGNORED
+
+WITHOUT = {
+    "masks": " or take a model without mask head",
+    "semantic": " (data.semantic_maps names their folder) or set semantic_classes to 0",
+}
+
 
 def check_images(images: Sequence[Tensor]) -> None:
     """Raises an error unless there is a picture at least, and each is RGB, channels first, in bytes or 0 to 1.
@@ -27,7 +34,11 @@ def check_images(images: Sequence[Tensor]) -> None:
 
 
 def check_targets(
-    images: Sequence[Tensor], targets: Sequence[Mapping[str, Any]] | None, num_classes: int, with_masks: bool
+    images: Sequence[Tensor],
+    targets: Sequence[Mapping[str, Any]] | None,
+    num_classes: int,
+    with_masks: bool,
+    semantic_classes: int = 0,
 ) -> list[dict[str, Tensor]]:
     """The targets as plain tensors on the device of the images.
 
@@ -36,10 +47,11 @@ def check_targets(
         targets: `boxes`, `labels`, with masks `masks`, and for messages `image_id`, of each image.
         num_classes: number of classes of the model.
         with_masks: whether the model learns masks.
+        semantic_classes: classes of the semantic maps that the model learns, 0 if it needs none.
 
     Raises:
         ValueError: if there is not one target per image, something is missing, labels are out of range, boxes are not
-            xyxy of positive size, or masks do not fit the boxes or the image.
+            xyxy of positive size, or masks or maps do not fit the boxes or the image.
         TypeError: if labels are not whole numbers.
     """
     if targets is None:
@@ -47,17 +59,20 @@ def check_targets(
     if len(targets) != len(images):
         raise ValueError(f"got {len(targets)} targets for {len(images)} images; give one per image.")
     names = [f"image {target.get('image_id', i)}" for i, target in enumerate(targets)]
-    return [check_target(*given, num_classes, with_masks) for given in zip(images, targets, names, strict=True)]
+    return [
+        check_target(*given, num_classes, with_masks, semantic_classes)
+        for given in zip(images, targets, names, strict=True)
+    ]
 
 
 def check_target(
-    image: Tensor, target: Mapping[str, Any], name: str, num_classes: int, with_masks: bool
+    image: Tensor, target: Mapping[str, Any], name: str, num_classes: int, with_masks: bool, semantic_classes: int
 ) -> dict[str, Tensor]:
     """The target of one image as plain tensors; `name` says in errors which image it is."""
-    needed = ["boxes", "labels", "masks"] if with_masks else ["boxes", "labels"]
+    needed = ["boxes", "labels", *["masks"] * with_masks, *["semantic"] * (semantic_classes > 0)]
     missing = [key for key in needed if key not in target]
     if missing:
-        hint = " or take a model without mask head" if missing == ["masks"] else ""
+        hint = next((WITHOUT[key] for key in missing if key in WITHOUT), "")
         raise ValueError(f"{name} has no {' or '.join(missing)} in its target; add them{hint}.")
     check_boxes(target["boxes"], name)
     check_labels(target["labels"], len(target["boxes"]), name, num_classes)
@@ -67,6 +82,8 @@ def check_target(
             raise ValueError(
                 f"{name} has masks of shape {tuple(target['masks'].shape)}; its boxes and size need {wanted}."
             )
+    if semantic_classes:
+        check_semantic(target["semantic"], image.shape[-2:], name, semantic_classes)
     plain = {key: target[key].as_subclass(Tensor).to(image.device) for key in needed}
     return plain | {"boxes": plain["boxes"].float()}
 
@@ -95,4 +112,16 @@ def check_labels(labels: Tensor, boxes: int, name: str, num_classes: int) -> Non
         raise ValueError(
             f"{name} has label {labels[wrong][0]}; the model has num_classes={num_classes}, labels run from 0 to "
             f"{num_classes - 1}."
+        )
+
+
+def check_semantic(semantic: Tensor, size: Sequence[int], name: str, semantic_classes: int) -> None:
+    """Raises a ValueError unless the map has the image's size and classes below `semantic_classes`, or 255."""
+    if tuple(semantic.shape) != tuple(size):
+        raise ValueError(f"{name} has a semantic map of {tuple(semantic.shape)}, its size needs {tuple(size)}.")
+    greatest = int(torch.where(semantic == IGNORED, 0, semantic).max())
+    if greatest >= semantic_classes:
+        raise ValueError(
+            f"{name} has class {greatest} in its semantic map; the model has semantic_classes={semantic_classes}, "
+            f"classes run from 0 to {semantic_classes - 1}, and {IGNORED} is ignored."
         )

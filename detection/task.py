@@ -13,9 +13,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from detection.data import Batch, CocoData
+from detection.detector import Detector
 from detection.drawing import draw_detections, save, side_by_side
 from detection.evaluation import CocoEvaluator, to_original, to_results
-from detection.rcnn import RCNN
 from detection.transforms import resize
 from swinv2.training.schedules import OptimizerConfig, training_steps
 from swinv2.weights import load_weights
@@ -40,7 +40,7 @@ class DetectionTask(LightningModule):
 
     def __init__(
         self,
-        model: RCNN,
+        model: Detector,
         optimizer: OptimizerConfig = OptimizerConfig(),
         weights: str | None = None,
         score_threshold: float = 0.5,
@@ -63,10 +63,10 @@ class DetectionTask(LightningModule):
             logger.info("%s", load_weights(model, weights))
 
     def setup(self, stage: str) -> None:
-        """Compare the classes of data and model, before anything is computed.
+        """Compare the data with what the model asks for, before anything is computed.
 
         Raises:
-            ValueError: their numbers differ.
+            ValueError: the numbers of classes differ, or masks or semantic maps are missing.
         """
         if stage == "predict":
             self.class_names = [f"class {label}" for label in range(self.model.num_classes)]
@@ -78,6 +78,8 @@ class DetectionTask(LightningModule):
                 f"The data has {data.num_classes} classes ({', '.join(data.class_names[:5])}, …), the model "
                 f"{self.model.num_classes}; set model.model.init_args.num_classes to {data.num_classes}."
             )
+        if stage == "fit":
+            check_supervision(self.model, data)
         self.class_names, self.category_ids = data.class_names, data.category_ids
         self.evaluator = CocoEvaluator(data.annotations)
 
@@ -210,6 +212,24 @@ class DetectionTask(LightningModule):
         path = self.folder / "results.json"
         path.write_text(json.dumps(results))
         return path
+
+
+def check_supervision(model: Detector, data: CocoData) -> None:
+    """See that the training data has what the model learns from.
+
+    Raises:
+        ValueError: masks or semantic maps are missing.
+    """
+    if model.has_masks and data.train_set is not None and not data.train_set.annotations.has_masks:
+        raise ValueError(
+            f"{data.train_annotations} has boxes only, but the model has mask heads; set "
+            "model.model.init_args.roi.masks to false, or give `segmentation` to every annotation."
+        )
+    if model.semantic_classes and data.semantic_maps is None:
+        raise ValueError(
+            f"The model has a semantic branch of {model.semantic_classes} classes, but the data no semantic maps; "
+            "name their folder by data.semantic_maps, or set model.model.init_args.semantic_classes to 0."
+        )
 
 
 def checkpoint_classes(checkpoint: Mapping[str, Any]) -> list[str]:

@@ -1,10 +1,11 @@
-"""A small COCO data set for the tests of the data side."""
+"""A small COCO data set for the tests of the data side, and a small batch for those of the detectors."""
 
 import json
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from pycocotools import mask as mask_utils
 
 
@@ -76,3 +77,19 @@ class Coco:
 def coco(tmp_path):
     """A COCO data set; a test may change `content` before it calls `write`."""
     return Coco(tmp_path)
+
+
+@pytest.fixture
+def pictures():
+    """Two pictures of noise, of different sizes, with two objects and a semantic map of five classes each."""
+    torch.manual_seed(1)
+    sizes = [(64, 96), (80, 64)]
+    images = [torch.randint(0, 256, (3, *size), dtype=torch.uint8) for size in sizes]
+    boxes = torch.tensor([[5.0, 6, 45, 40], [20, 30, 40, 55]])
+    targets = []
+    for size in sizes:
+        masks = torch.zeros(2, *size, dtype=torch.bool)
+        masks[0, 6:40, 5:45] = masks[1, 30:55, 20:40] = True
+        semantic = torch.randint(0, 5, size, dtype=torch.uint8)
+        targets.append({"boxes": boxes, "labels": torch.tensor([0, 2]), "masks": masks, "semantic": semantic})
+    return images, targets

@@ -8,20 +8,16 @@ from torchvision.models.detection import faster_rcnn, mask_rcnn, roi_heads
 from detection.mask_rcnn import MaskRCNN
 from detection.rcnn import RCNN
 from detection.roi_pool import RoIPool
-from detection.roi_stage import crop_masks
+from detection.roi_stage import RoIConfig, crop_masks
+from detection.rpn import RPNConfig
 from swinv2 import BackboneConfig
 
 CLASSES, SIZE = 3, (96, 160)
 BACKBONE = BackboneConfig("swinv2_tiny_window8_256", window_size=4, embed_dim=8, depths=[1] * 4, num_heads=[1] * 4)
 SMALL = {
     "fpn_channels": 16,
-    "box_head_dim": 32,
-    "mask_head_dim": 8,
-    "mask_head_convs": 2,
-    "anchor_sizes": (8, 16, 32, 64, 128),
-    "rpn_candidates": (100, 100),
-    "rpn_proposals": 100,
-    "roi_samples": 64,
+    "rpn": RPNConfig((8, 16, 32, 64, 128), (100, 100), 100),
+    "roi": RoIConfig(box_head_dim=32, mask_head_dim=8, mask_head_convs=2, samples=64),
 }
 
 
@@ -46,7 +42,7 @@ def ours():
     for layer in (*predictors, model.rpn.head.cls_logits, model.rpn.head.bbox_pred):
         nn.init.normal_(layer.weight, std=0.3)
         nn.init.normal_(layer.bias, std=0.3)
-    stage.pool = RoIPool(model.backbone.strides, sampling_ratio=2, aligned=False)
+    model.roi_heads.pool = RoIPool(model.backbone.strides, sampling_ratio=2, aligned=False)
     return model
 
 
@@ -180,7 +176,7 @@ def test_any_image_size_down_to_one_patch():
 def test_anchor_sizes_must_fit_the_backbone():
     """Three anchor sizes for the five levels of four maps are an error."""
     with pytest.raises(ValueError, match=r"anchor_sizes needs one size per pyramid level, got \[8, 16, 32\]"):
-        MaskRCNN(BACKBONE, CLASSES, anchor_sizes=(8, 16, 32))
+        MaskRCNN(BACKBONE, CLASSES, rpn=RPNConfig((8, 16, 32)))
 
 
 def test_there_must_be_a_class():
@@ -194,7 +190,7 @@ def test_recipe_builds_the_model():
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--model", type=RCNN)
     backbone = {"name": "swinv2_tiny_window8_256", "embed_dim": 8, "depths": [1] * 4, "num_heads": [1] * 4}
-    settings = {"backbone": backbone, "num_classes": 5, "anchor_sizes": [8, 16, 32, 64, 128], "rpn_candidates": [9, 8]}
+    settings = {"backbone": backbone, "num_classes": 5, "rpn": {"candidates": [9, 8]}, "roi": {"samples": 7}}
     recipe = {"model": {"class_path": "detection.mask_rcnn.MaskRCNN", "init_args": settings}}
     model = parser.instantiate(parser.parse_object(recipe)).model
     assert isinstance(model, MaskRCNN)

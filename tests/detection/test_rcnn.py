@@ -10,7 +10,7 @@ from detection.rcnn import RCNN
 from detection.roi_heads import RoIHeads
 from detection.roi_pool import RoIPool
 from detection.roi_stage import RoIStage
-from detection.rpn import RPN
+from detection.rpn import RPN, RPNConfig
 from detection.sampling import ProposalSampler
 
 SIZES = [(50, 70), (64, 64), (50, 70)]
@@ -35,14 +35,13 @@ def detector(with_masks=True, samples=10_000):
     backbone = TinyBackbone()
     fpn = FPN(backbone.channels, backbone.strides, 8)
     stage = RoIStage(
-        RoIPool(backbone.strides),
         BoxHead(8, 16),
         BoxPredictor(16, 3),
         MaskHead(8, 3, dim=8, num_convs=1) if with_masks else None,
         ProposalSampler(3, samples=samples, positive_fraction=1.0),
     )
-    rpn = RPN(8, fpn.strides, (8, 16, 32), proposals=50, samples=samples)
-    return RCNN(backbone, fpn, rpn, RoIHeads([stage], Postprocess()), num_classes=3)
+    rpn = RPN(8, fpn.strides, RPNConfig((8, 16, 32), proposals=50, samples=samples))
+    return RCNN(backbone, fpn, rpn, RoIHeads(RoIPool(backbone.strides), [stage], Postprocess()), num_classes=3)
 
 
 def batch(sizes=SIZES):

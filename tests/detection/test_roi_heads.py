@@ -5,7 +5,7 @@ from detection.heads import BoxHead, BoxPredictor, MaskHead
 from detection.postprocess import Postprocess
 from detection.roi_heads import RoIHeads, likeliest
 from detection.roi_pool import Pyramid, RoIPool
-from detection.roi_stage import RoIStage
+from detection.roi_stage import RoIStage, own_class
 from detection.sampling import ProposalSampler
 
 STRIDES = (4, 8)
@@ -13,15 +13,15 @@ SIZES = [(32, 32), (24, 40)]
 PROPOSALS = [torch.tensor([[1.0, 2, 11, 12], [5, 5, 30, 30]]), torch.tensor([[3.0, 3, 20, 20]])]
 
 
-def stage(seed, iou_threshold=0.5, with_masks=True, class_agnostic=True, **kwargs):
+def stage(seed, iou_threshold=0.5, with_masks=True, takes_flow=False, **kwargs):
     """A small stage that moves boxes far."""
     torch.manual_seed(seed)
-    mask_head = MaskHead(5, 2, dim=6, num_convs=1) if with_masks else None
-    predictor = BoxPredictor(8, 2, class_agnostic)
+    mask_head = MaskHead(5, 2, dim=6, num_convs=1, takes_flow=takes_flow) if with_masks else None
+    predictor = BoxPredictor(8, 2, class_agnostic=True)
     torch.nn.init.normal_(predictor.bbox_pred.weight, std=0.5)
     torch.nn.init.normal_(predictor.cls_score.weight, std=0.5)
-    sampler = ProposalSampler(2, iou_threshold, samples=8)
-    return RoIStage(RoIPool(STRIDES), BoxHead(5, 8), predictor, mask_head, sampler, **kwargs)
+    sampler = ProposalSampler(2, iou_threshold, samples=8, positive_fraction=1.0)
+    return RoIStage(BoxHead(5, 8), predictor, mask_head, sampler, **kwargs)
 
 
 def pyramids():
@@ -38,18 +38,18 @@ def targets():
     return [{"boxes": b, "labels": k, "masks": m} for b, k, m in zip(boxes, labels, masks, strict=True)]
 
 
-def heads(*stages, score_threshold=0.0):
+def heads(*stages, score_threshold=0.0, interleaved=False):
     """RoI heads that suppress nothing."""
-    return RoIHeads(stages, Postprocess(score_threshold, nms_threshold=1.0))
+    return RoIHeads(RoIPool(STRIDES), stages, Postprocess(score_threshold, nms_threshold=1.0), interleaved)
 
 
 @torch.no_grad()
 def test_each_stage_looks_at_the_boxes_of_the_one_before():
     """Two stages are the second run on the boxes of the first, with the mean of both scores."""
     first, second, maps = stage(1), stage(2), pyramids()
-    logits, offsets = first(maps, PROPOSALS)
+    logits, offsets = first(RoIPool(STRIDES)(maps, PROPOSALS, 7))
     refined = [boxes[:, 0] for boxes in first.decode(offsets, PROPOSALS, SIZES)]  # one box for all classes
-    second_logits, second_offsets = second(maps, refined)
+    second_logits, second_offsets = second(RoIPool(STRIDES)(maps, refined, 7))
     scores = (logits.softmax(1) + second_logits.softmax(1)) / 2
     found = heads(first, second).detect(maps, PROPOSALS, SIZES)
     boxes = second.decode(second_offsets, refined, SIZES)
@@ -64,9 +64,50 @@ def test_masks_are_the_mean_of_the_stages_that_have_them():
     """Stages without a mask head have no say in the masks, the others an equal one."""
     first, second, third, maps = stage(1), stage(2, with_masks=False), stage(3), pyramids()
     found = heads(first, second, third).detect(maps, PROPOSALS, SIZES)
-    boxes, labels = [d["boxes"] for d in found], torch.cat([d["labels"] for d in found])
-    wanted = (first.masks(maps, boxes, labels).sigmoid() + third.masks(maps, boxes, labels).sigmoid()) / 2
-    torch.testing.assert_close(torch.cat([d["masks"] for d in found]), wanted)
+    labels = torch.cat([d["labels"] for d in found])
+    pooled = RoIPool(STRIDES)(maps, [d["boxes"] for d in found], 14)
+    wanted = (first.mask_head(pooled).sigmoid() + third.mask_head(pooled).sigmoid()) / 2
+    torch.testing.assert_close(torch.cat([d["masks"] for d in found]), own_class(wanted, labels))
+
+
+@torch.no_grad()
+def test_mask_features_flow_from_stage_to_stage():
+    """The second mask head sees the pooled features plus what a convolution makes of the first one's features."""
+    first, second, maps = stage(1), stage(2, takes_flow=True), pyramids()
+    pooled = RoIPool(STRIDES)(maps, PROPOSALS, 14)
+    flow = second.mask_head.flow(first.mask_head.convs(pooled))
+    assert flow.any()
+    wanted = second.mask_head(pooled + flow)
+    *_, found = heads(first, second).mask_logits(maps, PROPOSALS, [first, second])
+    torch.testing.assert_close(found, wanted)
+
+
+def test_interleaved_masks_learn_from_the_refined_boxes():
+    """The mask loss is that of the boxes which the box head of the same stage has just refined."""
+    seen = []
+
+    class Recorder(RoIHeads):
+        def mask_loss(self, i, maps, samples, targets):
+            seen.append(torch.cat([s.boxes for s in samples]))
+            return super().mask_loss(i, maps, samples, targets)
+
+    [model] = stages = [stage(1)]
+    for interleaved in (False, True):
+        Recorder(RoIPool(STRIDES), stages, Postprocess(), interleaved).losses(pyramids(), PROPOSALS, SIZES, targets())
+    proposals = [torch.cat([p, t["boxes"]]) for p, t in zip(PROPOSALS, targets(), strict=True)]
+    logits, offsets = model(RoIPool(STRIDES)(pyramids(), proposals, 7))
+    refined = likeliest(model.decode(offsets, proposals, SIZES), logits)
+    assert torch.equal(seen[0], torch.cat(proposals))
+    wanted = torch.cat([torch.cat([r, t["boxes"]]) for r, t in zip(refined, targets(), strict=True)])
+    torch.testing.assert_close(seen[1], wanted)
+
+
+def test_flow_teaches_the_earlier_mask_heads():
+    """With mask flow, the loss of a later stage alone reaches the features of an earlier one; without, it does not."""
+    for takes_flow in (True, False):
+        first, second = stage(1, loss_weight=0.0), stage(2, takes_flow=takes_flow)
+        sum(heads(first, second).losses(pyramids(), PROPOSALS, SIZES, targets()).values()).backward()
+        assert first.mask_head.convs[0].weight.grad.any() == takes_flow
 
 
 def test_likeliest_box_is_that_of_the_best_class_but_background():

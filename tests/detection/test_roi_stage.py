@@ -1,27 +1,21 @@
 import pytest
 import torch
+from torchvision.ops import generalized_box_iou
 
 from detection.heads import BoxHead, BoxPredictor, MaskHead
-from detection.roi_pool import Pyramid, RoIPool
-from detection.roi_stage import RoIStage, crop_masks
+from detection.roi_stage import RoIConfig, RoIStage, crop_masks, mask_loss
 from detection.sampling import ProposalSampler, Samples
 
-STRIDES = (4, 8)
 NO_SAMPLES = Samples(
     torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64), torch.zeros(0, 4)
 )
 
 
-def stage(with_masks=True, **kwargs):
+def stage(**kwargs):
     """A small stage for two classes."""
     torch.manual_seed(0)
-    mask_head = MaskHead(5, 2, dim=6, num_convs=1) if with_masks else None
-    return RoIStage(RoIPool(STRIDES), BoxHead(5, 8), BoxPredictor(8, 2), mask_head, ProposalSampler(2), **kwargs)
-
-
-def pyramid(size=32):
-    """Random maps of a square image."""
-    return Pyramid([0], [torch.randn(1, 5, size // s, size // s) for s in STRIDES])
+    mask_head = MaskHead(5, 2, dim=6, num_convs=1)
+    return RoIStage(BoxHead(5, 8), BoxPredictor(8, 2), mask_head, ProposalSampler(2), **kwargs)
 
 
 def two_samples():
@@ -73,26 +67,41 @@ def test_losses_are_per_sample_of_the_batch():
 
 def test_no_samples_give_losses_and_gradients_of_zero():
     """Should an image have neither proposals nor objects, every parameter still has a gradient."""
-    model, maps = stage(), [pyramid()]
-    logits, offsets = model(maps, [NO_SAMPLES.boxes])
-    targets = [{"masks": torch.zeros(0, 32, 32, dtype=torch.bool)}]
-    losses = model.box_losses(logits, offsets, [NO_SAMPLES]) | model.mask_loss(maps, [NO_SAMPLES], targets)
+    model = stage()
+    losses = model.box_losses(*model(torch.zeros(0, 5, 7, 7)), [NO_SAMPLES])
+    logits = model.mask_head(torch.zeros(0, 5, 14, 14))
+    losses["loss_mask"] = mask_loss(logits, [NO_SAMPLES], [torch.zeros(0, 32, 32, dtype=torch.bool)])
     assert [loss.item() for loss in losses.values()] == [0, 0, 0]
     sum(losses.values()).backward()
     assert all(p.grad is not None and not p.grad.any() for p in model.parameters())
 
 
-def test_stage_without_mask_head_has_no_mask_loss():
-    """Boxes only is a stage without mask head."""
-    assert stage(with_masks=False).mask_loss([pyramid()], [two_samples()], [{}]) == {}
-
-
 def test_mask_loss_is_of_the_objects_class_alone():
-    """A background box and the masks of other classes get no gradient."""
-    model, targets = stage(), [{"masks": torch.ones(1, 32, 32, dtype=torch.bool)}]
-    model.mask_loss([pyramid()], [two_samples()], targets)["loss_mask"].backward()
+    """The masks of other classes get no gradient."""
+    model, samples = stage(), two_samples()
+    objects = samples.only(samples.labels < 2)
+    assert objects.labels.tolist() == [1]
+    mask_loss(
+        model.mask_head(torch.randn(1, 5, 14, 14)), [objects], [torch.ones(1, 32, 32, dtype=torch.bool)]
+    ).backward()
     assert model.mask_head.predictor.weight.grad[1].any()
     assert not model.mask_head.predictor.weight.grad[0].any()
+
+
+def test_giou_loss_compares_boxes():
+    """It is ten times the generalised IoU loss of the decoded boxes, per sample, and nothing for the true boxes."""
+    model, samples = stage(box_loss="giou"), two_samples()
+    logits, offsets = torch.zeros(2, 3), torch.zeros(2, 2, 4)
+    giou = 1 - generalized_box_iou(samples.boxes[:1], samples.object_boxes[:1]).item()
+    assert model.box_losses(logits, offsets, [samples])["loss_box"].item() == pytest.approx(10 * giou / 2, rel=1e-5)
+    offsets[0, 1] = model.box_coder.encode_single(samples.object_boxes, samples.boxes)[0]
+    assert model.box_losses(logits, offsets, [samples])["loss_box"].item() == pytest.approx(0, abs=1e-5)
+
+
+def test_norm_needs_convolutions():
+    """A norm in a box head of fully connected layers is an error that names the other head."""
+    with pytest.raises(ValueError, match="take 4conv1fc"):
+        RoIConfig(box_head_norm="batch")
 
 
 def test_crop_takes_the_pixels_of_the_box():

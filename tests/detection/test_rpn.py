@@ -3,7 +3,7 @@ import torch
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
 
-from detection.rpn import RPN, PyramidAnchors
+from detection.rpn import RPN, PyramidAnchors, RPNConfig
 
 STRIDES = (4, 8, 16, 32, 64)
 SIZES = (8, 16, 32, 64, 128)
@@ -17,7 +17,7 @@ def pyramid(height, width, batch=1, channels=6):
 def rpn(**kwargs):
     """A small RPN, always the same."""
     torch.manual_seed(0)
-    return RPN(6, STRIDES, SIZES, **kwargs)
+    return RPN(6, STRIDES, RPNConfig(SIZES, **kwargs))
 
 
 def image_list(height, width):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from lightning import Trainer
 
-from detection import MaskRCNN
+from detection import MaskRCNN, RoIConfig, RPNConfig
 from detection.data import CocoData, Shapes
 from detection.task import DetectionTask
 from swinv2 import BackboneConfig
@@ -36,8 +36,8 @@ def recipe(shapes, folder, classes=None, **extra):
     import yaml
 
     backbone = {"name": "swinv2_tiny_window8_256", "embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2]}
-    heads = {"fpn_channels": 8, "box_head_dim": 16, "mask_head_dim": 8, "mask_head_convs": 1}
-    sizes = {"anchor_sizes": [8, 16, 32, 64, 128], "rpn_candidates": [50, 50], "rpn_proposals": 20, "roi_samples": 16}
+    heads = {"roi": {"box_head_dim": 16, "mask_head_dim": 8, "mask_head_convs": 1, "samples": 16}}
+    sizes = {"fpn_channels": 8, "rpn": {"anchor_sizes": [8, 16, 32, 64, 128], "candidates": [50, 50], "proposals": 20}}
     content = {
         "model": {
             "model": {
@@ -137,7 +137,7 @@ def test_missing_data_is_named_before_anything_is_built(tmp_path, monkeypatch, c
 def test_model_as_built_predicts_without_names(shapes, tmp_path, monkeypatch):
     """Without a checkpoint there are no class names, but pictures and results."""
     monkeypatch.chdir(tmp_path)
-    nothing = ["--ckpt_path", "null", "--model.model.init_args.score_threshold", "0"]
+    nothing = ["--ckpt_path", "null", "--model.model.init_args.postprocess.score_threshold", "0"]
     images = ["--data.images", str(shapes / "val")]
     assert main(["detection", "predict", "--config", recipe(shapes, tmp_path, classes=2), *nothing, *images]) == 0
     assert json.loads((tmp_path / "runs/detection/small/predict/results.json").read_text())
@@ -160,7 +160,7 @@ def test_data_with_boxes_only(shapes, tmp_path, monkeypatch, capsys):
     fit = ["detection", "fit", "--config", recipe(boxes, tmp_path)]
     assert main(fit) == 1
     assert "masks" in capsys.readouterr().err
-    assert main([*fit, "--model.model.init_args.masks", "false"]) == 0
+    assert main([*fit, "--model.model.init_args.roi.masks", "false"]) == 0
     said = capsys.readouterr().out
     assert "box   AP" in said and "mask  AP" not in said
 
@@ -230,10 +230,10 @@ def test_weights_of_another_run_start_a_new_one(trained, tmp_path, shapes):
     weights = str(tmp_path / "runs/detection/small/checkpoints/last.ckpt")
     saved = torch.load(weights, weights_only=True)["state_dict"]
     backbone = BackboneConfig("swinv2_tiny_window8_256", embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2])
-    small = {"fpn_channels": 8, "box_head_dim": 16, "mask_head_dim": 8, "mask_head_convs": 1}
-    task = DetectionTask(MaskRCNN(backbone, 4, anchor_sizes=(8, 16, 32, 64, 128), **small), weights=weights)
+    small = 8, RPNConfig((8, 16, 32, 64, 128)), RoIConfig(box_head_dim=16, mask_head_dim=8, mask_head_convs=1)
+    task = DetectionTask(MaskRCNN(backbone, 4, *small), weights=weights)
     assert all(torch.equal(value, saved[name]) for name, value in task.state_dict().items())
-    other = DetectionTask(MaskRCNN(backbone, 9, anchor_sizes=(8, 16, 32, 64, 128), **small), weights=weights)
+    other = DetectionTask(MaskRCNN(backbone, 9, *small), weights=weights)
     own = other.state_dict()
     kept = [name for name, value in saved.items() if own[name].shape == value.shape and torch.equal(own[name], value)]
     assert {name.split(".")[1] for name in saved if name not in kept} == {"roi_heads"}
@@ -242,7 +242,8 @@ def test_weights_of_another_run_start_a_new_one(trained, tmp_path, shapes):
 def test_training_learns_a_picture(shapes):
     """A few steps on one batch bring the loss down."""
     backbone = BackboneConfig("swinv2_tiny_window8_256", embed_dim=16, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2])
-    model = MaskRCNN(backbone, 4, 16, 32, 16, 1, anchor_sizes=(8, 16, 32, 64, 128), roi_samples=32)
+    roi = RoIConfig(box_head_dim=32, mask_head_dim=16, mask_head_convs=1, samples=32)
+    model = MaskRCNN(backbone, 4, 16, RPNConfig((8, 16, 32, 64, 128)), roi)
     data = CocoData(shapes, **LAYOUT, batch_size=4, num_workers=0, short_edge=64, long_edge=64, shapes=Shapes(8, 8, 64))
     data.setup("fit")
     batch = next(iter(data.train_dataloader()))
@@ -260,7 +261,8 @@ def test_training_learns_a_picture(shapes):
 def test_task_works_with_a_plain_trainer(shapes, tmp_path):
     """Without the command line: a trainer, the task, the data."""
     backbone = BackboneConfig("swinv2_tiny_window8_256", embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2])
-    task = DetectionTask(MaskRCNN(backbone, 4, 8, 16, 8, 1, anchor_sizes=(8, 16, 32, 64, 128)), pictures=0)
+    roi = RoIConfig(box_head_dim=16, mask_head_dim=8, mask_head_convs=1)
+    task = DetectionTask(MaskRCNN(backbone, 4, 8, RPNConfig((8, 16, 32, 64, 128)), roi), pictures=0)
     data = CocoData(shapes, **LAYOUT, batch_size=4, num_workers=0, short_edge=64, long_edge=64)
     options = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
     trainer = Trainer(accelerator="cpu", max_steps=1, default_root_dir=tmp_path, enable_checkpointing=False, **options)

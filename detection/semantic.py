@@ -1,0 +1,77 @@
+"""The semantic branch of Hybrid Task Cascade: what every place of the image is, things and stuff (arXiv:1901.07518)."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor, nn
+
+IGNORED = 255  # in semantic maps
+
+
+class SemanticBranch(nn.Module):
+    """All levels of the pyramid, brought to one size and added, to classes and to features for the RoI heads (fig. 3).
+
+    Args:
+        channels: channels of the pyramid.
+        levels: number of its levels.
+        num_classes: classes of the semantic maps, from 0; 255 in a map is ignored.
+        num_convs: 3 x 3 convolutions on the sum.
+        level: index of the level whose size the sum has.
+        loss_weight: factor of the loss.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        levels: int,
+        num_classes: int,
+        num_convs: int = 4,
+        level: int = 1,
+        loss_weight: float = 0.2,
+    ):
+        super().__init__()
+        self.num_classes = num_classes
+        self.level = level
+        self.loss_weight = loss_weight
+        self.lateral = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in range(levels))
+        convs = [nn.Conv2d(channels, channels, 3, padding=1) for _ in range(num_convs)]
+        self.convs = nn.Sequential(*(layer for conv in convs for layer in (conv, nn.ReLU())))
+        self.embedding = nn.Conv2d(channels, channels, 1)
+        self.predictor = nn.Conv2d(channels, num_classes, 1)
+        for parameter in self.parameters():
+            if parameter.ndim == 1:
+                nn.init.zeros_(parameter)
+            else:
+                nn.init.kaiming_normal_(parameter, mode="fan_out", nonlinearity="relu")
+        nn.init.normal_(self.predictor.weight, std=0.01)
+
+    def forward(
+        self, maps: Sequence[Float[Tensor, "b c _ _"]]
+    ) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, "b classes h w"]]:
+        """Features for the RoI heads, and class logits in float32, both at the stride of one level."""
+        size = maps[self.level].shape[2:]
+        x = sum(
+            F.interpolate(F.relu(lateral(x)), size, mode="bilinear")
+            for lateral, x in zip(self.lateral, maps, strict=True)
+        )
+        x = self.convs(x)  # (b, c, h, w)
+        return F.relu(self.embedding(x)), self.predictor(x).float()
+
+    def loss(
+        self, logits: Float[Tensor, "b classes h w"], targets: Sequence[Shaped[Tensor, "_ _"]]
+    ) -> Float[Tensor, ""]:
+        """Mean cross-entropy over the places that are not ignored; the maps are read at the centres of the logits."""
+        wanted = torch.stack([shrink(target, logits.shape[2:]) for target in targets])  # (b, h, w)
+        total = F.cross_entropy(logits, wanted, ignore_index=IGNORED, reduction="sum")
+        return self.loss_weight * total / (wanted != IGNORED).sum().clamp(min=1)
+
+
+def shrink(target: Shaped[Tensor, "_ _"], size: Sequence[int]) -> Int[Tensor, "_ _"]:
+    """A map of classes at (height, width): at each centre the class that is there."""
+    rows, columns = (
+        ((torch.arange(new, device=target.device) + 0.5) * old / new).long()
+        for new, old in zip(size, target.shape, strict=True)
+    )
+    return target.index_select(0, rows).index_select(1, columns).long()
