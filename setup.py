@@ -15,6 +15,7 @@ BUILT_ON = [
     "jaxtyping",
     "jsonargparse[signatures]>=4.49",
     "lightning>=2.5",
+    "matplotlib",
     "numpy",
     "safetensors",
     "tensorboard",

@@ -8,14 +8,21 @@ from detection.postprocess import Postprocess
 from detection.rcnn import RCNN
 from detection.roi_stage import RoIConfig
 from detection.rpn import RPNConfig
+from detection.tiles import Tiles
+from detection.torchvision_detectors import FasterRCNN, RetinaNet
+from detection.views import Views
 
 __all__ = [
     "RCNN",
     "CascadeMaskRCNN",
     "Detector",
+    "FasterRCNN",
     "HybridTaskCascade",
     "MaskRCNN",
     "Postprocess",
     "RPNConfig",
+    "RetinaNet",
     "RoIConfig",
+    "Tiles",
+    "Views",
 ]

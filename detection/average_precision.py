@@ -6,6 +6,8 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+from jaxtyping import Float
 from pycocotools import mask as mask_utils
 
 from detection.annotations import CocoAnnotations
@@ -98,10 +100,18 @@ def summarize(scored: COCOeval) -> dict[str, float]:
     return {name: known(figure) for name, figure in zip(FIGURES, scored.stats, strict=True)}
 
 
-def class_precision(scored: COCOeval) -> list[float]:
-    """Average precision of each class over all overlaps and sizes, with at most 100 detections an image."""
-    precision = scored.eval["precision"][:, :, :, 0, -1]  # (overlaps, recalls, classes)
-    return [known(one.mean()) for one in precision.transpose(2, 0, 1)]  # all or nothing of a class is -1
+def precision_curves(scored: COCOeval) -> Float[np.ndarray, "overlaps recalls classes"]:
+    """Precision of each class at COCO's ten overlaps (0.5, 0.55, … 0.95) and 101 recalls (0, 0.01, … 1).
+
+    Of objects of all sizes, with at most 100 detections an image; not a number for a class without objects.
+    """
+    precision = scored.eval["precision"][:, :, :, 0, -1]
+    return np.where(precision > -1, precision, np.nan)
+
+
+def class_precision(curves: Float[np.ndarray, "overlaps recalls classes"]) -> list[float]:
+    """Average precision of each class over all overlaps and recalls of `precision_curves`."""
+    return [float(one.mean()) for one in curves.transpose(2, 0, 1)]  # all or nothing of a class is not a number
 
 
 def known(figure: float) -> float:

@@ -6,9 +6,10 @@ from pathlib import Path
 import torch
 from jsonargparse import Namespace
 
+from detection.agreement import checkpoint_classes
 from detection.annotations import read_coco
 from detection.data import CocoData
-from detection.task import DetectionTask, checkpoint_classes
+from detection.task import DetectionTask
 from swinv2.shapes import make_detection
 from swinv2.training.cli import run
 
@@ -19,7 +20,22 @@ def main(args: Sequence[str]) -> None:
     Args:
         args: the command line after `swinv2 detection`.
     """
-    run(DetectionTask, CocoData, args, "detection", monitor="box/AP", complete=count_classes)
+    run(DetectionTask, CocoData, args, "detection", monitor="box/AP", complete=complete)
+
+
+def complete(config: Namespace) -> None:
+    """Fill in what other options say already.
+
+    Args:
+        config: of one command, changed in place.
+
+    Raises:
+        FileNotFoundError: there is no such data.
+        ValueError: the checkpoint or the annotations are not what they should be.
+    """
+    count_classes(config)
+    if config.model.tiles is not None or config.model.views is not None:
+        config.data.keep_size = True  # they take images as they are
 
 
 def count_classes(config: Namespace) -> None:

@@ -11,14 +11,15 @@ from torchvision.tv_tensors import Image
 
 from detection.annotations import CocoAnnotations, ImageRecord
 from detection.images import LeftOut, Transform, UnreadableImageError, read_image
+from detection.semantic_maps import SemanticMaps
 
 
 class CocoDetection(Dataset[tuple[Image, dict[str, Any]]]):
     """Images with targets `boxes`, `labels`, `masks`, `image_id`, `orig_size` and `size`.
 
     Both sizes are (height, width): of the image file, and of the image given out, in whose pixels boxes and masks are.
-    Masks come in training only. An image that cannot be read is left out: the next one comes in its place, and the log
-    counts it.
+    Masks come in training only, and so does `semantic`, the class of each pixel (height, width). An image that cannot
+    be read is left out: the next one comes in its place, and the log counts it.
 
     Args:
         folder: image folder; the JSON's `file_name` is a path below it.
@@ -26,6 +27,7 @@ class CocoDetection(Dataset[tuple[Image, dict[str, Any]]]):
         transform: changes image and target together.
         training: give masks too, and use only what can be trained on.
         filter_empty: leave images without objects out of training.
+        semantic_maps: of the training images, if any.
 
     Attributes:
         annotations: content of the JSON.
@@ -33,8 +35,8 @@ class CocoDetection(Dataset[tuple[Image, dict[str, Any]]]):
         left_out: positions of those that cannot be read.
 
     Raises:
-        FileNotFoundError: the folder, the JSON or an image is missing.
-        ValueError: the JSON is not good COCO, or has no object to train on.
+        FileNotFoundError: a folder, the JSON, an image or a semantic map is missing.
+        ValueError: the JSON is not good COCO or has no object to train on, or a semantic map does not fit its image.
     """
 
     def __init__(
@@ -44,16 +46,20 @@ class CocoDetection(Dataset[tuple[Image, dict[str, Any]]]):
         transform: Transform | None = None,
         training: bool = False,
         filter_empty: bool = True,
+        semantic_maps: SemanticMaps | None = None,
     ) -> None:
         self.folder = folder
         self.annotations = CocoAnnotations(annotations)
         self.transform = transform
         self.training = training
+        self.semantic_maps = semantic_maps
         if training and not self.annotations.annotated:
             raise ValueError(f"{annotations} has no annotated objects: nothing to train on.")
         chosen = self.annotations.annotated if training and filter_empty else self.annotations.images
         self.records = [self.annotations.images[image_id] for image_id in chosen]
         check_files(folder, self.records)
+        if semantic_maps is not None:
+            semantic_maps.check(self.records)
         self.left_out = LeftOut(len(self.records))
 
     def __len__(self) -> int:
@@ -66,15 +72,16 @@ class CocoDetection(Dataset[tuple[Image, dict[str, Any]]]):
             record = self.records[candidate]
             try:
                 image = read_image(self.folder / record.file_name, (record.height, record.width))
+                semantic = {} if self.semantic_maps is None else {"semantic": self.semantic_maps.read(record)}
             except UnreadableImageError as error:
                 self.left_out.add(candidate, error)
             else:
-                return self._prepare(image, record)
+                return self._prepare(image, record, semantic)
         raise UnreadableImageError(f"None of the {len(self)} images in {self.folder} can be read.")
 
-    def _prepare(self, image: Image, record: ImageRecord) -> tuple[Image, dict[str, Any]]:
+    def _prepare(self, image: Image, record: ImageRecord, semantic: dict[str, Any]) -> tuple[Image, dict[str, Any]]:
         target = self.annotations.target(record.id, with_masks=self.training)
-        target |= {"image_id": record.id, "orig_size": (record.height, record.width)}
+        target |= {"image_id": record.id, "orig_size": (record.height, record.width)} | semantic
         if self.transform is not None:
             image, target = self.transform(image, target)
         return image, target | {"size": tuple(image.shape[-2:])}

@@ -9,11 +9,14 @@ from typing import Any
 import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import v2
 from torchvision.tv_tensors import Image
 
 from detection.annotations import CocoAnnotations
 from detection.coco import CocoDetection
 from detection.images import ImageFiles, find_images
+from detection.instaboost import InstaBoost
+from detection.semantic_maps import SemanticMaps
 from detection.transforms import eval_transform, train_transform
 from swinv2.shapes import make_detection
 from swinv2.training.epochs import EpochSampler, SeededDataset
@@ -55,11 +58,18 @@ class CocoData(LightningDataModule):
         short_edge: of training images after resizing, pixels, or the least and greatest of a range.
         long_edge: greatest length of the other edge, pixels.
         val_short_edge: the same for validation and prediction; by default the greatest `short_edge`.
+        keep_size: give images of validation and prediction out in the size of their files, for a detector that scales
+            or cuts them itself.
         flip_prob: how often left and right are exchanged in training.
         random_crop: for half of the training images, first cut a part of 384 to 600 pixels out (as DETR does).
         scale_jitter: least and greatest scale relative to `crop_size` (large-scale jitter), instead of `short_edge` and
             `long_edge` in training.
         crop_size: greatest side of training images under `scale_jitter`, pixels.
+        instaboost: before all else, move the objects of training images a little (needs masks).
+        semantic_maps: folder of the training images' semantic maps, 8-bit grey PNGs of the images' names; targets then
+            have `semantic`, the class of each pixel, 255 where there is none.
+        semantic_zero_is_void: in the files 0 is no class and 1 the first one (as in ADE20K), instead of 0 the first one
+            and 255 no class (as in COCO-stuff's stuffthingmaps).
         filter_empty: leave images without objects out of training.
         images: what to predict: files, folders and globs.
         shapes: make this sample data in `root` if there is none.
@@ -77,10 +87,14 @@ class CocoData(LightningDataModule):
         short_edge: int | tuple[int, int] = (480, 800),
         long_edge: int = 1333,
         val_short_edge: int | None = None,
+        keep_size: bool = False,
         flip_prob: float = 0.5,
         random_crop: bool = False,
         scale_jitter: tuple[float, float] | None = None,
         crop_size: int | None = None,
+        instaboost: InstaBoost | None = None,
+        semantic_maps: str | None = None,
+        semantic_zero_is_void: bool = False,
         filter_empty: bool = True,
         images: list[str] | str | None = None,
         shapes: Shapes | None = None,
@@ -91,9 +105,12 @@ class CocoData(LightningDataModule):
         self.train_annotations, self.val_annotations = root / train_annotations, root / val_annotations
         self.batch_size = batch_size
         self.num_workers = min(num_workers, cores())
-        self.train_transform = train_transform(short_edge, long_edge, flip_prob, random_crop, scale_jitter, crop_size)
+        resizing = train_transform(short_edge, long_edge, flip_prob, random_crop, scale_jitter, crop_size)
+        self.instaboost = instaboost
+        self.train_transform = resizing if instaboost is None else v2.Compose([instaboost, resizing])
         greatest = short_edge if isinstance(short_edge, int) else short_edge[1]
-        self.eval_transform = eval_transform(val_short_edge or greatest, long_edge)
+        self.eval_transform = v2.Identity() if keep_size else eval_transform(val_short_edge or greatest, long_edge)
+        self.semantic_maps = SemanticMaps(root / semantic_maps, semantic_zero_is_void) if semantic_maps else None
         self.filter_empty = filter_empty
         self.images = [images] if isinstance(images, str) else images
         self.shapes = shapes
@@ -142,8 +159,9 @@ class CocoData(LightningDataModule):
             stage: fit, validate or predict.
 
         Raises:
-            FileNotFoundError: a folder, an annotation file or an image is missing.
-            ValueError: bad annotations, classes that differ between training and validation, or nothing to predict.
+            FileNotFoundError: a folder, an annotation file, an image or a semantic map is missing.
+            ValueError: bad annotations or semantic maps, classes that differ between training and validation, no masks
+                for InstaBoost, or nothing to predict.
         """
         if stage == "predict":
             if not self.images:
@@ -153,9 +171,15 @@ class CocoData(LightningDataModule):
         self.val_set = CocoDetection(self.val_folder, self.val_annotations, self.eval_transform)
         if stage == "fit":
             self.train_set = CocoDetection(
-                self.train_folder, self.train_annotations, self.train_transform, True, self.filter_empty
+                *(self.train_folder, self.train_annotations, self.train_transform, True, self.filter_empty),
+                semantic_maps=self.semantic_maps,
             )
             check_classes(self.train_set.annotations, self.val_set.annotations)
+            if self.instaboost is not None and not self.train_set.annotations.has_masks:
+                raise ValueError(
+                    f"InstaBoost needs masks to cut objects out, but {self.train_annotations} has boxes only; leave "
+                    "data.instaboost out."
+                )
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Batches of training images in random order."""

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch.distributed as dist
+from jaxtyping import Float
 
 from detection.annotations import CocoAnnotations
 from detection.average_precision import (
@@ -13,6 +15,7 @@ from detection.average_precision import (
     count_objects,
     evaluate,
     format_table,
+    precision_curves,
     summarize,
 )
 from detection.masks import encode_masks
@@ -27,7 +30,10 @@ class CocoEvaluator:
         annotations: the ground truth.
 
     Attributes:
+        found: the detections as entries of a COCO results JSON, by image id; an image without any has an empty list.
+            After `compute` the first process has everyone's.
         class_scores: how well each class was found, once `compute` has run.
+        curves: `precision_curves` by kind, "box" and "mask", in the first process once `compute` has run.
     """
 
     def __init__(self, annotations: CocoAnnotations) -> None:
@@ -36,9 +42,10 @@ class CocoEvaluator:
 
     def reset(self) -> None:
         """Forget all detections."""
+        self.found: dict[int, list[Result]] = {}
         self.class_scores: list[ClassScore] = []
+        self.curves: dict[str, Float[np.ndarray, "overlaps recalls classes"]] = {}
         self._kinds: tuple[str, ...] = ("box",)
-        self._results: dict[int, list[Result]] = {}  # by image id; an image without detections has an empty list
 
     def update(self, detections: Sequence[dict[str, Any]], targets: Sequence[dict[str, Any]]) -> None:
         """Add the detections of a batch.
@@ -52,11 +59,11 @@ class CocoEvaluator:
             if "masks" in detection and self.annotations.has_masks:
                 self._kinds = ("box", "mask")
             results = to_results(to_original(detection, target), target, self.annotations.category_ids)
-            self._results.setdefault(target["image_id"], results)
+            self.found.setdefault(target["image_id"], results)
 
     def results(self) -> list[Result]:
-        """All detections as the content of a COCO results JSON; after `compute` the first process has everyone's."""
-        return [result for results in self._results.values() for result in results]
+        """All of `found` as the content of a COCO results JSON."""
+        return [result for results in self.found.values() for result in results]
 
     def compute(self) -> dict[str, float]:
         """The twelve COCO figures as `box/AP`, … and `mask/AP`, …; not a number where there is nothing to find.
@@ -68,7 +75,7 @@ class CocoEvaluator:
         first = not distributed or dist.get_rank() == 0
         if distributed:
             self._gather(first)
-        outcome = [self._score() if first and self._results else None]
+        outcome = [self._score() if first and self.found else None]
         if distributed:
             dist.broadcast_object_list(outcome, src=0)
         if outcome[0] is None:
@@ -82,19 +89,19 @@ class CocoEvaluator:
 
     def _gather(self, first: bool) -> None:
         parts: list[Any] | None = [None] * dist.get_world_size() if first else None
-        dist.gather_object((self._kinds, self._results), parts, dst=0)
+        dist.gather_object((self._kinds, self.found), parts, dst=0)
         for kinds, results in parts or []:
             self._kinds = max(self._kinds, kinds, key=len)
-            self._results = results | self._results
+            self.found = results | self.found
 
     def _score(self) -> tuple[dict[str, float], list[ClassScore]]:
         figures: dict[str, float] = {}
-        by_kind: list[list[float]] = []
         for kind in self._kinds:
-            scored = evaluate(self.annotations, self._results, kind)
+            scored = evaluate(self.annotations, self.found, kind)
             figures |= {f"{kind}/{name}": figure for name, figure in summarize(scored).items()}
-            by_kind.append(class_precision(scored))
-        counts = count_objects(self.annotations, self._results)
+            self.curves[kind] = precision_curves(scored)
+        by_kind = [class_precision(curves) for curves in self.curves.values()]
+        counts = count_objects(self.annotations, self.found)
         rows = zip(self.annotations.class_names, counts, zip(*by_kind, strict=True), strict=True)
         return figures, [ClassScore(name, count, dict(zip(self._kinds, ap, strict=True))) for name, count, ap in rows]
 

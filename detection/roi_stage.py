@@ -1,6 +1,6 @@
 """One stage of the RoI heads: a look at each box that says what it is, where exactly, and with which mask."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 

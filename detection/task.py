@@ -1,8 +1,6 @@
 """Training, scoring and using a detector, as Lightning runs it."""
 
 import json
-import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +10,18 @@ from lightning import LightningModule
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
+from detection.agreement import check_checkpoint, check_class_count, check_supervision
+from detection.class_map import load_detector_weights
 from detection.data import Batch, CocoData
 from detection.detector import Detector
 from detection.drawing import draw_detections, save, side_by_side
 from detection.evaluation import CocoEvaluator, to_original, to_results
+from detection.report import write_report
+from detection.tiles import Tiles, detect_each
 from detection.transforms import resize
+from detection.views import Views
 from swinv2.training.schedules import OptimizerConfig, training_steps
 from swinv2.weights import load_weights
-
-logger = logging.getLogger(__name__)
 
 
 class DetectionTask(LightningModule):
@@ -33,6 +34,10 @@ class DetectionTask(LightningModule):
         model: the detector.
         optimizer: learning rate, decay, schedule.
         weights: checkpoint of any known layout to start from: this detector's own, or a backbone's.
+        class_map: JSON file that says for each class of the data with which class of `weights` it starts, for a
+            detector of other classes; without it the layers of other classes start at random.
+        tiles: in validation and prediction, how large images are cut; None for not at all.
+        views: in validation and prediction, the sizes in which each image or tile is looked at; None for one.
         score_threshold: lowest score that is drawn, 0 to 1.
         pictures: number of validation images to draw.
         output: folder for the pictures and results of validation and prediction; if None, the run's folder.
@@ -43,6 +48,9 @@ class DetectionTask(LightningModule):
         model: Detector,
         optimizer: OptimizerConfig = OptimizerConfig(),
         weights: str | None = None,
+        class_map: Path | None = None,
+        tiles: Tiles | None = None,
+        views: Views | None = None,
         score_threshold: float = 0.5,
         pictures: int = 8,
         output: Path | None = None,
@@ -50,6 +58,10 @@ class DetectionTask(LightningModule):
         super().__init__()
         self.model = model
         self.optimizer_config = optimizer
+        self.weights = weights
+        self.class_map = class_map
+        self.tiles = tiles
+        self.views = views
         self.score_threshold = score_threshold
         self.pictures = pictures
         self.output = output
@@ -59,8 +71,10 @@ class DetectionTask(LightningModule):
         self.scores: dict[str, float] = {}
         self.found: list[dict[str, Any]] = []
         self.drawn = 0
-        if weights is not None:
-            logger.info("%s", load_weights(model, weights))
+        if class_map is not None and weights is None:
+            raise ValueError(f"class_map {class_map} says how to read weights, but there are none; give model.weights.")
+        if weights is not None and class_map is None:
+            load_weights(model, weights)
 
     def setup(self, stage: str) -> None:
         """Compare the data with what the model asks for, before anything is computed.
@@ -73,13 +87,11 @@ class DetectionTask(LightningModule):
             self.category_ids = list(range(self.model.num_classes))  # until a checkpoint says better
             return
         data = self.data
-        if data.num_classes != self.model.num_classes:
-            raise ValueError(
-                f"The data has {data.num_classes} classes ({', '.join(data.class_names[:5])}, …), the model "
-                f"{self.model.num_classes}; set model.model.init_args.num_classes to {data.num_classes}."
-            )
+        check_class_count(self.model, data)
         if stage == "fit":
             check_supervision(self.model, data)
+            if self.class_map is not None and self.weights is not None:
+                load_detector_weights(self.model, self.weights, data.class_names, self.class_map)
         self.class_names, self.category_ids = data.class_names, data.category_ids
         self.evaluator = CocoEvaluator(data.annotations)
 
@@ -99,7 +111,7 @@ class DetectionTask(LightningModule):
 
     def forward(self, images: list[Tensor]) -> list[dict[str, Tensor]]:
         """Detections of images, each (3, H, W) RGB."""
-        return self.model(images)
+        return detect_each(self.model, images, self.tiles, self.views)
 
     def configure_optimizers(self) -> Any:
         """AdamW and its schedule."""
@@ -117,7 +129,7 @@ class DetectionTask(LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect the detections of a batch, and draw those of the first."""
         images, targets = batch
-        detections = self.model(images)
+        detections = self(images)
         assert self.evaluator is not None
         self.evaluator.update(detections, targets)
         for image, target, detection in zip(images, targets, detections, strict=True):
@@ -128,9 +140,8 @@ class DetectionTask(LightningModule):
         """Score what was collected."""
         assert self.evaluator is not None
         scores, results, self.drawn = self.evaluator.compute(), self.evaluator.results(), 0
-        table = self.evaluator.table()
-        self.evaluator.reset()
         if self.trainer.sanity_checking:
+            self.evaluator.reset()
             return
         self.scores = scores
         shown = {f"{kind}/AP" for kind in ("box", "mask")}
@@ -138,7 +149,9 @@ class DetectionTask(LightningModule):
         self.log_dict({name: score for name, score in scores.items() if name not in shown})
         if self.trainer.state.fn == "validate" and self.trainer.is_global_zero:
             self._write_results(results)
-            print(f"\n{table}\n\n{_summary(scores)}")
+            report = write_report(self.folder, self.evaluator, self.data.val_folder)
+            print(f"\n{self.evaluator.table()}\n\n{_summary(scores)}\n\nreport: {', '.join(map(str, report))}")
+        self.evaluator.reset()
 
     def on_fit_end(self) -> None:
         """Say how good the detector is and where its pictures are."""
@@ -148,7 +161,7 @@ class DetectionTask(LightningModule):
     def predict_step(self, batch: Batch, batch_idx: int) -> None:
         """Draw and keep the detections of a batch of files."""
         images, targets = batch
-        for image, target, detection in zip(images, targets, self.model(images) if images else [], strict=True):
+        for image, target, detection in zip(images, targets, self(images) if images else [], strict=True):
             picture = draw_detections(image, detection, self.class_names, self.score_threshold)
             name = f"{target['image_id']:05d}_{target['path'].stem}.png"
             save(self._picture_folder() / name, picture)
@@ -178,14 +191,8 @@ class DetectionTask(LightningModule):
         Raises:
             ValueError: the checkpoint's number of classes is not that of the model, or it is of something else.
         """
-        names = checkpoint_classes(checkpoint)
-        if len(names) != self.model.num_classes:
-            raise ValueError(
-                f"The checkpoint has {len(names)} classes ({', '.join(names[:5])}, …), the model "
-                f"{self.model.num_classes}; set model.model.init_args.num_classes to {len(names)}, or start from its "
-                "weights without its classifier by --model.weights."
-            )
-        self.class_names, self.category_ids = names, checkpoint["category_ids"]
+        check_checkpoint(self.model, checkpoint)
+        self.class_names, self.category_ids = checkpoint["class_names"], checkpoint["category_ids"]
 
     def _draw_beside_truth(self, image: Tensor, target: dict[str, Any], detection: dict[str, Tensor]) -> None:
         truth = {"boxes": target["boxes"], "labels": target["labels"]}
@@ -212,38 +219,6 @@ class DetectionTask(LightningModule):
         path = self.folder / "results.json"
         path.write_text(json.dumps(results))
         return path
-
-
-def check_supervision(model: Detector, data: CocoData) -> None:
-    """See that the training data has what the model learns from.
-
-    Raises:
-        ValueError: masks or semantic maps are missing.
-    """
-    if model.has_masks and data.train_set is not None and not data.train_set.annotations.has_masks:
-        raise ValueError(
-            f"{data.train_annotations} has boxes only, but the model has mask heads; set "
-            "model.model.init_args.roi.masks to false, or give `segmentation` to every annotation."
-        )
-    if model.semantic_classes and data.semantic_maps is None:
-        raise ValueError(
-            f"The model has a semantic branch of {model.semantic_classes} classes, but the data no semantic maps; "
-            "name their folder by data.semantic_maps, or set model.model.init_args.semantic_classes to 0."
-        )
-
-
-def checkpoint_classes(checkpoint: Mapping[str, Any]) -> list[str]:
-    """Names of the classes of a detector's checkpoint.
-
-    Raises:
-        ValueError: it is a checkpoint of something else.
-    """
-    if "class_names" not in checkpoint:
-        raise ValueError(
-            "The checkpoint is not one of a detector trained here; to start from other weights, use --model.weights "
-            "instead of --ckpt_path."
-        )
-    return checkpoint["class_names"]
 
 
 def _summary(scores: dict[str, float]) -> str:

@@ -1,4 +1,4 @@
-"""Joint transforms of image, boxes and masks."""
+"""Joint transforms of image, boxes, masks and semantic map."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -42,11 +42,13 @@ class RandomShortEdge(v2.Transform):
 
 
 class ScaleJitter(v2.Transform):
-    """Resize to fit a square, times a random scale (large-scale jitter, arXiv 2012.07177).
+    """Resize to fit a square times a random scale, and cut to the square (large-scale jitter, arXiv 2012.07177).
+
+    The part is cut out before resizing: an image is never larger than the square. A smaller one is not padded.
 
     Args:
-        side: of the square that the image fits at scale 1, pixels.
-        scales: least and greatest scale.
+        side: of the square, pixels.
+        scales: least and greatest scale; the longer side of the image is the scale times that of the square.
     """
 
     def __init__(self, side: int, scales: tuple[float, float]) -> None:
@@ -55,15 +57,19 @@ class ScaleJitter(v2.Transform):
         self.scales = scales
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        """Draw the new size."""
+        """Draw the scale, and the place of the part."""
         height, width = v2.query_size(flat_inputs)
         least, greatest = self.scales
-        scale = least + float(torch.rand(())) * (greatest - least)
-        return {"size": scaled(height, width, scale * self.side / max(height, width))}
+        factor = (least + float(torch.rand(())) * (greatest - least)) * self.side / max(height, width)
+        size = scaled(height, width, factor)
+        visible = max(round(self.side / factor), 1)  # pixels of the image that fill the side of the square
+        part = [visible if new > self.side else old for new, old in zip(size, (height, width), strict=True)]
+        place = draw(0, height - part[0]), draw(0, width - part[1])
+        return {"part": (*place, *part), "size": (min(size[0], self.side), min(size[1], self.side))}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        """Resize the image, the boxes or the masks."""
-        return resize(inpt, params["size"])
+        """Cut and resize the image, the boxes or the masks."""
+        return resize(F.crop(inpt, *params["part"]), params["size"])
 
 
 class RandomCrop(v2.Transform):
@@ -118,8 +124,7 @@ def train_transform(
     check_settings(short_edge, long_edge, random_crop, scale_jitter, crop_size)
     flip = v2.RandomHorizontalFlip(flip_prob)
     if scale_jitter is not None and crop_size is not None:
-        jitter = [ScaleJitter(crop_size, scale_jitter), RandomCrop(crop_size, crop_size), fit_boxes]
-        return v2.Compose([flip, *jitter, keep_visible])
+        return v2.Compose([flip, ScaleJitter(crop_size, scale_jitter), fit_boxes, keep_visible])
     least, greatest = (short_edge, short_edge) if isinstance(short_edge, int) else short_edge
     whole = RandomShortEdge(range(least, greatest + 1), long_edge)
     if not random_crop:
@@ -159,6 +164,11 @@ def check_settings(
         )
     if scale_jitter is not None and not 0 < scale_jitter[0] <= scale_jitter[1]:
         raise ValueError(f"scale_jitter {scale_jitter}: give [least, greatest], positive and ascending.")
+    if scale_jitter is not None and scale_jitter[1] < 1:
+        raise ValueError(
+            f"scale_jitter {scale_jitter} leaves every image smaller than the crop of {crop_size} pixels, which scale "
+            "1 just fills; give a greatest scale of 1 or more, e.g. [0.1, 2.0]."
+        )
     if scale_jitter is not None and random_crop:
         raise ValueError("scale_jitter and random_crop both crop; give one of them.")
 

@@ -1,6 +1,7 @@
 """Swin Transformer V2: one N-D backbone for images and video, detection, segmentation and classification."""
 
 from .backbone import SwinTransformerV2
+from .torchvision_backbone import as_torchvision_backbone
 from .variants import BackboneConfig, create_backbone, create_model, list_models
 from .weights import LoadReport, convert, load_weights
 
@@ -9,6 +10,7 @@ __all__ = [
     "BackboneConfig",
     "LoadReport",
     "SwinTransformerV2",
+    "as_torchvision_backbone",
     "convert",
     "create_backbone",
     "create_model",

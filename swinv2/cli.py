@@ -10,7 +10,11 @@ from pathlib import Path
 from typing import Any
 
 Commands = argparse._SubParsersAction  # the type has no public name
-TASKS = {"detection": "train, score and use detectors: fit, validate, predict"}
+TASKS = {  # module that runs the command, and what it does
+    "detection": ("detection.cli", "train, score and use detectors: fit, validate, predict"),
+    "detectron2": ("detection.detectron2", "train and score in detectron2, where that is installed"),
+}
+CONVERTERS = dict.fromkeys(("detectron2", "ours"), "detection.detectron2_weights")  # that know whole detectors
 
 EXAMPLES = """
 examples:
@@ -37,11 +41,12 @@ def main(args: Sequence[str] | None = None) -> int:
     args = sys.argv[1:] if args is None else list(args)
     try:
         if args and args[0] in TASKS:
-            import_module(f"{args[0]}.cli").main(args[1:])
+            module, _ = TASKS[args[0]]
+            import_module(module).main(args[1:])
         else:
             options = vars(_parser().parse_args(args))
             options.pop("run")(**options)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         if os.environ.get("SWINV2_DEBUG"):
             raise
         print(f"error: {_reason(error)}", file=sys.stderr)
@@ -65,9 +70,7 @@ def _models(pattern: str) -> None:
 
 
 def _convert(source: str, out: Path, to: str) -> None:
-    from swinv2.weights import convert
-
-    convert(source, out, to)
+    import_module(CONVERTERS.get(to, "swinv2.weights")).convert(source, out, to)
     print(f"wrote {out}")
 
 
@@ -90,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_models(commands)
     _add_convert(commands)
     _add_shapes(commands)
-    for task, summary in TASKS.items():
+    for task, (_, summary) in TASKS.items():
         commands.add_parser(task, help=summary)
     return parser
 
@@ -107,7 +110,8 @@ def _add_convert(commands: Commands) -> None:
     parser = commands.add_parser("convert", help=summary, description=summary)
     parser.add_argument("source", metavar="IN", help="checkpoint in any known layout: a file, a URL or a name")
     parser.add_argument("out", metavar="OUT", type=Path, help="file to write, .safetensors or .pth")
-    parser.add_argument("--to", required=True, metavar="LAYOUT", help="official, timm, torchvision, hf or mmpretrain")
+    layouts = "official, timm, torchvision, hf, mmpretrain or detectron2; ours, for a detector from detectron2"
+    parser.add_argument("--to", required=True, metavar="LAYOUT", help=layouts)
     parser.set_defaults(run=_convert)
 
 

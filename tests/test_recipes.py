@@ -4,8 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from jsonargparse import ArgumentParser
 
+from detection import Detector
 from swinv2.cli import main
 from swinv2.shapes import make_detection
 
@@ -30,23 +33,51 @@ def head(recipe):
     return "".join(line for line in recipe.read_text().splitlines(keepends=True) if line.startswith("#"))
 
 
+def small_data(recipe, shapes):
+    """What a recipe's data become: small pictures, on the spot."""
+    folders = {f"{part}_images": f"{part}2017" for part in ("train", "val")}
+    annotations = {f"{part}_annotations": f"annotations/instances_{part}2017.json" for part in ("train", "val")}
+    more = {"crop_size": 64, "semantic_maps": "semantic/train"}
+    given = {key: value for key, value in more.items() if key in recipe["data"]}
+    sizes = dict.fromkeys(("short_edge", "val_short_edge", "long_edge"), 64)
+    return (
+        {"root": str(shapes), "shapes": None, "batch_size": 1, "num_workers": 0} | folders | annotations | sizes | given
+    )
+
+
+def small_model(recipe):
+    """What a recipe's model becomes: a dwarf of its kind, without weights from elsewhere."""
+    given = recipe["model"]["model"]
+    backbone = {"weights": None, "embed_dim": 8, "depths": [1] * 4, "num_heads": [1, 2, 4, 8]}
+    ours = {"rpn": {"proposals": 50}, "roi": {"samples": 16, "box_head_dim": 64, "mask_head_dim": 16}}
+    attention = {"global_attention_heads": 8} if "global_attention_heads" in given["init_args"] else {}
+    heads = {} if given["class_path"] in ("FasterRCNN", "RetinaNet") else ours
+    init_args = {"backbone": backbone, "num_classes": None, "fpn_channels": 32, **heads, **attention}
+    return {"model": {"init_args": init_args}, "weights": None, "class_map": None}
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=IDS)
+def test_recipe_builds_in_full(recipe):
+    """The detector that it describes, of 80 classes, in its true size, but without memory and weights."""
+    detector = yaml.safe_load(recipe.read_text())["model"]["model"]
+    detector["init_args"]["backbone"]["weights"] = None
+    detector["init_args"]["num_classes"] = 80
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--model", type=Detector)
+    with torch.device("meta"):
+        model = parser.instantiate(parser.parse_object({"model": detector})).model
+    assert model.num_classes == 80
+
+
 @pytest.mark.parametrize("recipe", RECIPES, ids=IDS)
 def test_recipe_runs_two_steps(recipe, shapes, tmp_path, monkeypatch):
     """Built, trained for two steps, scored: with small made pictures, without weights from elsewhere, on the CPU."""
     monkeypatch.chdir(tmp_path)
     task = recipe.parent.name
+    content = yaml.safe_load(recipe.read_text())
     changes = {
-        "data": {
-            "root": str(shapes),
-            **{f"{part}_images": f"{part}2017" for part in ("train", "val")},
-            **{f"{part}_annotations": f"annotations/instances_{part}2017.json" for part in ("train", "val")},
-            "shapes": None,
-            "batch_size": 1,
-            "num_workers": 0,
-            "short_edge": 64,
-            "long_edge": 64,
-        },
-        "model": {"model": {"init_args": {"backbone": {"weights": None}, "num_classes": None}}},
+        "data": small_data(content, shapes),
+        "model": small_model(content),
         "trainer": {
             "max_steps": 2,
             "accelerator": "cpu",

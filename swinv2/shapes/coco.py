@@ -8,9 +8,11 @@ import cv2
 import numpy as np
 from jaxtyping import Bool
 
+from swinv2.shapes.ade20k import CLASSES, class_map
 from swinv2.shapes.build import Plan, make_once, save_image
-from swinv2.shapes.scenes import Instance, empty_scene, scene
+from swinv2.shapes.scenes import Instance, Scene, empty_scene, scene
 
+SEMANTIC_CLASSES = CLASSES  # textures and shapes, in the order of the values in the semantic maps
 CATEGORY_IDS = {"circle": 1, "rectangle": 3, "star": 7, "triangle": 18}
 PERIOD = 20  # one picture in so many has no objects, and one has a crowd
 EMPTY, CROWDED = 3, 7  # which ones
@@ -19,6 +21,9 @@ SLACK = 0.45  # of outlines, in half pixels: too little to reach the middle of a
 
 def make_detection(folder: Path, train: int = 1000, val: int = 200, size: int = 128, seed: int = 0) -> Path:
     """Make the detection data unless it is there: `train/`, `val/` and `annotations/instances_{train,val}.json`.
+
+    Beside them, `semantic/{train,val}/` has maps of the texture or shape at each pixel, as COCO-stuff's stuffthingmaps.
+    Data that was made without them gets them added.
 
     Args:
         folder: where it shall be.
@@ -31,7 +36,10 @@ def make_detection(folder: Path, train: int = 1000, val: int = 200, size: int = 
         ValueError: if a number is out of range.
         FileExistsError: if the folder holds anything else.
     """
-    return make_once(folder, Plan("detection", train, val, size, seed), write_detection)
+    plan = Plan("detection", train, val, size, seed)
+    make_once(folder, plan, write_detection)
+    make_once(folder / "semantic", plan, write_semantic)
+    return folder
 
 
 def write_detection(folder: Path, plan: Plan) -> None:
@@ -42,14 +50,28 @@ def write_detection(folder: Path, plan: Plan) -> None:
         images: list[dict[str, Any]] = []
         annotations: list[dict[str, Any]] = []
         for index in range(count):
-            rng, turn, name = plan.rng(split, index), index % PERIOD, f"{index + 1:012}.jpg"
-            made = empty_scene(rng, plan.size) if turn == EMPTY else scene(rng, plan.size, crowd=turn == CROWDED)
+            made, name = picture(plan, split, index), f"{index + 1:012}.jpg"
             save_image(folder / split / name, made.image)
             images.append({"id": index + 1, "file_name": name, "height": plan.size, "width": plan.size, "license": 1})
             for instance in made.instances:
                 annotations.append({"id": len(annotations) + 1, "image_id": index + 1, **annotation(instance)})
         content = {**header(), "images": images, "annotations": annotations}
         (folder / "annotations" / f"instances_{split}.json").write_text(json.dumps(content))
+
+
+def write_semantic(folder: Path, plan: Plan) -> None:
+    """Write the maps of all splits: classes from 0 in the order of `SEMANTIC_CLASSES`, 255 where it is none of them."""
+    for split, count in plan.splits.items():
+        (folder / split).mkdir()
+        for index in range(count):
+            classes = class_map(picture(plan, split, index)) - np.uint8(1)  # 0 - 1 is 255
+            save_image(folder / split / f"{index + 1:012}.png", classes)
+
+
+def picture(plan: Plan, split: str, index: int) -> Scene:
+    """One of the scenes."""
+    rng, turn = plan.rng(split, index), index % PERIOD
+    return empty_scene(rng, plan.size) if turn == EMPTY else scene(rng, plan.size, crowd=turn == CROWDED)
 
 
 def header() -> dict[str, Any]:

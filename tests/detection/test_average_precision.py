@@ -12,6 +12,7 @@ from detection.average_precision import (
     count_objects,
     evaluate,
     format_table,
+    precision_curves,
     summarize,
 )
 
@@ -81,7 +82,7 @@ def test_objects_in_a_crowd_are_no_false_alarms(coco):
     """What is found within a crowd counts neither for nor against."""
     inside = found(3, DOG, [32, 2, 5, 5], 0.9)
     scored = evaluate(CocoAnnotations(coco.write()), {7: [found(7, DOG, [40, 10, 10, 20], 0.5)], 3: [inside]}, "box")
-    assert class_precision(scored)[0] == pytest.approx(1)
+    assert class_precision(precision_curves(scored))[0] == pytest.approx(1)
 
 
 def test_only_given_images_count(coco, truth):
@@ -115,7 +116,7 @@ def test_box_only_truth(coco, truth):
 def test_class_without_objects(coco):
     """A class that the images do not show is not a number, and does not lower the mean."""
     scored = evaluate(CocoAnnotations(coco.write()), {3: [found(3, CAT, [0, 10, 20, 20], 0.9)]}, "box")
-    dog, cat = class_precision(scored)
+    dog, cat = class_precision(precision_curves(scored))
     assert math.isnan(dog)
     assert cat == pytest.approx(1)
     assert summarize(scored)["AP"] == pytest.approx(1)

@@ -2,11 +2,14 @@
 
 import logging
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
 from detection.coco import CocoDetection
 from detection.images import UnreadableImageError
+from detection.semantic_maps import SemanticMaps
 from detection.transforms import eval_transform
 
 
@@ -39,6 +42,43 @@ def test_transform_changes_image_and_target(coco):
     assert target["size"] == (20, 30)
     assert target["orig_size"] == (40, 60)
     assert target["boxes"][0].tolist() == [5, 2.5, 15, 10.5]
+
+
+def with_maps(coco):
+    """The training images and their maps, class 1 on the left and 2 on the right."""
+    (coco.folder.parent / "maps").mkdir()
+    for image in coco.content["images"]:
+        classes = np.full((image["height"], image["width"]), 2, np.uint8)
+        classes[:, : image["width"] // 2] = 1
+        cv2.imwrite(str(coco.folder.parent / f"maps/{image['id']}.png"), classes)
+    maps = SemanticMaps(coco.folder.parent / "maps")
+    return CocoDetection(coco.folder, coco.write(), training=True, semantic_maps=maps)
+
+
+def test_semantic_maps(coco):
+    """The class of each pixel comes with the image."""
+    image, target = with_maps(coco)[0]
+    assert target["semantic"].shape == image.shape[1:]
+    assert torch.equal(target["semantic"] == 1, image[2] > 0)  # blue on the left
+
+
+def test_semantic_maps_are_checked_at_the_start(coco):
+    """A map that is missing is an error before the first image is asked for; that of an unused image is not missed."""
+    maps = with_maps(coco).semantic_maps
+    (maps.folder / "12.png").unlink()  # the image without objects
+    CocoDetection(coco.folder, coco.json, training=True, semantic_maps=maps)
+    (maps.folder / "3.png").unlink()
+    with pytest.raises(FileNotFoundError, match="1 of 2 semantic maps are missing"):
+        CocoDetection(coco.folder, coco.json, training=True, semantic_maps=maps)
+
+
+def test_image_with_a_damaged_map_is_left_out(coco):
+    """An image whose map cannot be read is not used."""
+    images = with_maps(coco)
+    path = coco.folder.parent / "maps/7.png"
+    path.write_bytes(path.read_bytes()[:-20])
+    assert images[0][1]["image_id"] == 3
+    assert len(images.left_out) == 1
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -2,6 +2,8 @@
 
 import json
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from jsonargparse import ArgumentParser
@@ -9,6 +11,7 @@ from lightning import Trainer
 from torchvision.tv_tensors import Image
 
 from detection.data import CocoData, Shapes, check_classes, collate
+from detection.instaboost import InstaBoost
 
 
 def small(coco, **settings):
@@ -63,6 +66,23 @@ def test_validation_has_its_own_short_edge(coco):
     assert data.val_set[0][1]["size"] == (20, 30)
 
 
+def test_images_keep_their_size(coco):
+    """On request, images of validation and prediction come in the size of their files."""
+    data = small(coco, keep_size=True, images=str(coco.folder))
+    data.setup("validate")
+    data.setup("predict")
+    sizes = [data.val_set[index][1]["size"] for index in range(3)]
+    assert sizes == [(40, 60), (30, 50), (20, 20)]
+    assert {data.predict_set[index][1]["size"] for index in range(3)} == set(sizes)
+
+
+def test_kept_size_does_not_change_training(coco):
+    """Training images are resized all the same."""
+    data = small(coco, keep_size=True)
+    data.setup("fit")
+    assert min(data.train_set[0][1]["size"]) in range(32, 49)
+
+
 def test_classes(coco):
     """The classes are those of the annotation file."""
     data = small(coco)
@@ -107,6 +127,45 @@ def test_large_scale_jitter(coco):
     data = small(coco, scale_jitter=(1.5, 2.0), crop_size=24)
     data.setup("fit")
     assert all(max(image.shape) == 24 for images, _ in data.train_dataloader() for image in images)
+
+
+def test_instaboost(coco):
+    """InstaBoost changes training images, before they are resized."""
+    data = small(coco, short_edge=40, flip_prob=0.0, instaboost=InstaBoost(prob=1.0, scale=(0.5, 0.5)))
+    data.setup("fit")
+    assert data.train_set[0][1]["masks"].sum() < 0.4 * (320 + 200)
+    assert data.val_set[0][1]["boxes"].tolist()[0] == [10, 5, 30, 21]
+
+
+def test_instaboost_of_boxes_only(coco):
+    """Without masks there is nothing to cut out, which is said at the start."""
+    for annotation in coco.content["annotations"]:
+        del annotation["segmentation"]
+    data = small(coco, instaboost=InstaBoost())
+    with pytest.raises(ValueError, match=r"InstaBoost needs masks .*annotations\.json has boxes only; leave"):
+        data.setup("fit")
+
+
+@pytest.mark.parametrize(("zero_is_void", "expected"), [(False, {0, 1, 255}), (True, {255, 0})])
+def test_semantic_maps(coco, tmp_path, zero_is_void, expected):
+    """Training targets have the class of each pixel of the transformed image; those of validation have not."""
+    (tmp_path / "maps").mkdir()
+    for image in coco.content["images"]:
+        classes = np.repeat(np.array([[0, 1, 255]], np.uint8), 20, axis=1).repeat(40, axis=0)
+        size = image["width"], image["height"]
+        cv2.imwrite(str(tmp_path / f"maps/{image['id']}.png"), cv2.resize(classes, size, interpolation=0))
+    data = small(coco, semantic_maps="maps", semantic_zero_is_void=zero_is_void, instaboost=InstaBoost(prob=0.0))
+    data.setup("fit")
+    image, target = data.train_set[0]
+    assert target["semantic"].shape == image.shape[1:]
+    assert set(target["semantic"].unique().tolist()) == expected
+    assert "semantic" not in data.val_set[0][1]
+
+
+def test_missing_semantic_maps(coco):
+    """A missing folder of semantic maps is named at the start."""
+    with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere of semantic maps"):
+        small(coco, semantic_maps="nowhere").setup("fit")
 
 
 def test_flip(coco):
@@ -161,6 +220,19 @@ def test_prediction_of_nothing(coco):
         small(coco).setup("predict")
 
 
+def test_semantic_maps_of_sample_data(tmp_path):
+    """The sample data come with maps of all their textures and shapes."""
+    paths = {"train_images": "train", "val_images": "val", "semantic_maps": "semantic/train"}
+    paths |= {f"{split}_annotations": f"annotations/instances_{split}.json" for split in ("train", "val")}
+    sizes = {"short_edge": 48, "long_edge": 48, "num_workers": 0, "flip_prob": 0.0}
+    data = CocoData(tmp_path / "shapes", **paths, **sizes, shapes=Shapes(train=8, val=1, size=48))
+    data.prepare_data()
+    data.setup("fit")
+    for _, target in map(data.train_set.__getitem__, range(len(data.train_set))):
+        for label, mask in zip(target["labels"], target["masks"], strict=True):
+            assert (target["semantic"][mask] == 4 + label).float().mean() > 0.95  # after the four textures
+
+
 def test_sample_data_is_made(tmp_path):
     """Shapes are made where they are missing, and used as any other data."""
     paths = {"train_images": "train", "val_images": "val"}
@@ -183,6 +255,10 @@ def test_sample_data_is_made(tmp_path):
         (["--data.images", "photo.jpg"], "images", ["photo.jpg"]),
         (["--data.images", "[a.jpg, 'b/*.jpg']"], "images", ["a.jpg", "b/*.jpg"]),
         (["--data.shapes.size", "64"], "shapes", Shapes(size=64)),
+        (["--data.instaboost", "{}"], "instaboost", InstaBoost()),
+        (["--data.instaboost.prob", "0.25"], "instaboost", InstaBoost(prob=0.25)),
+        (["--data.instaboost", "{scale: [0.9, 1.1]}"], "instaboost", InstaBoost(scale=(0.9, 1.1))),
+        ([], "instaboost", None),
     ],
 )
 def test_command_line(arguments, name, value):

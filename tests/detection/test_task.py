@@ -87,6 +87,46 @@ def test_validate_prints_the_classes_and_writes_results(trained, tmp_path, capsy
     assert {entry["category_id"] for entry in results} <= {1, 3, 7, 18}
 
 
+def test_validate_leaves_a_report(trained, tmp_path, capsys):
+    """Curves, bars by class and the worst mistakes are pictures beside the results, and the last line names them."""
+    path, _ = trained
+    assert main(["detection", "validate", "--config", path, "--model.output", "scored"]) == 0
+    names = {"precision_recall.png", "class_ap.png", "mistakes.png"}
+    assert names <= {one.name for one in (tmp_path / "scored").iterdir()}
+    assert all(name in capsys.readouterr().out.splitlines()[-1] for name in names)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--model.tiles.size", "40"],
+        ["--model.views", "{short_edges: [48, 64], long_edge: 200}"],
+        [
+            "--model.tiles",
+            "{size: 40, overlap: 0.5}",
+            "--model.views.short_edges",
+            "[40]",
+            "--model.views.long_edge",
+            "80",
+        ],
+    ],
+    ids=["tiles", "views", "both"],
+)
+def test_tiles_and_views_take_whole_images(trained, tmp_path, options, capsys):
+    """Predict and validate with tiles or views read images in the size of their files, and keep to their pixels."""
+    path, _ = trained
+    picture = np.random.default_rng(0).integers(0, 256, (90, 130, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "large.png"), picture)
+    low = ["--model.model.init_args.postprocess", "{score_threshold: 0, detections_per_image: 20}", *options]
+    given = ["--data.images", "large.png", "--model.output", "found"]
+    assert main(["detection", "predict", "--config", path, *low, *given]) == 0
+    results = json.loads((tmp_path / "found/results.json").read_text())
+    assert max(entry["bbox"][0] + entry["bbox"][2] for entry in results) > 100
+    assert all(entry["bbox"][0] + entry["bbox"][2] <= 130.01 for entry in results)
+    assert main(["detection", "validate", "--config", path, *low]) == 0
+    assert "mask  AP" in capsys.readouterr().out
+
+
 def test_predict_draws_files_and_writes_results(trained, tmp_path, shapes, capsys):
     """Files and globs in, pictures and COCO results out, with the classes of the checkpoint; a bad file is left out."""
     path, _ = trained
@@ -237,6 +277,58 @@ def test_weights_of_another_run_start_a_new_one(trained, tmp_path, shapes):
     own = other.state_dict()
     kept = [name for name, value in saved.items() if own[name].shape == value.shape and torch.equal(own[name], value)]
     assert {name.split(".")[1] for name in saved if name not in kept} == {"roi_heads"}
+
+
+def test_class_map_carries_classes_over(trained, tmp_path, shapes, monkeypatch):
+    """Rows of the classifier go where the map says; background stays; a class without a counterpart starts anew."""
+    path, _ = trained
+    renamed = {"circle": "star", "rectangle": None, "star": "circle", "triangle": "triangle"}
+    (tmp_path / "map.json").write_text(json.dumps(renamed))
+    start = ["--model.weights", "runs/detection/small/checkpoints/last.ckpt", "--model.class_map", "map.json"]
+    still = ["--model.optimizer.lr", "1e-30", "--model.optimizer.weight_decay", "0"]
+    fit = ["detection", "fit", "--config", path, *still, "--trainer.default_root_dir", "next"]
+    saved = torch.load(tmp_path / "runs/detection/small/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    assert main([*fit, *start]) == 0
+    found = torch.load(tmp_path / "next/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    name = "model.roi_heads.stages.0.box_predictor.cls_score.weight"
+    torch.testing.assert_close(found[name][[0, 2, 3, 4]], saved[name][[2, 0, 3, 4]])
+    assert not torch.isclose(found[name][1], saved[name][1]).any()
+    torch.testing.assert_close(found["model.rpn.head.bbox_pred.weight"], saved["model.rpn.head.bbox_pred.weight"])
+
+
+def test_class_map_must_cover_the_data(trained, tmp_path, capsys):
+    """A class of the data that the map lacks is named before training."""
+    path, _ = trained
+    (tmp_path / "map.json").write_text('{"circle": "star"}')
+    start = ["--model.weights", "runs/detection/small/checkpoints/last.ckpt", "--model.class_map", "map.json"]
+    assert main(["detection", "fit", "--config", path, *start]) == 1
+    assert "does not cover 3 of the 4 classes of the data: 'rectangle'" in capsys.readouterr().err
+
+
+def test_class_map_needs_weights(trained, capsys):
+    """A class map alone is an error."""
+    path, _ = trained
+    assert main(["detection", "fit", "--config", path, "--model.class_map", "map.json"]) == 1
+    assert "give model.weights" in capsys.readouterr().err
+
+
+def test_semantic_branch_needs_maps(shapes, tmp_path, monkeypatch, capsys):
+    """Asked for without a folder of maps, it says which key to set, before training."""
+    monkeypatch.chdir(tmp_path)
+    branch = ["--model.model", "HybridTaskCascade", "--model.model.init_args.semantic_classes", "5"]
+    assert main(["detection", "fit", "--config", recipe(shapes, tmp_path), *branch]) == 1
+    assert "name their folder by data.semantic_maps" in capsys.readouterr().err
+
+
+def test_hybrid_task_cascade_trains_with_semantic_maps(shapes, tmp_path, monkeypatch, capsys):
+    """The sample data has the maps that the branch learns from; InstaBoost goes with them."""
+    monkeypatch.chdir(tmp_path)
+    branch = ["--model.model", "HybridTaskCascade", "--model.model.init_args.semantic_classes", "9"]
+    maps = ["--data.semantic_maps", "semantic/train", "--data.instaboost", "{}"]
+    assert main(["detection", "fit", "--config", recipe(shapes, tmp_path), *branch, *maps]) == 0
+    assert (
+        "train/loss_semantic" in (tmp_path / "runs/detection/small/version_0/metrics.csv").read_text().splitlines()[0]
+    )
 
 
 def test_training_learns_a_picture(shapes):

@@ -20,17 +20,21 @@ BOXES = [[8, 4, 32, 24], [40, 12, 56, 40]]
 
 
 def sample(height=48, width=64, masks=True):
-    """An image whose red channel shows the first object and whose green channel shows the second."""
+    """An image whose red channel shows the first object and whose green channel the second, as its semantic map."""
     regions = torch.zeros(len(BOXES), height, width, dtype=torch.bool)
     for region, (left, top, right, bottom) in zip(regions, BOXES, strict=True):
         region[top:bottom, left:right] = True
     image = torch.zeros(3, height, width, dtype=torch.uint8)
     image[:2] = regions.byte() * 255
+    classes = torch.full((height, width), 255, dtype=torch.uint8)
+    for label, region in enumerate(regions):
+        classes[region] = label
     target = {
         "boxes": BoundingBoxes(torch.tensor(BOXES).float(), format=BoundingBoxFormat.XYXY, canvas_size=(height, width)),
         "labels": torch.tensor([0, 1]),
         "image_id": 5,
         "orig_size": (height, width),
+        "semantic": Mask(classes),
     }
     return Image(image), target | ({"masks": Mask(regions)} if masks else {})
 
@@ -39,6 +43,7 @@ TRANSFORMS = {
     "multi-scale": lambda: train_transform((60, 96), 200),
     "crop": lambda: train_transform((300, 500), 800, random_crop=True),
     "jitter": lambda: train_transform(96, 200, scale_jitter=(0.5, 2.0), crop_size=64),
+    "wide jitter": lambda: train_transform(96, 200, scale_jitter=(0.1, 2.0), crop_size=256),
 }
 
 
@@ -55,6 +60,18 @@ def test_image_boxes_and_masks_move_together(name, seed):
         drawn = image[label] > 127
         assert (drawn & mask).sum() / (drawn | mask).sum() > 0.9
         assert (mask_boxes(mask[None])[0] - box).abs().max() <= 1
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+@pytest.mark.parametrize("seed", range(5))
+def test_semantic_map_moves_with_the_masks(name, seed):
+    """The map has the size of the image, and in each mask the class of the object."""
+    torch.manual_seed(seed)
+    image, target = TRANSFORMS[name]()(*sample())
+    assert target["semantic"].shape == image.shape[1:]
+    assert target["semantic"].dtype == torch.uint8
+    for label, mask in zip(target["labels"], target["masks"], strict=True):
+        assert torch.equal(target["semantic"] == label, mask)
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
@@ -113,11 +130,53 @@ def test_masks_are_resized_about_pixel_centres():
 
 
 def test_scale_jitter_range():
-    """The long edge is between the least and the greatest scale times the side."""
+    """The long edge is between the least and the greatest scale times the side, before it is cut."""
     jitter = ScaleJitter(100, (0.5, 1.5))
-    lengths = [jitter(*sample())[0].shape[2] for _ in range(40)]
-    assert 50 <= min(lengths) < 70
-    assert 130 < max(lengths) <= 150
+    scales = []
+    for _ in range(60):
+        _, target = jitter(*sample())
+        rows = target["masks"].any(dim=2).sum(dim=1)  # of 20 and 28 before
+        scales.append(max(rows[0] / 20, rows[1] / 28) * 64 / 100)
+    assert 0.47 <= min(scales) < 0.7
+    assert 1.3 < max(scales) <= 1.55
+
+
+def test_scale_jitter_cuts_anywhere():
+    """The part that is cut out begins at any pixel, and ends with the image at the latest."""
+    jitter = ScaleJitter(24, (2.0, 2.0))  # 48 pixels for 64: the parts are 24 by 32 of the 48 by 64 pixels
+    column = torch.arange(64, dtype=torch.uint8).repeat(48, 1)
+    parts = [jitter({"semantic": Mask(column)})["semantic"][0] for _ in range(400)]
+    assert {int(part[0]) for part in parts} == set(range(33))
+    assert {int(part[-1] - part[0]) for part in parts} == {31}
+
+
+def test_scale_jitter_cuts_before_resizing():
+    """What is given out is what resizing the whole image and then cutting gives, to a grey value and half a pixel."""
+    row = torch.linspace(0, 250, 64).expand(3, 48, 64).round().byte()
+    image = Image(row)
+    whole = resize(image, (96, 128))
+    cut = ScaleJitter(64, (2.0, 2.0))(image)
+    assert cut.shape[1:] == (64, 64)
+    nearest = (whole[0, 0].int()[:, None] - cut[0, 0].int()).abs().min(dim=0).values
+    assert nearest.max() <= 1
+    assert int(cut[0, 0, -1]) - int(cut[0, 0, 0]) in range(118, 128)  # half of the image's 250
+
+
+def test_tiny_leftovers_are_dropped():
+    """Objects that a tenth of the scale leaves no whole pixel are dropped with their labels."""
+    image, target = sample()
+    target["boxes"][0] = torch.tensor([8.0, 4, 12, 8])
+    target["masks"][0] = False
+    target["masks"][0, 4:8, 8:12] = True
+    transform, counts = train_transform(96, 200, scale_jitter=(0.1, 1.0), crop_size=64), set()
+    for _ in range(40):
+        _, kept = transform(image, target)
+        counts.add(len(kept["labels"]))
+        sides = kept["boxes"][:, 2:] - kept["boxes"][:, :2]
+        assert (sides >= 1).all()
+        assert len(kept["labels"]) == len(kept["masks"]) == len(sides)
+        assert kept["masks"].flatten(1).any(dim=1).all()
+    assert {1, 2} <= counts
 
 
 def test_jittered_images_are_cropped_not_padded():
@@ -184,6 +243,7 @@ def test_boxes_of_masks():
         ({"short_edge": 8, "long_edge": 9, "crop_size": 64}, "needs crop_size and the other way round"),
         ({"short_edge": 8, "long_edge": 9, "crop_size": 64, "scale_jitter": (2.0, 0.1)}, "positive and ascending"),
         ({"short_edge": 8, "long_edge": 9, "crop_size": 64, "scale_jitter": (1.0, 2.0), "random_crop": True}, "one of"),
+        ({"short_edge": 8, "long_edge": 9, "crop_size": 64, "scale_jitter": (0.1, 0.9)}, "smaller than the crop of 64"),
     ],
 )
 def test_bad_settings(settings, message):

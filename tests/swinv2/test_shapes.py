@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import shutil
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from torchvision.datasets import ImageFolder
 
 from swinv2.shapes import TASKS, build, coco, make_classification, make_detection, make_video, write_shapes
 from swinv2.shapes.ade20k import CLASSES
-from swinv2.shapes.coco import CROWDED, EMPTY, polygons, run_lengths
+from swinv2.shapes.coco import CATEGORY_IDS, CROWDED, EMPTY, SEMANTIC_CLASSES, polygons, run_lengths
 from swinv2.shapes.drawing import KINDS
 from swinv2.shapes.kinetics import DIRECTIONS, FRAMES, clip, save_clip
 from swinv2.shapes.scenes import scene
@@ -116,6 +117,38 @@ def test_crowd_is_run_lengths(annotated):
     assert crowd["image_id"] == CROWDED + 1
     assert crowd["segmentation"]["size"] == [SIZE, SIZE]
     assert sum(crowd["segmentation"]["counts"]) == SIZE * SIZE
+
+
+def test_semantic_maps_fit_their_pictures(root):
+    """Each picture has an 8-bit map of its size; all classes, and no others, come up."""
+    seen = set()
+    for split in ("train", "val"):
+        pictures = {path.stem for path in (root / "detection" / split).iterdir()}
+        maps = {path.stem: read(path) for path in (root / "detection/semantic" / split).iterdir()}
+        assert maps.keys() == pictures
+        assert {(one.dtype, one.shape) for one in maps.values()} == {(np.dtype(np.uint8), (SIZE, SIZE))}
+        seen |= set(np.unique(np.stack(list(maps.values()))).tolist())
+    assert seen == set(range(len(SEMANTIC_CLASSES)))
+
+
+@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # NumPy 2 about the inside of pycocotools
+def test_semantic_maps_have_the_classes_of_the_objects(root, annotated):
+    """The class of an object's pixels, crowds too, is that of the object, and a texture wherever there is none."""
+    kinds = {number: SEMANTIC_CLASSES.index(kind) for kind, number in CATEGORY_IDS.items()}
+    for image in annotated.dataset["images"]:
+        classes = read(root / "detection/semantic/train" / image["file_name"].replace("jpg", "png"))
+        expected = np.zeros((SIZE, SIZE), int)
+        for annotation in annotated.imgToAnns[image["id"]]:
+            expected[annotated.annToMask(annotation) > 0] = kinds[annotation["category_id"]]
+        assert np.array_equal(np.where(classes < 4, 0, classes), expected)
+
+
+def test_missing_semantic_maps_are_added(root, tmp_path):
+    """Data that were made before there were semantic maps get them, and stay as they are otherwise."""
+    shutil.copytree(root / "detection", tmp_path / "detection")
+    shutil.rmtree(tmp_path / "detection/semantic")
+    make_detection(tmp_path / "detection", TRAIN, VAL, SIZE)
+    assert digests(tmp_path / "detection") == digests(root / "detection")
 
 
 @pytest.mark.parametrize("size", [32, 128])

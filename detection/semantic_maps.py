@@ -1,0 +1,94 @@
+"""Maps of the class of every pixel, for the semantic branch of a Hybrid Task Cascade."""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torchvision.tv_tensors import Mask
+
+from detection.annotations import ImageRecord
+from detection.images import UnreadableImageError
+
+IGNORE = 255  # no class
+HEADER = struct.Struct(">8s4x4sIIBB")  # of a PNG: signature, chunk, width, height, bits, kind of colour
+GREY = (b"\x89PNG\r\n\x1a\n", b"IHDR", 8, 0)  # signature, chunk, bits, kind of colour
+
+
+@dataclass(frozen=True)
+class SemanticMaps:
+    """A folder of 8-bit grey PNGs, each with the name of its image but for the suffix.
+
+    Attributes:
+        folder: of the maps; those of images in subfolders are in subfolders of the same name.
+        zero_is_void: 0 is no class, and the classes are 1, 2, … (ADE20K's way), instead of 0, 1, … with 255 for no
+            class (the way of COCO-stuff's stuffthingmaps).
+    """
+
+    folder: Path
+    zero_is_void: bool = False
+
+    def path(self, record: ImageRecord) -> Path:
+        """Where the map of an image is."""
+        return (self.folder / record.file_name).with_suffix(".png")
+
+    def check(self, records: Sequence[ImageRecord]) -> None:
+        """See that all images have a map of the right format and size, from the first bytes of the files.
+
+        Raises:
+            FileNotFoundError: the folder or some maps are missing.
+            ValueError: a map is not an 8-bit grey PNG, or not of the size of its image.
+        """
+        if not self.folder.is_dir():
+            raise FileNotFoundError(
+                f"There is no folder {self.folder} of semantic maps; check data.root and data.semantic_maps, or leave "
+                "data.semantic_maps out and set the model's semantic_classes to 0."
+            )
+        paths = [self.path(record) for record in records]
+        if missing := [path for path in paths if not path.is_file()]:
+            raise FileNotFoundError(
+                f"{len(missing)} of {len(paths)} semantic maps are missing, first {', '.join(map(str, missing[:3]))}; "
+                "each training image needs a PNG of its name. Was the archive unpacked whole?"
+            )
+        for path, record in zip(paths, records, strict=True):
+            check_header(path, record)
+
+    def read(self, record: ImageRecord) -> Mask:
+        """The map of an image, uint8 (height, width): class by pixel, 255 where there is none.
+
+        Raises:
+            UnreadableImageError: the file is damaged.
+        """
+        path = self.path(record)
+        pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+        if pixels is None or pixels.shape != (record.height, record.width):
+            raise UnreadableImageError(f"{path}, the semantic map of {record.file_name}, is cut short or damaged")
+        if self.zero_is_void:
+            pixels = np.where(pixels == IGNORE, pixels, pixels - np.uint8(1))  # 0 - 1 is 255
+        return Mask(torch.from_numpy(pixels))
+
+
+def check_header(path: Path, record: ImageRecord) -> None:
+    """See that a file is an 8-bit grey PNG of the size of an image.
+
+    Raises:
+        ValueError: it is not.
+    """
+    with path.open("rb") as file:
+        start = file.read(HEADER.size)
+    if len(start) < HEADER.size:
+        start = bytes(HEADER.size)
+    signature, chunk, width, height, bits, colours = HEADER.unpack(start)
+    if (signature, chunk, bits, colours) != GREY:
+        raise ValueError(
+            f"{path} is not an 8-bit PNG of one grey channel; a semantic map holds the class of each pixel, without a "
+            "palette. Save it again as such, e.g. with OpenCV from an array (height, width) of uint8."
+        )
+    if (height, width) != (record.height, record.width):
+        raise ValueError(
+            f"The semantic map {path} measures {(height, width)} pixels (height, width), its image {record.file_name} "
+            f"{(record.height, record.width)}; the two must agree. Do the maps belong to these images?"
+        )
