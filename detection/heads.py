@@ -1,9 +1,10 @@
 """The networks that look at one box: class and refined box (arXiv:1504.08083), mask (arXiv:1703.06870, fig. 4)."""
 
-from typing import Literal
+from typing import Literal, cast
 
+import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 GROUPS = 32  # of a group norm
@@ -118,7 +119,7 @@ class BoxPredictor(nn.Module):
 
 
 class MaskHead(nn.Module):
-    """Convolutions, upsampling by two, and one mask per class.
+    """Convolutions, upsampling by two, and one mask per class, of which only the one asked for is computed.
 
     Args:
         in_channels: channels of the pyramid.
@@ -160,10 +161,13 @@ class MaskHead(nn.Module):
             x = x + self.flow(previous)
         return self.convs(x)
 
-    def predict(self, features: Float[Tensor, "n dim s s"]) -> Float[Tensor, "n k t t"]:
-        """Features to mask logits in float32, twice as fine."""
-        return self.predictor(F.relu(self.deconv(features))).float()
+    def predict(self, features: Float[Tensor, "n dim s s"], labels: Int[Tensor, "n"]) -> Float[Tensor, "n t t"]:
+        """Features to the mask logits of each box's own class, in float32, twice as fine."""
+        x = F.relu(self.deconv(features.contiguous(memory_format=torch.channels_last))).flatten(2)  # (n, dim, t·t)
+        weight, bias = self.predictor.weight.flatten(1)[labels], cast(Tensor, self.predictor.bias)[labels]
+        logits = weight.unsqueeze(1) @ x + bias[:, None, None]  # (n, 1, t·t)
+        return logits.float().view(-1, 2 * features.shape[2], 2 * features.shape[3])
 
-    def forward(self, x: Float[Tensor, "n c s s"]) -> Float[Tensor, "n k t t"]:
-        """Pooled features to mask logits in float32, twice as fine."""
-        return self.predict(self.features(x))
+    def forward(self, x: Float[Tensor, "n c s s"], labels: Int[Tensor, "n"]) -> Float[Tensor, "n t t"]:
+        """Pooled features to the mask logits of each box's own class."""
+        return self.predict(self.features(x), labels)

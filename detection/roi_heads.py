@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from detection.postprocess import Postprocess
 from detection.roi_pool import Pyramid, RoIPool
-from detection.roi_stage import RoIStage, mask_loss, own_class
+from detection.roi_stage import RoIStage, mask_loss
 from detection.sampling import Samples
 
 Boxes = Sequence[Float[Tensor, "_ 4"]]  # of each image, xyxy in pixels
@@ -75,19 +75,20 @@ class RoIHeads(nn.Module):
         head = self.stages[stage].mask_head
         assert head is not None
         first = stage if head.flow is None else 0  # without flow the earlier heads have no say
-        *_, logits = self.mask_logits(pyramids, [s.boxes for s in objects], self.stages[first : stage + 1])
+        boxes, labels = [s.boxes for s in objects], torch.cat([s.labels for s in objects])
+        *_, logits = self.mask_logits(pyramids, boxes, labels, self.stages[first : stage + 1])
         return mask_loss(logits, objects, [t["masks"] for t in targets])
 
     def mask_logits(
-        self, pyramids: Sequence[Pyramid], boxes: Boxes, stages: Iterable[RoIStage]
-    ) -> list[Float[Tensor, "n k t t"]]:
+        self, pyramids: Sequence[Pyramid], boxes: Boxes, labels: Int[Tensor, "n"], stages: Iterable[RoIStage]
+    ) -> list[Float[Tensor, "n t t"]]:
         """Mask logits of the boxes of all images in turn from each of some successive stages that has a mask head."""
         heads = [stage.mask_head for stage in stages if stage.mask_head is not None]
         pooled = self.pool(pyramids, boxes, heads[0].pool_size)  # (n, c, s, s)
         logits, features = [], None
         for head in heads:
             features = head.features(pooled, features)
-            logits.append(head.predict(features))
+            logits.append(head.predict(features, labels))
         return logits
 
     def candidates(
@@ -113,9 +114,8 @@ class RoIHeads(nn.Module):
         self, pyramids: Sequence[Pyramid], boxes: Boxes, labels: Sequence[Int[Tensor, "_"]]
     ) -> list[Float[Tensor, "_ t t"]]:
         """Mask of each box of each image, for its class: probabilities within the box, the mean of all mask heads."""
-        logits = self.mask_logits(pyramids, boxes, self.stages)
-        masks = [own_class(x, torch.cat(list(labels))).sigmoid() for x in logits]
-        return list(torch.stack(masks).mean(dim=0).split([len(b) for b in boxes]))
+        logits = self.mask_logits(pyramids, boxes, torch.cat(list(labels)), self.stages)
+        return list(torch.stack(logits).sigmoid().mean(dim=0).split([len(b) for b in boxes]))
 
     def detect(self, pyramids: Sequence[Pyramid], boxes: Boxes, sizes: Sizes) -> list[dict[str, Tensor]]:
         """`boxes`, `scores`, `labels` and, with masks, `masks` of the detections of each image, best first.

@@ -142,24 +142,17 @@ class RoIStage(nn.Module):
 
 
 def mask_loss(
-    logits: Float[Tensor, "n k t t"], samples: Sequence[Samples], masks: Sequence[Shaped[Tensor, "_ _ _"]]
+    logits: Float[Tensor, "n t t"], samples: Sequence[Samples], masks: Sequence[Shaped[Tensor, "_ _ _"]]
 ) -> Float[Tensor, ""]:
-    """Binary cross-entropy of the masks of sampled objects, each for its own class.
+    """Binary cross-entropy of the masks of sampled objects.
 
     Args:
-        logits: of the objects of all images in turn.
+        logits: of the objects of all images in turn, each for its own class.
         samples: the objects of each image, without background.
         masks: of each image, those of all its objects.
     """
-    labels = torch.cat([s.labels for s in samples])
     wanted = [crop_masks(m, s.objects, s.boxes, logits.shape[-1]) for m, s in zip(masks, samples, strict=True)]
-    found = own_class(logits, labels)
-    return F.binary_cross_entropy_with_logits(found, torch.cat(wanted), reduction="sum") / max(found.numel(), 1)
-
-
-def own_class(logits: Float[Tensor, "n k t t"], labels: Int[Tensor, "n"]) -> Float[Tensor, "n t t"]:
-    """Of the masks of all classes that of each box's own."""
-    return logits[torch.arange(len(labels), device=labels.device), labels]
+    return F.binary_cross_entropy_with_logits(logits, torch.cat(wanted), reduction="sum") / max(logits.numel(), 1)
 
 
 @torch.no_grad()

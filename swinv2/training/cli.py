@@ -17,7 +17,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from .epochs import SeededEpochs
-from .messages import constructible, explain
+from .messages import CAUSE, constructible, explain
 from .run_folder import find_checkpoint, next_version, set_aside
 
 log = logging.getLogger(__name__)
@@ -58,8 +58,9 @@ def run(
         warnings.filterwarnings("ignore", NOISE.pattern)
         try:
             TaskCLI(task, data, args, name, monitor, complete)
-        except MisconfigurationException as error:
-            raise ValueError(str(error)) from error
+        except (MisconfigurationException, ValueError) as error:
+            cause = CAUSE.search(str(error))
+            raise ValueError(cause[1] if cause else str(error)) from error
 
 
 class TaskCLI(LightningCLI):

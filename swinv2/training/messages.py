@@ -16,6 +16,11 @@ MISSING = re.compile(r"arguments are required: (.+)")
 FILE = re.compile(r"File does not exist: '(.+)'")
 VALUE = re.compile(r'key "([\w.]+)":\s*Expected an? (.+)\. Got value: (.+)')
 CLASS = re.compile(r"class_path '([\w.]+)'|import path string: ([\w.]+)|Import path ([\w.]+) does not")
+NESTED = re.compile(  # an option of a class that stands for an option
+    r'key "([\w.]+)":[^"]*Problem with given class_path [^\n]+\n\s+Parser key "([\w.]+)":(.*)', re.DOTALL
+)
+EXPECTED = re.compile(r"- (Expected an? [^\n]+\. Got value: [^\n]+)")
+CAUSE = re.compile(r"Union subtypes\n.*?Errors:\n\s+- (?!Expected|Problem)([^\n]+)", re.DOTALL)  # what a class raised
 UNION = re.compile(r'key "([\w.]+)":.*Subtypes: \[(.*?)\]\n.*Given value: (.+)', re.DOTALL)
 
 
@@ -28,6 +33,8 @@ def explain(message: str, args: Sequence[str], options: Sequence[str], classes: 
         options: names of all options, e.g. "trainer.devices".
         classes: classes that a recipe can name, see `constructible`.
     """
+    if match := CAUSE.search(message):
+        return _given(match)
     if match := KEY.search(message):
         return _unknown_key(_given(match), args, options, classes)
     if match := MISSING.search(message):
@@ -40,6 +47,10 @@ def explain(message: str, args: Sequence[str], options: Sequence[str], classes: 
     if match := VALUE.search(message):
         key, allowed, value = match.groups()
         return f"{key}: expected {_plain(allowed)}, got '{value}'{_place(key, args)}"
+    if match := NESTED.search(message):
+        outer, inner, rest = match.groups()
+        expected = EXPECTED.search(rest)
+        return explain(f'Parser key "{outer}.{inner}": {expected[1] if expected else rest}', args, options, classes)
     if match := CLASS.search(message):
         name = _given(match)
         paths = {cls.__name__: f"{cls.__module__}.{cls.__qualname__}" for cls in classes}

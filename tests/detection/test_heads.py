@@ -27,15 +27,24 @@ def test_predictors_start_near_nothing():
 
 
 def test_mask_head_doubles_the_resolution():
-    """Fourteen bins become masks of 28 x 28, one per class."""
-    assert MaskHead(8, 3, dim=6, num_convs=2)(torch.randn(5, 8, 14, 14)).shape == (5, 3, 28, 28)
+    """Fourteen bins become masks of 28 x 28."""
+    head, labels = MaskHead(8, 3, dim=6, num_convs=2), torch.tensor([0, 2, 1, 1, 2])
+    assert head(torch.randn(5, 8, 14, 14), labels).shape == (5, 28, 28)
+
+
+def test_mask_is_that_of_the_class():
+    """What is computed for one class is the same as computing all classes and taking that one."""
+    head, x, labels = MaskHead(8, 3, dim=6, num_convs=1), torch.randn(4, 8, 14, 14), torch.tensor([2, 0, 1, 2])
+    torch.nn.init.normal_(head.predictor.bias)
+    everything = head.predictor(torch.relu(head.deconv(head.features(x))))  # (4, 3, 28, 28)
+    torch.testing.assert_close(head(x, labels), everything[torch.arange(4), labels])
 
 
 def test_no_boxes_give_gradients_of_zero():
     """An image without objects leaves every parameter with a gradient, as distributed training needs."""
     box, predictor, mask = BoxHead(8, 16), BoxPredictor(16, 3), MaskHead(8, 3, dim=6)
     logits, offsets = predictor(box(torch.zeros(0, 8, 7, 7)))
-    (logits.sum() + offsets.sum() + mask(torch.zeros(0, 8, 14, 14)).sum()).backward()
+    (logits.sum() + offsets.sum() + mask(torch.zeros(0, 8, 14, 14), torch.zeros(0, dtype=torch.int64)).sum()).backward()
     grads = [p.grad for head in (box, predictor, mask) for p in head.parameters()]
     assert all(grad is not None and not grad.any() for grad in grads)
 
@@ -44,5 +53,5 @@ def test_outputs_are_float32_under_autocast():
     """Losses and boxes are computed from float32 whatever the layers computed in."""
     box, predictor, mask = BoxHead(8, 16), BoxPredictor(16, 3), MaskHead(8, 3, dim=6)
     with torch.autocast("cpu", torch.bfloat16):
-        outputs = [*predictor(box(torch.randn(2, 8, 7, 7))), mask(torch.randn(2, 8, 14, 14))]
+        outputs = [*predictor(box(torch.randn(2, 8, 7, 7))), mask(torch.randn(2, 8, 14, 14), torch.tensor([0, 1]))]
     assert {x.dtype for x in outputs} == {torch.float32}

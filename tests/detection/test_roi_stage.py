@@ -69,7 +69,7 @@ def test_no_samples_give_losses_and_gradients_of_zero():
     """Should an image have neither proposals nor objects, every parameter still has a gradient."""
     model = stage()
     losses = model.box_losses(*model(torch.zeros(0, 5, 7, 7)), [NO_SAMPLES])
-    logits = model.mask_head(torch.zeros(0, 5, 14, 14))
+    logits = model.mask_head(torch.zeros(0, 5, 14, 14), NO_SAMPLES.labels)
     losses["loss_mask"] = mask_loss(logits, [NO_SAMPLES], [torch.zeros(0, 32, 32, dtype=torch.bool)])
     assert [loss.item() for loss in losses.values()] == [0, 0, 0]
     sum(losses.values()).backward()
@@ -82,7 +82,7 @@ def test_mask_loss_is_of_the_objects_class_alone():
     objects = samples.only(samples.labels < 2)
     assert objects.labels.tolist() == [1]
     mask_loss(
-        model.mask_head(torch.randn(1, 5, 14, 14)), [objects], [torch.ones(1, 32, 32, dtype=torch.bool)]
+        model.mask_head(torch.randn(1, 5, 14, 14), objects.labels), [objects], [torch.ones(1, 32, 32, dtype=torch.bool)]
     ).backward()
     assert model.mask_head.predictor.weight.grad[1].any()
     assert not model.mask_head.predictor.weight.grad[0].any()

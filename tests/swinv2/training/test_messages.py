@@ -20,6 +20,18 @@ class Backbone:
     window_size: int | Sequence[int] | None = None
 
 
+@dataclass
+class Grid:
+    """An option with options of its own."""
+
+    size: int = 8
+    kinds: Sequence[Literal["small", "large"]] | None = None
+
+    def __post_init__(self):
+        if self.size < 2:
+            raise ValueError(f"size must be at least 2, got {self.size}.")
+
+
 class BoxFinder(nn.Module):
     def __init__(self, backbone: Backbone, num_classes: int = 80):
         super().__init__()
@@ -31,7 +43,7 @@ class CascadeBoxFinder(BoxFinder):
 
 
 class Task(LightningModule):
-    def __init__(self, model: nn.Module, colour: Literal["red", "green"] = "red"):
+    def __init__(self, model: nn.Module, colour: Literal["red", "green"] = "red", grid: Grid | None = None):
         super().__init__()
 
 
@@ -147,6 +159,20 @@ def test_value_of_a_choice(message):
     """The choices are listed."""
     text = message("fit", "--config", "recipe.yaml", "--model.colour", "blue")
     assert text.startswith("model.colour: expected Literal['red', 'green'], got 'blue'\n")
+
+
+def test_value_inside_an_option(message):
+    """The whole name of a value within a value is given, and only what was wrong in it."""
+    text = message("fit", "--config", "recipe.yaml", "--model.grid", "{kinds: [small, tiny]}")
+    assert text.startswith("model.grid.kinds: expected Literal['small', 'large'], got 'tiny'\n")
+
+
+def test_what_an_option_itself_refuses(message, tmp_path):
+    """What the class of an option says of its values is all that is said."""
+    message("fit")  # writes the recipe
+    command = ["fit", "--config", "recipe.yaml", "--model.grid.size", "1"]
+    with pytest.raises(ValueError, match=r"^size must be at least 2, got 1\.$"):
+        run(Task, Data, command, "toy", "score", lambda config: None)
 
 
 def test_missing_values(message):
