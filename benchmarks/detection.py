@@ -17,7 +17,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 import swinv2
 from benchmarks.backbone import randomised
 from benchmarks.timing import machine, medians, table
-from detection import HybridTaskCascade, MaskRCNN
+from detection import HybridTaskCascade, MaskRCNN, RoIConfig
 from detection.masks import encode_masks
 from detection.roi_pool import RoIPool
 from swinv2 import BackboneConfig
@@ -27,6 +27,8 @@ NAME, WINDOW, CLASSES = "swinv2_tiny_window16_256", 16, 80
 SIZE = (800, 1216)
 WHOLE = (256, 256)  # every map has whole windows, so that timm computes the same function
 CROP = 1536
+HTC_WINDOW = 32
+STUFF = 183  # classes of COCO-stuff's maps
 
 
 class TimmFeatures(nn.Module):
@@ -176,7 +178,8 @@ def memory() -> str:
         rows.append([step, *done.stdout.split()[-2:]])
     header = [f"one image of {CROP} x {CROP}, forward and backward", "before, GiB", "peak, GiB"]
     return (
-        f"# Memory of a training step, HTC, {NAME}, window {WINDOW}, float32\n\n{table(header, rows)}\n\n{machine()}.\n"
+        f"# Memory of a training step, HTC++, {NAME}, window {HTC_WINDOW}, float32\n\n"
+        f"{table(header, rows)}\n\n{machine()}.\n"
         "`python -m benchmarks.detection --memory`. Resident memory of a process on the CPU; 80 classes, 20 objects.\n"
     )
 
@@ -184,13 +187,16 @@ def memory() -> str:
 def training_step(checkpointing: bool) -> str:
     """Memory before and at most during a forward and backward pass, GiB."""
     torch.manual_seed(0)
-    model = HybridTaskCascade(BackboneConfig(NAME, window_size=WINDOW, checkpointing=checkpointing), CLASSES)
+    backbone = BackboneConfig(NAME, window_size=HTC_WINDOW, checkpointing=checkpointing)
+    roi = RoIConfig(box_head="4conv1fc", box_head_norm="batch", box_loss="giou")
+    model = HybridTaskCascade(backbone, CLASSES, roi=roi, semantic_classes=STUFF, global_attention_heads=24)
     corners = torch.rand(20, 2) * (CROP - 400)
     boxes = torch.cat([corners, corners + 40 + torch.rand(20, 2) * 360], dim=1)
     masks = torch.zeros(20, CROP, CROP, dtype=torch.bool)
     for mask, (left, top, right, bottom) in zip(masks, boxes.int().tolist(), strict=True):
         mask[top:bottom, left:right] = True
-    target = {"boxes": boxes, "labels": torch.arange(20), "masks": masks}
+    semantic = torch.randint(0, STUFF, (CROP, CROP), dtype=torch.uint8)
+    target = {"boxes": boxes, "labels": torch.arange(20), "masks": masks, "semantic": semantic}
     before = peak()
     torch.stack(list(model([torch.rand(3, CROP, CROP)], [target]).values())).sum().backward()
     return f"{before:.1f} {peak():.1f}"

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+
 from detection.data import CocoData
 from detection.detector import Detector
 
@@ -53,7 +55,7 @@ def checkpoint_classes(checkpoint: Mapping[str, Any]) -> list[str]:
 
 
 def check_checkpoint(model: Detector, checkpoint: Mapping[str, Any]) -> None:
-    """See that a checkpoint is of a detector with as many classes.
+    """See that a checkpoint is of such a detector, with as many classes.
 
     Raises:
         ValueError: it is not.
@@ -65,3 +67,17 @@ def check_checkpoint(model: Detector, checkpoint: Mapping[str, Any]) -> None:
             f"{model.num_classes}; set model.model.init_args.num_classes to {len(names)}, or start from its "
             "weights without its classifier by --model.weights."
         )
+    own = model.state_dict()
+    saved = {key.removeprefix("model."): value for key, value in checkpoint["state_dict"].items()}
+    other = [key for key in own | saved if key not in own or key not in saved or shape(own[key]) != shape(saved[key])]
+    if other:
+        raise ValueError(
+            f"The checkpoint is not one of this {type(model).__name__}: {len(other)} of {len(own | saved)} tensors are "
+            f"in one of them only or of another shape, first {', '.join(other[:3])}; give the recipe that it was "
+            "trained with, or start from what fits by --model.weights."
+        )
+
+
+def shape(value: Any) -> tuple[int, ...]:
+    """Of a tensor, nothing of what else a state may hold."""
+    return tuple(value.shape) if isinstance(value, Tensor) else ()

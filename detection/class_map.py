@@ -19,19 +19,18 @@ from swinv2.weights import read_checkpoint
 
 EXAMPLE = '{"tv": "Moniter/TV", "snowman": null}'
 ClassMap = Mapping[str, str | None]
+BOX = 4  # numbers
 CLASS_LAYER = re.compile(
     r"roi_heads\.stages\.\d+\.(box_predictor\.cls_score|box_predictor\.bbox_pred|mask_head\.predictor)\.(weight|bias)"
 )
 
 
-def load_detector_weights(
-    model: nn.Module, source: str, target_names: Sequence[str], class_map: Path | None = None
-) -> LoadReport:
-    """Load weights into a detector, with a class map also what they know of its classes.
+def load_detector_weights(model: nn.Module, source: str, target_names: Sequence[str], class_map: Path) -> LoadReport:
+    """Load the weights of a detector of other classes, with what they know of the classes that a map names.
 
     Args:
         model: one of our detectors.
-        source: without a class map whatever `load_weights` takes; with one the checkpoint file of a detector of ours.
+        source: checkpoint file of a detector of ours.
         target_names: names of the classes of the model, by label.
         class_map: file for `read_class_map`.
 
@@ -39,8 +38,6 @@ def load_detector_weights(
         FileNotFoundError: there is no such file.
         ValueError: the checkpoint names no classes or has none of our layers for them, or the map does not fit.
     """
-    if class_map is None:
-        return load_weights(model, source)
     mapping = read_class_map(class_map)
     state = read_checkpoint(source)
     return load_weights(model, map_classes(state, model.state_dict(), class_names(source), target_names, mapping))
@@ -117,7 +114,7 @@ def map_classes(
             "The checkpoint has no layers of classes like roi_heads.stages.0.box_predictor.cls_score; a class map is "
             "for Mask R-CNN, Cascade Mask R-CNN and Hybrid Task Cascade."
         )
-    fitting = [key for key in found if places[key] in own and own[places[key]].shape[1:] == state[key].shape[1:]]
+    fitting = [key for key in found if places[key] in own and fits(state[key], own[places[key]], key)]
     return dict(state) | {key: arrange(state[key], own[places[key]], rows, len(source_names), key) for key in fitting}
 
 
@@ -141,6 +138,12 @@ def class_rows(source_names: Sequence[str], target_names: Sequence[str], class_m
     return [None if name is None else source_names.index(name) for name in wanted]
 
 
+def fits(value: Tensor, own: Tensor, key: str) -> bool:
+    """Whether a layer of the checkpoint can become one of the model: same inputs, both with a box a class or shared."""
+    shared = [len(tensor) == BOX for tensor in (value, own)]
+    return value.shape[1:] == own.shape[1:] and ("bbox_pred" not in key or shared[0] == shared[1])
+
+
 def arrange(value: Tensor, own: Tensor, rows: Sequence[int | None], classes: int, key: str) -> Tensor:
     """The rows of one layer, as the model has them where a class has no counterpart.
 
@@ -154,7 +157,7 @@ def arrange(value: Tensor, own: Tensor, rows: Sequence[int | None], classes: int
     Raises:
         ValueError: the tensor is not one of so many classes.
     """
-    per_class, background = (4 if "bbox_pred" in key else 1), int("cls_score" in key)
+    per_class, background = (BOX if "bbox_pred" in key else 1), int("cls_score" in key)
     if per_class == len(value) == len(own):  # a box that all classes share
         return value
     if len(value) != (classes + background) * per_class:
@@ -174,4 +177,5 @@ def _with_nearest(names: Sequence[str], known: Sequence[str]) -> str:
     """Names, each with the most similar known one, whatever their case."""
     by_lower = {name.lower(): name for name in known}
     nearest = [by_lower[get_close_matches(name.lower(), by_lower, 1, 0.0)[0]] for name in names]
-    return ", ".join(f"'{name}' (nearest: '{near}')" for name, near in zip(names, nearest, strict=True))
+    pairs = list(zip(names, nearest, strict=True))
+    return ", ".join(f"'{name}' ({'there' if near == name else 'nearest'}: '{near}')" for name, near in pairs)

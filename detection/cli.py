@@ -34,8 +34,21 @@ def complete(config: Namespace) -> None:
         ValueError: the checkpoint or the annotations are not what they should be.
     """
     count_classes(config)
+    if config.ckpt_path is not None:
+        forget_start(config)
     if config.model.tiles is not None or config.model.views is not None:
         config.data.keep_size = True  # they take images as they are
+
+
+def forget_start(config: Namespace) -> None:
+    """Leave out the weights that a recipe starts from: a checkpoint has them all.
+
+    Args:
+        config: of one command, changed in place.
+    """
+    config.model.weights = config.model.class_map = None
+    if "backbone" in config.model.model.init_args:
+        config.model.model.init_args.backbone.weights = None
 
 
 def count_classes(config: Namespace) -> None:

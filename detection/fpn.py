@@ -21,6 +21,7 @@ class FPN(FeaturePyramidNetwork):
         channels: channels of every level of the pyramid.
         global_attention_heads: heads of an attention over the whole of the last backbone map, before the pyramid; 0 for
             none.
+        drop_path_rate: probability of leaving out a branch of that attention in training.
     """
 
     def __init__(
@@ -29,12 +30,14 @@ class FPN(FeaturePyramidNetwork):
         strides: Sequence[int],
         channels: int = 256,
         global_attention_heads: int = 0,
+        drop_path_rate: float = 0.0,
     ):
         super().__init__(list(in_channels), channels, extra_blocks=LastLevelMaxPool())
         self.channels = channels
         self.strides = [*strides, 2 * strides[-1]]
-        heads = global_attention_heads
-        self.attention = GlobalAttention(in_channels[-1], heads) if heads else nn.Identity()
+        self.attention: nn.Module = nn.Identity()
+        if global_attention_heads:
+            self.attention = GlobalAttention(in_channels[-1], global_attention_heads, drop_path_rate)
 
     def forward(self, features: Sequence[Float[Tensor, "b _ _ _"]]) -> list[Float[Tensor, "b c _ _"]]:
         """Backbone maps, finest first, to as many maps and one more, each of `channels` channels."""

@@ -12,6 +12,8 @@ from swinv2.attention import full_precision
 from swinv2.backbone import initialise
 from swinv2.layers import LayerNorm, Mlp
 
+MLP_RATIO = 4
+
 
 class GlobalAttention(nn.Module):
     """A block of cosine attention and MLP over all tokens of a map, post-norm like those of SwinV2.
@@ -22,16 +24,15 @@ class GlobalAttention(nn.Module):
     Args:
         dim: channels of the map.
         num_heads: attention heads.
-        mlp_ratio: hidden width of the MLP, in multiples of `dim`.
         drop_path_rate: probability of leaving out a branch in training.
 
     Raises:
         ValueError: the heads cannot share the channels.
     """
 
-    def __init__(self, dim: int, num_heads: int, mlp_ratio: float = 4.0, drop_path_rate: float = 0.2):
+    def __init__(self, dim: int, num_heads: int, drop_path_rate: float = 0.0):
         super().__init__()
-        if dim % num_heads:
+        if num_heads < 1 or dim % num_heads:
             raise ValueError(
                 f"the {dim} channels of the last map cannot be shared by {num_heads} heads; change "
                 "global_attention_heads, e.g. to the heads of the backbone's last stage."
@@ -41,7 +42,7 @@ class GlobalAttention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
         self.norm1 = LayerNorm(dim)
-        self.mlp = Mlp(dim, int(mlp_ratio * dim))
+        self.mlp = Mlp(dim, MLP_RATIO * dim)
         self.norm2 = LayerNorm(dim)
         self.drop_path = StochasticDepth(drop_path_rate, "row")
         self.apply(initialise)

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 GROUPS = 32  # of a group norm
+NUM_CONVS = 4  # of 4conv1fc
 
 
 class BoxHead(nn.Module):
@@ -42,8 +43,6 @@ class ConvBoxHead(nn.Module):
         dim: width of the fully connected layer.
         norm: after each convolution "batch" (over the boxes of a batch; of all devices with
             `trainer.sync_batchnorm`), "group" (32 groups), or None.
-        conv_dim: channels of the convolutions; None for `in_channels`.
-        num_convs: number of 3 x 3 convolutions.
         pool_size: bins per side that the head wants a box pooled to.
     """
 
@@ -52,21 +51,18 @@ class ConvBoxHead(nn.Module):
         in_channels: int,
         dim: int = 1024,
         norm: Literal["batch", "group"] | None = None,
-        conv_dim: int | None = None,
-        num_convs: int = 4,
         pool_size: int = 7,
     ):
         super().__init__()
         self.pool_size = pool_size
         self.dim = dim
-        conv_dim = conv_dim or in_channels
         layers: list[nn.Module] = []
-        for i in range(num_convs):
-            conv = nn.Conv2d(conv_dim if i else in_channels, conv_dim, 3, padding=1, bias=norm is None)
+        for _ in range(NUM_CONVS):
+            conv = nn.Conv2d(in_channels, in_channels, 3, padding=1, bias=norm is None)
             nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-            layers += [conv, *normalisation(norm, conv_dim), nn.ReLU()]
+            layers += [conv, *normalisation(norm, in_channels), nn.ReLU()]
         self.convs = nn.Sequential(*layers)
-        self.fc = nn.Linear(conv_dim * pool_size**2, dim)
+        self.fc = nn.Linear(in_channels * pool_size**2, dim)
         nn.init.kaiming_uniform_(self.fc.weight, a=1)
         for name, parameter in self.named_parameters():
             if name.endswith("bias"):

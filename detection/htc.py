@@ -34,7 +34,8 @@ class HybridTaskCascade(RCNN):
         loss_weights: factor of the losses of each stage.
         semantic_classes: classes of the semantic maps, 183 for those of COCO-stuff; 0 for no semantic branch.
         semantic_loss_weight: factor of the semantic branch's loss.
-        global_attention_heads: heads of the attention over the whole of the last map that HTC++ adds; 0 for none.
+        global_attention_heads: heads of the attention over the whole of the last map that HTC++ adds, with the drop
+            path of the backbone; 0 for none.
 
     Raises:
         ValueError: if `num_classes` is missing or not positive, the anchors do not fit the backbone maps, or there is
@@ -58,12 +59,11 @@ class HybridTaskCascade(RCNN):
         classes = check_num_classes(num_classes)
         stages = cascade_stages(roi, fpn_channels, classes, iou_thresholds, loss_weights, mask_flow=True)
         features = backbone.build()
-        fpn = FPN(features.channels, features.strides, fpn_channels, global_attention_heads)
+        attention = global_attention_heads, backbone.drop_path_rate
+        fpn = FPN(features.channels, features.strides, fpn_channels, *attention)
         semantic = None
         if semantic_classes:
-            semantic = SemanticBranch(
-                fpn_channels, len(fpn.strides), semantic_classes, loss_weight=semantic_loss_weight
-            )
+            semantic = SemanticBranch(fpn_channels, len(fpn.strides), semantic_classes, semantic_loss_weight)
         super().__init__(
             features,
             fpn,

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Shaped, UInt8
 from torchvision.transforms import v2
 from torchvision.tv_tensors import Image, Mask
 
-from detection.semantic_maps import IGNORE
+from detection.semantic import IGNORED
 from detection.transforms import fit_boxes, keep_visible
 
 HALO = 7  # side of the square by which holes are widened, pixels: annotated outlines run within their objects
@@ -72,7 +72,7 @@ class InstaBoost:
     ) -> tuple[UInt8[np.ndarray, "h w 3"], Bool[np.ndarray, "n h w"], UInt8[np.ndarray, "h w"]]:
         """Pixels, masks and semantic map with all objects moved."""
         hole, areas = np.logical_or.reduce(masks), masks.sum(axis=(1, 2))
-        pixels, moved, classes = fill(source, hole), np.zeros_like(masks), np.where(hole, np.uint8(IGNORE), semantic)
+        pixels, moved, classes = fill(source, hole), np.zeros_like(masks), np.where(hole, np.uint8(IGNORED), semantic)
         for index in np.argsort(-areas, kind="stable")[: np.count_nonzero(areas)]:  # from the largest to the smallest
             window, patch, alpha = self._move(source, masks[index])
             mask = alpha >= 0.5

@@ -9,6 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torchvision.ops import box_area, roi_align
 
+from detection.semantic import LEVEL
+
 
 class Pyramid(NamedTuple):
     """Feature maps of the images of one size.
@@ -36,12 +38,10 @@ class RoIPool(nn.Module):
             mmdetection (torchvision's Mask R-CNN takes 2).
         aligned: whether the centre of the first cell lies at half a stride, as it truly does (torchvision's Mask R-CNN
             places it at 0).
-        semantic_level: index of the level whose stride the map of the semantic branch has.
     """
 
-    def __init__(self, strides: Sequence[int], sampling_ratio: int = 0, aligned: bool = True, semantic_level: int = 1):
+    def __init__(self, strides: Sequence[int], sampling_ratio: int = 0, aligned: bool = True):
         super().__init__()
-        self.semantic_level = semantic_level
         self.strides = list(strides)
         self.sampling_ratio = sampling_ratio
         self.aligned = aligned
@@ -69,7 +69,7 @@ class RoIPool(nn.Module):
             pooled[chosen] = self.align(features, rois[chosen], size, stride)
         if pyramid.semantic is None:
             return pooled
-        return pooled + self.align(pyramid.semantic, rois, size, self.strides[self.semantic_level])
+        return pooled + self.align(pyramid.semantic, rois, size, self.strides[LEVEL])
 
     def align(
         self, features: Float[Tensor, "b c _ _"], rois: Float[Tensor, "n 5"], size: int, stride: int

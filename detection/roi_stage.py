@@ -32,6 +32,9 @@ class RoIConfig:
         mask_head_convs: number of 3 x 3 convolutions of the mask head.
         samples: proposals per image in the losses.
         sampling_ratio: points per bin and axis in RoIAlign; 0 for as many as the bin has cells, 1 for the least work.
+
+    Raises:
+        ValueError: a norm without convolutions, no samples, or a negative number of points.
     """
 
     box_head: Literal["2fc", "4conv1fc"] = "2fc"
@@ -47,6 +50,10 @@ class RoIConfig:
 
     def __post_init__(self) -> None:
         """Check what the types do not say."""
+        if self.samples < 1 or self.sampling_ratio < 0:
+            raise ValueError(
+                f"samples must be 1 or more and sampling_ratio 0 or more, got {self.samples} and {self.sampling_ratio}."
+            )
         if self.box_head_norm is not None and self.box_head == "2fc":
             raise ValueError(
                 f"box_head_norm {self.box_head_norm} is for convolutions; box_head 2fc has none: take 4conv1fc."

@@ -7,7 +7,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
-IGNORED = 255  # in semantic maps
+IGNORED = 255  # in semantic maps: no class is known
+LEVEL = 1  # of the pyramid, whose size the branch works at
+NUM_CONVS = 4
 
 
 class SemanticBranch(nn.Module):
@@ -17,26 +19,22 @@ class SemanticBranch(nn.Module):
         channels: channels of the pyramid.
         levels: number of its levels.
         num_classes: classes of the semantic maps, from 0; 255 in a map is ignored.
-        num_convs: 3 x 3 convolutions on the sum.
-        level: index of the level whose size the sum has.
         loss_weight: factor of the loss.
+
+    Raises:
+        ValueError: a number of classes that a map of bytes cannot hold.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        levels: int,
-        num_classes: int,
-        num_convs: int = 4,
-        level: int = 1,
-        loss_weight: float = 0.2,
-    ):
+    def __init__(self, channels: int, levels: int, num_classes: int, loss_weight: float = 0.2):
         super().__init__()
+        if not 0 < num_classes <= IGNORED:
+            raise ValueError(
+                f"semantic_classes is a number from 1 to {IGNORED}, or 0 for no semantic branch, got {num_classes}."
+            )
         self.num_classes = num_classes
-        self.level = level
         self.loss_weight = loss_weight
         self.lateral = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in range(levels))
-        convs = [nn.Conv2d(channels, channels, 3, padding=1) for _ in range(num_convs)]
+        convs = [nn.Conv2d(channels, channels, 3, padding=1) for _ in range(NUM_CONVS)]
         self.convs = nn.Sequential(*(layer for conv in convs for layer in (conv, nn.ReLU())))
         self.embedding = nn.Conv2d(channels, channels, 1)
         self.predictor = nn.Conv2d(channels, num_classes, 1)
@@ -51,7 +49,7 @@ class SemanticBranch(nn.Module):
         self, maps: Sequence[Float[Tensor, "b c _ _"]]
     ) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, "b classes h w"]]:
         """Features for the RoI heads, and class logits in float32, both at the stride of one level."""
-        size = maps[self.level].shape[2:]
+        size = maps[LEVEL].shape[2:]
         x = sum(
             F.interpolate(F.relu(lateral(x)), size, mode="bilinear")
             for lateral, x in zip(self.lateral, maps, strict=True)

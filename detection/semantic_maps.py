@@ -12,8 +12,8 @@ from torchvision.tv_tensors import Mask
 
 from detection.annotations import ImageRecord
 from detection.images import UnreadableImageError
+from detection.semantic import IGNORED
 
-IGNORE = 255  # no class
 HEADER = struct.Struct(">8s4x4sIIBB")  # of a PNG: signature, chunk, width, height, bits, kind of colour
 GREY = (b"\x89PNG\r\n\x1a\n", b"IHDR", 8, 0)  # signature, chunk, bits, kind of colour
 
@@ -67,7 +67,7 @@ class SemanticMaps:
         if pixels is None or pixels.shape != (record.height, record.width):
             raise UnreadableImageError(f"{path}, the semantic map of {record.file_name}, is cut short or damaged")
         if self.zero_is_void:
-            pixels = np.where(pixels == IGNORE, pixels, pixels - np.uint8(1))  # 0 - 1 is 255
+            pixels = np.where(pixels == IGNORED, pixels, pixels - np.uint8(1))  # 0 - 1 is 255
         return Mask(torch.from_numpy(pixels))
 
 

@@ -19,7 +19,7 @@ from detection.evaluation import CocoEvaluator, to_original, to_results
 from detection.report import write_report
 from detection.tiles import Tiles, detect_each
 from detection.transforms import resize
-from detection.views import Views
+from detection.views import Views, check_model
 from swinv2.training.schedules import OptimizerConfig, training_steps
 from swinv2.weights import load_weights
 
@@ -71,6 +71,8 @@ class DetectionTask(LightningModule):
         self.scores: dict[str, float] = {}
         self.found: list[dict[str, Any]] = []
         self.drawn = 0
+        if views is not None:
+            check_model(model)
         if class_map is not None and weights is None:
             raise ValueError(f"class_map {class_map} says how to read weights, but there are none; give model.weights.")
         if weights is not None and class_map is None:
@@ -80,9 +82,14 @@ class DetectionTask(LightningModule):
         """Compare the data with what the model asks for, before anything is computed.
 
         Raises:
-            ValueError: the numbers of classes differ, or masks or semantic maps are missing.
+            ValueError: the numbers of classes differ, masks or semantic maps are missing, or the class map does not
+                fit.
         """
         if stage == "predict":
+            if self.class_map is not None:
+                raise ValueError(
+                    "A class map needs data that name the classes, which predict has not; use --ckpt_path."
+                )
             self.class_names = [f"class {label}" for label in range(self.model.num_classes)]
             self.category_ids = list(range(self.model.num_classes))  # until a checkpoint says better
             return
@@ -90,8 +97,8 @@ class DetectionTask(LightningModule):
         check_class_count(self.model, data)
         if stage == "fit":
             check_supervision(self.model, data)
-            if self.class_map is not None and self.weights is not None:
-                load_detector_weights(self.model, self.weights, data.class_names, self.class_map)
+        if self.class_map is not None and self.weights is not None:
+            load_detector_weights(self.model, self.weights, data.class_names, self.class_map)
         self.class_names, self.category_ids = data.class_names, data.category_ids
         self.evaluator = CocoEvaluator(data.annotations)
 

@@ -56,8 +56,9 @@ class Tiles:
     """How a large image is cut into overlapping tiles, and what is found in them put together.
 
     Every tile is given to the detector at the resolution of the image, one after the other, so that memory does not
-    grow with the image. Tiles are of one size and spread evenly; an axis that is shorter than a tile is not cut. What
-    fits into the overlap lies within some tile uncut. An image that fits one tile is not cut at all.
+    grow with the image; the commands read it as large as its file is, whatever `data.val_short_edge` says. Tiles are of
+    one size and spread evenly; an axis that is shorter than a tile is not cut. What fits into the overlap lies within
+    some tile uncut. An image that fits one tile is not cut at all.
 
     A detection that reaches an inner border of its tile may be part of an object that another tile shows whole. It
     gives way to a detection of the same class of another tile, or of the whole image, that covers it and has at least

@@ -152,7 +152,7 @@ def check_settings(
 ) -> None:
     """See that the settings of `train_transform` make sense together; raises ValueError."""
     least, greatest = (short_edge, short_edge) if isinstance(short_edge, int) else short_edge
-    if not 0 < least <= greatest <= long_edge:
+    if scale_jitter is None and not 0 < least <= greatest <= long_edge:
         raise ValueError(
             f"short_edge {short_edge} with long_edge {long_edge}: give a size or [least, greatest], "
             "positive, ascending and not above long_edge; e.g. [480, 800] with 1333."

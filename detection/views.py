@@ -69,8 +69,8 @@ class Views:
     """The sizes in which a detector looks at an image, and which objects it is to find in each.
 
     All that is found in all views, in the pixels of the image, goes through one NMS; the mask of a detection is the
-    mean of what all views show of it. The areas are meant in the pixels of the image, so it should come in its original
-    size.
+    mean of what all views show of it. The areas are meant in the pixels of the image, which should come in its original
+    size: the commands see to that, whatever `data.val_short_edge` says.
 
     Args:
         short_edges: length of the image's short edge in each size, pixels.
@@ -118,14 +118,10 @@ class Views:
             image: (3, H, W) of any size, RGB, uint8 or float from 0 to 1.
 
         Raises:
-            TypeError: a detector of another kind, such as torchvision's.
-            ValueError: the detector is in training, or the image is not as said above.
+            ValueError: a detector of another kind, such as torchvision's, or in training, or the image is not as said
+                above.
         """
-        if not isinstance(model, RCNN):
-            raise TypeError(
-                "views need a detector with RoI heads (MaskRCNN, CascadeMaskRCNN, HybridTaskCascade), got "
-                f"{type(model).__name__}; leave views out."
-            )
+        model = check_model(model)
         if model.training:
             raise ValueError("views are for evaluation; call model.eval() first.")
         check_images([image])
@@ -140,6 +136,20 @@ class Views:
         if not model.has_masks:
             return detection
         return detection | {"masks": mean_masks(model, views, pyramids, detection["boxes"], detection["labels"])}
+
+
+def check_model(model: Detector) -> RCNN:
+    """The detector, if views can be had of it.
+
+    Raises:
+        ValueError: it has no RoI heads of ours.
+    """
+    if not isinstance(model, RCNN):
+        raise ValueError(
+            "views need a detector with RoI heads (MaskRCNN, CascadeMaskRCNN, HybridTaskCascade), got "
+            f"{type(model).__name__}; leave views out."
+        )
+    return model
 
 
 def look(

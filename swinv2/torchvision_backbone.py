@@ -66,7 +66,7 @@ def as_torchvision_backbone(
     if extra_levels not in EXTRA_LEVELS:
         raise ValueError(f"extra_levels is one of {', '.join(map(repr, EXTRA_LEVELS))}, got {extra_levels!r}.")
     body = _body(backbone, (1, 2, 3) if extra_levels == "p6p7" else (0, 1, 2, 3), weights)
-    if fpn_channels is None:
+    if fpn_channels is None:  # nothing is on top, whatever extra_levels says
         return TorchvisionBackbone(body, nn.Identity(), body.channels if len(body.channels) > 1 else body.channels[0])
     on_top = LastLevelP6P7(fpn_channels, fpn_channels) if extra_levels == "p6p7" else LastLevelMaxPool()
     fpn = FeaturePyramidNetwork(body.channels, fpn_channels, on_top if extra_levels else None)

@@ -29,7 +29,7 @@ from detectron2.modeling.roi_heads import (
 from detection.detectron2 import SwinV2Backbone
 from swinv2 import create_backbone
 
-from .common import dataloader, lr_multiplier, optimizer, train  # noqa: F401
+from .coco_36_epochs import dataloader, lr_multiplier, optimizer, train  # noqa: F401
 
 SCALES = (1 / 4, 1 / 8, 1 / 16, 1 / 32)
 

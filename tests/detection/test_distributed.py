@@ -13,6 +13,7 @@ import yaml
 
 from swinv2.cli import main
 from swinv2.shapes import make_detection
+from swinv2.shapes.coco import SEMANTIC_CLASSES
 
 ROOT = Path(__file__).parents[2]
 TWO = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
@@ -27,17 +28,21 @@ def recipe(folder):
     heads = {
         "fpn_channels": 8,
         "rpn": {"anchor_sizes": [8, 16, 32, 64, 128], "candidates": [50, 50], "proposals": 20},
-        "roi": {"box_head_dim": 16, "mask_head_dim": 8, "mask_head_convs": 1, "samples": 16},
+        "roi": {
+            **{"box_head": "4conv1fc", "box_head_dim": 16, "box_head_norm": "batch", "box_loss": "giou"},
+            **{"mask_head_dim": 8, "mask_head_convs": 1, "samples": 16},
+        },
+        **{"semantic_classes": len(SEMANTIC_CLASSES), "global_attention_heads": 2},
     }
     content = {
         "model": {
-            "model": {"class_path": "MaskRCNN", "init_args": {"backbone": backbone, **heads}},
+            "model": {"class_path": "HybridTaskCascade", "init_args": {"backbone": backbone, **heads}},
             "optimizer": {"lr": 3.0e-3},
             "pictures": 1,
         },
         "data": {
             "root": str(folder / "shapes"),
-            **{"train_images": "train", "val_images": "val"},
+            **{"train_images": "train", "val_images": "val", "semantic_maps": "semantic/train"},
             **{f"{split}_annotations": f"annotations/instances_{split}.json" for split in ("train", "val")},
             **{"batch_size": 2, "num_workers": 0, "short_edge": 64, "long_edge": 64},
         },

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import yaml
 from lightning import Trainer
 
 from detection import MaskRCNN, RoIConfig, RPNConfig
@@ -33,8 +34,6 @@ def shapes(tmp_path_factory):
 
 def recipe(shapes, folder, classes=None, **extra):
     """A recipe of a model of the least size, as a file."""
-    import yaml
-
     backbone = {"name": "swinv2_tiny_window8_256", "embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2]}
     heads = {"roi": {"box_head_dim": 16, "mask_head_dim": 8, "mask_head_convs": 1, "samples": 16}}
     sizes = {"fpn_channels": 8, "rpn": {"anchor_sizes": [8, 16, 32, 64, 128], "candidates": [50, 50], "proposals": 20}}
@@ -93,7 +92,8 @@ def test_validate_leaves_a_report(trained, tmp_path, capsys):
     assert main(["detection", "validate", "--config", path, "--model.output", "scored"]) == 0
     names = {"precision_recall.png", "class_ap.png", "mistakes.png"}
     assert names <= {one.name for one in (tmp_path / "scored").iterdir()}
-    assert all(name in capsys.readouterr().out.splitlines()[-1] for name in names)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert all(name in last for name in names)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,8 @@ def test_tiles_and_views_take_whole_images(trained, tmp_path, options, capsys):
     path, _ = trained
     picture = np.random.default_rng(0).integers(0, 256, (90, 130, 3), np.uint8)
     cv2.imwrite(str(tmp_path / "large.png"), picture)
-    low = ["--model.model.init_args.postprocess", "{score_threshold: 0, detections_per_image: 20}", *options]
+    few = ["--model.model.init_args.rpn.proposals", "5", "--trainer.limit_val_batches", "1", "--data.batch_size", "1"]
+    low = ["--model.model.init_args.postprocess.score_threshold", "0", *few, *options]
     given = ["--data.images", "large.png", "--model.output", "found"]
     assert main(["detection", "predict", "--config", path, *low, *given]) == 0
     results = json.loads((tmp_path / "found/results.json").read_text())
@@ -256,6 +257,34 @@ def test_classes_of_checkpoint_and_model_must_agree(trained, tmp_path, shapes, c
     assert "The checkpoint has 4 classes (circle" in capsys.readouterr().err
 
 
+def test_checkpoint_of_another_detector_is_refused(trained, capsys):
+    """A cascade does not take the checkpoint of a Mask R-CNN; the message names both ways on."""
+    path, _ = trained
+    assert main(["detection", "validate", "--config", path, "--model.model", "CascadeMaskRCNN"]) == 1
+    said = capsys.readouterr().err
+    assert "The checkpoint is not one of this CascadeMaskRCNN" in said and "--model.weights" in said
+
+
+def test_checkpoint_has_all_weights(trained, capsys):
+    """With a checkpoint, what a recipe starts from is not asked for: it may be gone."""
+    path, _ = trained
+    gone = ["--model.weights", "gone.pth", "--model.class_map", "gone.json"]
+    backbone = ["--model.model.init_args.backbone.weights", "gone.pth"]
+    assert main(["detection", "validate", "--config", path, *gone, *backbone]) == 0
+
+
+def test_views_need_roi_heads(shapes, tmp_path, monkeypatch, capsys):
+    """A RetinaNet has none to look at several scales with; it says so before anything is computed."""
+    monkeypatch.chdir(tmp_path)
+    content = yaml.safe_load(Path(recipe(shapes, tmp_path)).read_text())
+    backbone = content["model"]["model"]["init_args"]["backbone"] | {"out_indices": [1, 2, 3]}
+    content["model"]["model"] = {"class_path": "RetinaNet", "init_args": {"backbone": backbone, "fpn_channels": 8}}
+    (tmp_path / "retinanet.yaml").write_text(yaml.safe_dump(content))
+    views = ["--config", "retinanet.yaml", "--model.views.short_edges", "[64]", "--ckpt_path", "null"]
+    assert main(["detection", "validate", *views]) == 1
+    assert "views need a detector with RoI heads" in capsys.readouterr().err
+
+
 def test_other_checkpoints_are_named_as_such(trained, tmp_path, shapes, capsys):
     """A file without a detector is refused before its tensors are tried."""
     path, _ = trained
@@ -324,7 +353,7 @@ def test_hybrid_task_cascade_trains_with_semantic_maps(shapes, tmp_path, monkeyp
     """The sample data has the maps that the branch learns from; InstaBoost goes with them."""
     monkeypatch.chdir(tmp_path)
     branch = ["--model.model", "HybridTaskCascade", "--model.model.init_args.semantic_classes", "9"]
-    maps = ["--data.semantic_maps", "semantic/train", "--data.instaboost", "{}"]
+    maps = ["--data.semantic_maps", "semantic/train", "--data.instaboost", "{}", "--trainer.log_every_n_steps", "1"]
     assert main(["detection", "fit", "--config", recipe(shapes, tmp_path), *branch, *maps]) == 0
     assert (
         "train/loss_semantic" in (tmp_path / "runs/detection/small/version_0/metrics.csv").read_text().splitlines()[0]

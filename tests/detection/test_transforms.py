@@ -256,3 +256,9 @@ def test_bad_evaluation_settings():
     """A short edge above the long edge is an error in evaluation too."""
     with pytest.raises(ValueError, match="not above long_edge"):
         eval_transform(800, 600)
+
+
+def test_scale_jitter_has_no_use_for_edges():
+    """Edges that do not fit each other do no harm where they are not used."""
+    image, _ = train_transform((480, 800), 64, scale_jitter=(0.5, 2.0), crop_size=32)(*sample())
+    assert max(image.shape[-2:]) <= 32

@@ -184,7 +184,7 @@ def test_a_view_may_be_left_without_areas():
 
 def test_a_detector_without_roi_heads_is_refused():
     """Detectors of another kind cannot be asked for candidates."""
-    with pytest.raises(TypeError, match=r"views need a detector with RoI heads .* got Detector"):
+    with pytest.raises(ValueError, match=r"views need a detector with RoI heads .* got Detector"):
         Views([64], 100).detect(Detector(3, has_masks=False).eval(), picture())
 
 
