@@ -27,7 +27,8 @@ class RCNN(Detector):
     all images at once, each with the maps of its own image.
 
     The losses are those of the whole batch: those of the RPN are the mean over its images (which all have the same
-    number of sampled anchors but for the smallest images), those of the RoI heads the mean over its samples.
+    number of sampled anchors but for the smallest images), those of the RoI heads the mean over its samples, that of
+    the semantic branch the mean over the known places of the images of one size, and then over the images.
 
     Args:
         backbone: images (B, 3, H, W) to a list of feature maps, finest first.
