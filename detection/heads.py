@@ -148,6 +148,8 @@ class MaskHead(nn.Module):
             else:
                 nn.init.kaiming_normal_(parameter, mode="fan_out", nonlinearity="relu")
         nn.init.normal_(self.predictor.weight, std=0.001)
+        if self.flow is not None:  # at first almost closed
+            nn.init.normal_(cast(nn.Conv2d, self.flow[0]).weight, std=0.001)
 
     def features(
         self, x: Float[Tensor, "n c s s"], previous: Float[Tensor, "n dim s s"] | None = None

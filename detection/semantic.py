@@ -43,6 +43,7 @@ class SemanticBranch(nn.Module):
                 nn.init.zeros_(parameter)
             else:
                 nn.init.kaiming_normal_(parameter, mode="fan_out", nonlinearity="relu")
+        nn.init.normal_(self.embedding.weight, std=0.001)  # at first it changes almost nothing for the RoI heads
         nn.init.normal_(self.predictor.weight, std=0.01)
 
     def forward(
