@@ -27,7 +27,6 @@ HEADS: dict[str, dict[str, Any]] = {  # class, and what it has beside the settin
     "Mask R-CNN": {"class_path": "MaskRCNN"},
     "Cascade Mask R-CNN": {"class_path": "CascadeMaskRCNN"},
     "HTC": {"class_path": "HybridTaskCascade", "init_args": {"semantic_classes": len(SEMANTIC_CLASSES)}},
-    "HTC without semantic branch": {"class_path": "HybridTaskCascade"},
 }
 TESTED = ("Mask R-CNN",)  # in all the ways below; the others only as they are
 LOW = ["--model.model.init_args.postprocess.score_threshold", "0.001"]
