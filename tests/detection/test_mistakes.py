@@ -76,7 +76,10 @@ def test_matches_are_those_of_coco(coco):
     """On random boxes and crowds the same detections are wrong and the same objects missed as in COCO's code."""
     rng = np.random.default_rng(0)
     size = {"image_id": 7, "segmentation": coco.content["annotations"][0]["segmentation"]}
-    boxes = lambda count: [[*rng.integers(0, 12, 2).tolist(), *rng.integers(8, 16, 2).tolist()] for _ in range(count)]  # noqa: E731
+
+    def boxes(count):
+        return [[*rng.integers(0, 12, 2).tolist(), *rng.integers(8, 16, 2).tolist()] for _ in range(count)]
+
     coco.content["annotations"] = [
         {"id": i, "bbox": box, "category_id": (CAT, DOG)[i % 2], "iscrowd": int(i % 7 == 0), **size}
         for i, box in enumerate(boxes(30), start=1)
