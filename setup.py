@@ -17,8 +17,10 @@ BUILT_ON = [
     "lightning>=2.5",
     "matplotlib",
     "numpy",
+    "pillow",
     "safetensors",
     "tensorboard",
+    "torchmetrics",
     "torchvision",
 ]
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from detection.detector import check_num_classes
 from detection.fpn import FPN
 from detection.heads import BoxPredictor
 from detection.postprocess import Postprocess
@@ -13,6 +12,7 @@ from detection.roi_stage import RoIConfig, RoIStage
 from detection.rpn import RPN, RPNConfig
 from detection.sampling import ProposalSampler
 from swinv2 import BackboneConfig
+from swinv2.pixels import check_num_classes
 
 
 class CascadeMaskRCNN(RCNN):

@@ -6,12 +6,12 @@ from pathlib import Path
 import torch
 from jsonargparse import Namespace
 
-from detection.agreement import checkpoint_classes
 from detection.annotations import read_coco
 from detection.data import CocoData
 from detection.task import DetectionTask
 from swinv2.shapes import make_detection
-from swinv2.training.cli import run
+from swinv2.training.agreement import checkpoint_classes
+from swinv2.training.cli import forget_start, run
 
 
 def main(args: Sequence[str]) -> None:
@@ -36,19 +36,9 @@ def complete(config: Namespace) -> None:
     count_classes(config)
     if config.ckpt_path is not None:
         forget_start(config)
+        config.model.class_map = None
     if config.model.tiles is not None or config.model.views is not None:
         config.data.keep_size = True  # they take images as they are
-
-
-def forget_start(config: Namespace) -> None:
-    """Leave out the weights that a recipe starts from: a checkpoint has them all.
-
-    Args:
-        config: of one command, changed in place.
-    """
-    config.model.weights = config.model.class_map = None
-    if "backbone" in config.model.model.init_args:
-        config.model.model.init_args.backbone.weights = None
 
 
 def count_classes(config: Namespace) -> None:

@@ -10,8 +10,8 @@ from torch.utils.data import Dataset
 from torchvision.tv_tensors import Image
 
 from detection.annotations import CocoAnnotations, ImageRecord
-from detection.images import LeftOut, Transform, UnreadableImageError, read_image
 from detection.semantic_maps import SemanticMaps
+from swinv2.images import LeftOut, Transform, UnreadableImageError, read_image
 
 
 class CocoDetection(Dataset[tuple[Image, dict[str, Any]]]):

@@ -1,8 +1,6 @@
 """Detection data for Lightning: COCO folders for training and scoring, any images for prediction."""
 
-import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,32 +12,15 @@ from torchvision.tv_tensors import Image
 
 from detection.annotations import CocoAnnotations
 from detection.coco import CocoDetection
-from detection.images import ImageFiles, find_images
 from detection.instaboost import InstaBoost
 from detection.semantic_maps import SemanticMaps
 from detection.transforms import eval_transform, train_transform
-from swinv2.shapes import make_detection
-from swinv2.training.epochs import EpochSampler, SeededDataset
+from swinv2.images import ImageFiles, find_images
+from swinv2.shapes import Shapes, make_detection
+from swinv2.training.loading import make_loader
 
 Sample = tuple[Image, dict[str, Any]]
 Batch = tuple[list[Image], list[dict[str, Any]]]
-
-
-@dataclass
-class Shapes:
-    """Sample data to be made where it is missing.
-
-    Attributes:
-        train: number of pictures to learn from.
-        val: number of pictures to be scored on.
-        size: side of the square pictures, pixels.
-        seed: other seeds give other pictures.
-    """
-
-    train: int = 1000
-    val: int = 200
-    size: int = 128
-    seed: int = 0
 
 
 class CocoData(LightningDataModule):
@@ -104,7 +85,7 @@ class CocoData(LightningDataModule):
         self.train_folder, self.val_folder = root / train_images, root / val_images
         self.train_annotations, self.val_annotations = root / train_annotations, root / val_annotations
         self.batch_size = batch_size
-        self.num_workers = min(num_workers, cores())
+        self.num_workers = num_workers
         resizing = train_transform(short_edge, long_edge, flip_prob, random_crop, scale_jitter, crop_size)
         self.instaboost = instaboost
         self.train_transform = resizing if instaboost is None else v2.Compose([instaboost, resizing])
@@ -196,14 +177,14 @@ class CocoData(LightningDataModule):
     def _loader(self, dataset: Dataset[Any] | None, shuffle: bool = False) -> DataLoader[Any]:
         if dataset is None:
             raise RuntimeError("CocoData has no data for this stage yet; call setup with its name first.")
-        return DataLoader(
-            SeededDataset(dataset, self.seed) if shuffle else dataset,
+        return make_loader(
+            dataset,
             batch_size=self.batch_size,
-            sampler=EpochSampler(dataset, self.trainer, self.seed) if shuffle else None,
             num_workers=self.num_workers,
-            collate_fn=collate,
-            pin_memory=torch.cuda.is_available(),
-            persistent_workers=self.num_workers > 0,
+            collate=collate,
+            seed=self.seed,
+            trainer=self.trainer,
+            shuffle=shuffle,
         )
 
 
@@ -211,11 +192,6 @@ def collate(samples: Iterable[Sample | None]) -> Batch:
     """A list of images and a list of targets, without what could not be read."""
     kept = [sample for sample in samples if sample is not None]
     return [image for image, _ in kept], [target for _, target in kept]
-
-
-def cores() -> int:
-    """How many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_classes(train: CocoAnnotations, val: CocoAnnotations) -> None:

@@ -40,14 +40,3 @@ class Detector(nn.Module):
             ValueError, TypeError: for images or targets that are not as said above.
         """
         raise NotImplementedError
-
-
-def check_num_classes(num_classes: int | None) -> int:
-    """The number of classes, which a recipe may leave open, once it is known.
-
-    Raises:
-        ValueError: it is missing or not positive.
-    """
-    if num_classes is None or num_classes < 1:
-        raise ValueError(f"num_classes must be at least 1, got {num_classes}; background is not counted.")
-    return num_classes

@@ -1,8 +1,6 @@
 """Annotated pictures: masks, boxes and labels over an image."""
 
-import colorsys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
@@ -12,14 +10,9 @@ from jaxtyping import Bool, UInt8
 from torch import Tensor
 
 from detection.masks import paste_region, to_numpy
+from swinv2.pictures import FONT, LEAST_SIDE, Colour, Picture, class_colour, font, text_height, write
 
-LEAST_SIDE = 512  # smaller pictures are enlarged, so that labels can be read
-GOLDEN_RATIO = 0.618034
 OPACITY = 0.4  # of masks
-FONT = cv2.FONT_HERSHEY_SIMPLEX
-
-Picture = UInt8[np.ndarray, "_ _ 3"]  # of any height and width
-Colour = tuple[int, int, int]
 
 
 class Tag(NamedTuple):
@@ -84,27 +77,6 @@ def draw_detections(
         cv2.rectangle(picture, one.corners[:2], one.corners[2:], one.colour, thickness, cv2.LINE_AA)
     draw_labels(picture, figures)
     return picture
-
-
-def side_by_side(pictures: Sequence[Picture], titles: Sequence[str]) -> Picture:
-    """Pictures of one size next to each other, each under its title."""
-    panels = []
-    for picture, title in zip(pictures, titles, strict=True):
-        height = text_height(picture) * 2
-        bar = np.full((height, picture.shape[1], 3), 255, np.uint8)
-        write(bar, title, height // 4, height // 4 * 3, text_height(picture), (0, 0, 0))
-        panels.append(np.pad(np.vstack([bar, picture]), ((0, 0), (0, height // 4), (0, 0)), constant_values=255))
-    return np.hstack(panels)
-
-
-def save(path: Path, picture: Picture) -> None:
-    """Write an RGB picture to a file whose suffix names the format.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    if not cv2.imwrite(str(path), picture[..., ::-1]):
-        raise OSError(f"{path} cannot be written; does the folder exist, and is there room?")
 
 
 def figure(
@@ -190,41 +162,3 @@ def overlap(one: Tag, other: Tag) -> bool:
     """Whether two rectangles share a pixel."""
     across = min(one.right, other.right) > max(one.left, other.left)
     return across and min(one.bottom, other.bottom) > max(one.top, other.top)
-
-
-def class_colour(label: int, shade: int = 0) -> Colour:
-    """An RGB colour whose hue is far from those of the labels before and after it.
-
-    Args:
-        label: of the class.
-        shade: neighbouring numbers give lighter and darker forms of the colour, to tell objects of one class apart.
-    """
-    hue, lightness = (0.35 + label * GOLDEN_RATIO) % 1, (0.5, 0.62, 0.4)[shade % 3]
-    red, green, blue = colorsys.hls_to_rgb(hue, lightness, 0.9)
-    return round(red * 255), round(green * 255), round(blue * 255)
-
-
-def text_height(picture: Picture) -> int:
-    """Height of capitals that suits a picture, pixels."""
-    return max(10, round(min(picture.shape[:2]) / 42))
-
-
-def font(height: int) -> tuple[float, int]:
-    """Scale and line width of OpenCV's font for capitals of some height in pixels."""
-    thickness = max(1, round(height / 10))
-    return cv2.getFontScaleFromHeight(FONT, height, thickness), thickness
-
-
-def write(picture: Picture, text: str, left: int, bottom: int, height: int, ink: Colour) -> None:
-    """Write a line of text.
-
-    Args:
-        picture: drawn on.
-        text: what to write.
-        left: where it starts, pixels.
-        bottom: row that it stands on.
-        height: of capitals, pixels.
-        ink: RGB.
-    """
-    scale, thickness = font(height)
-    cv2.putText(picture, text, (left, bottom), FONT, scale, ink, thickness, cv2.LINE_AA)

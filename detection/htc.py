@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from detection.cascade import cascade_stages
-from detection.detector import check_num_classes
 from detection.fpn import FPN
 from detection.postprocess import Postprocess
 from detection.rcnn import RCNN
@@ -13,6 +12,7 @@ from detection.roi_stage import RoIConfig
 from detection.rpn import RPN, RPNConfig
 from detection.semantic import SemanticBranch
 from swinv2 import BackboneConfig
+from swinv2.pixels import check_num_classes
 
 
 class HybridTaskCascade(RCNN):

@@ -1,6 +1,5 @@
 """Mask R-CNN (arXiv:1703.06870) on a feature pyramid."""
 
-from detection.detector import check_num_classes
 from detection.fpn import FPN
 from detection.heads import BoxPredictor
 from detection.postprocess import Postprocess
@@ -11,6 +10,7 @@ from detection.roi_stage import RoIConfig, RoIStage
 from detection.rpn import RPN, RPNConfig
 from detection.sampling import ProposalSampler
 from swinv2 import BackboneConfig
+from swinv2.pixels import check_num_classes
 
 
 class MaskRCNN(RCNN):

@@ -12,8 +12,8 @@ from jaxtyping import Float
 from pycocotools import mask as mask_utils
 
 from detection.annotations import CocoAnnotations
-from detection.drawing import FONT, Colour, Picture, font, write
-from detection.images import UnreadableImageError, read_image
+from swinv2.images import UnreadableImageError, read_image
+from swinv2.pictures import FONT, Colour, Picture, font, write
 
 FOUND = 0.5  # overlap of a detection with an object from which it counts as found
 NEAR = 0.1  # overlap from which a detection has to do with an object

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
-from torchvision.transforms.v2 import functional as TF
 
 from detection.detector import Detector
 from detection.fpn import FPN
@@ -14,9 +13,8 @@ from detection.roi_heads import RoIHeads, Sizes
 from detection.roi_pool import Pyramid
 from detection.rpn import RPN
 from detection.semantic import SemanticBranch
-from detection.targets import check_images, check_targets
-
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+from detection.targets import check_targets
+from swinv2.pixels import check_images, normalize
 
 
 class RCNN(Detector):
@@ -81,7 +79,8 @@ class RCNN(Detector):
         losses: dict[str, Tensor] = {}
         for size in dict.fromkeys(sizes):
             group = [i for i, other in enumerate(sizes) if other == size]
-            features = self.fpn(self.backbone(torch.stack([self.normalize(images[i]) for i in group])))
+            dtype = next(self.parameters()).dtype
+            features = self.fpn(self.backbone(normalize(torch.stack([images[i] for i in group]), dtype)))
             group_targets = None if targets is None else [targets[i] for i in group]
             boxes, group_losses = self.rpn(features, size, group_targets)
             semantic, semantic_losses = self.look_around(features, group_targets)
@@ -102,8 +101,3 @@ class RCNN(Detector):
         if targets is None:
             return features, {}
         return features, {"loss_semantic": self.semantic.loss(logits, [t["semantic"] for t in targets])}
-
-    def normalize(self, image: Shaped[Tensor, "3 h w"]) -> Float[Tensor, "3 h w"]:
-        """To the range that the backbone was trained with and the type of its weights."""
-        dtype = next(self.parameters()).dtype
-        return TF.normalize(TF.to_dtype(image, dtype, scale=True), list(IMAGENET_MEAN), list(IMAGENET_STD))

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from detection.average_precision import ClassScore
-from detection.drawing import save
 from detection.evaluation import CocoEvaluator
 from detection.mistakes import draw_sheet, find_mistakes
+from swinv2.pictures import save
 
 MOST_CURVES = 20  # classes; of more, one sees nothing
 MISTAKES = 18  # false positives, and as many misses

@@ -1,26 +1,21 @@
 """Maps of the class of every pixel, for the semantic branch of a Hybrid Task Cascade."""
 
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torchvision.tv_tensors import Mask
 
 from detection.annotations import ImageRecord
-from detection.images import UnreadableImageError
 from detection.semantic import IGNORED
-
-HEADER = struct.Struct(">8s4x4sIIBB")  # of a PNG: signature, chunk, width, height, bits, kind of colour
-GREY = (b"\x89PNG\r\n\x1a\n", b"IHDR", 8, 0)  # signature, chunk, bits, kind of colour
+from swinv2.index_maps import GREY, PALETTE, png_header, read_map
 
 
 @dataclass(frozen=True)
 class SemanticMaps:
-    """A folder of 8-bit grey PNGs, each with the name of its image but for the suffix.
+    """A folder of 8-bit PNGs, grey or with a palette, each with the name of its image but for the suffix.
 
     Attributes:
         folder: of the maps; those of images in subfolders are in subfolders of the same name.
@@ -40,7 +35,7 @@ class SemanticMaps:
 
         Raises:
             FileNotFoundError: the folder or some maps are missing.
-            ValueError: a map is not an 8-bit grey PNG, or not of the size of its image.
+            ValueError: a map is not an 8-bit PNG of one channel, or not of the size of its image.
         """
         if not self.folder.is_dir():
             raise FileNotFoundError(
@@ -62,33 +57,26 @@ class SemanticMaps:
         Raises:
             UnreadableImageError: the file is damaged.
         """
-        path = self.path(record)
-        pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-        if pixels is None or pixels.shape != (record.height, record.width):
-            raise UnreadableImageError(f"{path}, the semantic map of {record.file_name}, is cut short or damaged")
+        pixels = read_map(self.path(record))
         if self.zero_is_void:
             pixels = np.where(pixels == IGNORED, pixels, pixels - np.uint8(1))  # 0 - 1 is 255
         return Mask(torch.from_numpy(pixels))
 
 
 def check_header(path: Path, record: ImageRecord) -> None:
-    """See that a file is an 8-bit grey PNG of the size of an image.
+    """See that a file is an 8-bit PNG of one channel and of the size of an image.
 
     Raises:
         ValueError: it is not.
     """
-    with path.open("rb") as file:
-        start = file.read(HEADER.size)
-    if len(start) < HEADER.size:
-        start = bytes(HEADER.size)
-    signature, chunk, width, height, bits, colours = HEADER.unpack(start)
-    if (signature, chunk, bits, colours) != GREY:
+    header = png_header(path)
+    if header is None or header.bits > 8 or header.kind not in (GREY, PALETTE):
         raise ValueError(
-            f"{path} is not an 8-bit PNG of one grey channel; a semantic map holds the class of each pixel, without a "
-            "palette. Save it again as such, e.g. with OpenCV from an array (height, width) of uint8."
+            f"{path} is not an 8-bit PNG of one grey channel or with a palette; a semantic map holds the class of each "
+            "pixel. Save it again, e.g. from an array (height, width) of uint8 with swinv2.index_maps.write_map."
         )
-    if (height, width) != (record.height, record.width):
+    if (header.height, header.width) != (record.height, record.width):
         raise ValueError(
-            f"The semantic map {path} measures {(height, width)} pixels (height, width), its image {record.file_name} "
-            f"{(record.height, record.width)}; the two must agree. Do the maps belong to these images?"
+            f"The semantic map {path} measures {(header.height, header.width)} pixels (height, width), its image "
+            f"{record.file_name} {(record.height, record.width)}; the two must agree. Do the maps belong to the images?"
         )

@@ -15,24 +15,6 @@ WITHOUT = {
 }
 
 
-def check_images(images: Sequence[Tensor]) -> None:
-    """Raises an error unless there is a picture at least, and each is RGB, channels first, in bytes or 0 to 1.
-
-    Raises:
-        ValueError: for no images, a wrong shape or floats beyond 0 to 1.
-        TypeError: for numbers that are neither bytes nor floats.
-    """
-    if not len(images):
-        raise ValueError("got no images; give at least one tensor of shape (3, height, width).")
-    for i, image in enumerate(images):
-        if image.ndim != 3 or image.shape[0] != 3 or 0 in image.shape:
-            raise ValueError(f"image {i} has shape {tuple(image.shape)}; give (3, height, width), RGB channels first.")
-        if image.dtype != torch.uint8 and not image.is_floating_point():
-            raise TypeError(f"image {i} is of type {image.dtype}; give uint8 (0 to 255) or floats from 0 to 1.")
-        if image.is_floating_point() and image.max() > 2:  # resizing may overshoot 1 a little
-            raise ValueError(f"image {i} has floats up to {image.max():.0f}; scale them to 0 to 1, or give uint8.")
-
-
 def check_targets(
     images: Sequence[Tensor],
     targets: Sequence[Mapping[str, Any]] | None,

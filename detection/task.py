@@ -4,27 +4,26 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
 import torch.distributed as dist
-from lightning import LightningModule
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
-from detection.agreement import check_checkpoint, check_class_count, check_supervision
+from detection.agreement import check_supervision
 from detection.class_map import load_detector_weights
 from detection.data import Batch, CocoData
 from detection.detector import Detector
-from detection.drawing import draw_detections, save, side_by_side
+from detection.drawing import draw_detections
 from detection.evaluation import CocoEvaluator, to_original, to_results
 from detection.report import write_report
 from detection.tiles import Tiles, detect_each
-from detection.transforms import resize
 from detection.views import Views, check_model
-from swinv2.training.schedules import OptimizerConfig, training_steps
-from swinv2.weights import load_weights
+from swinv2.pictures import side_by_side
+from swinv2.resizing import resize
+from swinv2.training.agreement import check_class_count
+from swinv2.training.schedules import OptimizerConfig
+from swinv2.training.task import Task
 
 
-class DetectionTask(LightningModule):
+class DetectionTask(Task):
     """Trains a detector with AdamW, scores it as COCO does, and draws what it finds.
 
     Pictures of validation images, truth beside detections, go to the run's folder and to TensorBoard. A checkpoint
@@ -43,6 +42,8 @@ class DetectionTask(LightningModule):
         output: folder for the pictures and results of validation and prediction; if None, the run's folder.
     """
 
+    model: Detector
+
     def __init__(
         self,
         model: Detector,
@@ -55,17 +56,13 @@ class DetectionTask(LightningModule):
         pictures: int = 8,
         output: Path | None = None,
     ):
-        super().__init__()
-        self.model = model
-        self.optimizer_config = optimizer
+        super().__init__(model, optimizer, weights if class_map is None else None, output)
         self.weights = weights
         self.class_map = class_map
         self.tiles = tiles
         self.views = views
         self.score_threshold = score_threshold
         self.pictures = pictures
-        self.output = output
-        self.class_names: list[str] = []
         self.category_ids: list[int] = []
         self.evaluator: CocoEvaluator | None = None
         self.scores: dict[str, float] = {}
@@ -75,8 +72,6 @@ class DetectionTask(LightningModule):
             check_model(model)
         if class_map is not None and weights is None:
             raise ValueError(f"class_map {class_map} says how to read weights, but there are none; give model.weights.")
-        if weights is not None and class_map is None:
-            load_weights(model, weights)
 
     def setup(self, stage: str) -> None:
         """Compare the data with what the model asks for, before anything is computed.
@@ -94,7 +89,7 @@ class DetectionTask(LightningModule):
             self.category_ids = list(range(self.model.num_classes))  # until a checkpoint says better
             return
         data = self.data
-        check_class_count(self.model, data)
+        check_class_count(self.model.num_classes, data.class_names)
         if stage == "fit":
             check_supervision(self.model, data)
         if self.class_map is not None and self.weights is not None:
@@ -107,31 +102,14 @@ class DetectionTask(LightningModule):
         """The data that the trainer runs on."""
         return self.trainer.datamodule  # type: ignore[attr-defined]
 
-    @property
-    def folder(self) -> Path:
-        """Where pictures and results go."""
-        command = self.trainer.state.fn
-        run = Path(self.trainer.default_root_dir) / (command.value if command else "")  # fit, validate or predict
-        # Not the trainer's own log_dir, which waits for all processes: only the first one draws.
-        logged = [Path(folder) for board in self.trainer.loggers if (folder := getattr(board, "log_dir", None))]
-        return self.output or (logged[0] if logged else run)
-
     def forward(self, images: list[Tensor]) -> list[dict[str, Tensor]]:
         """Detections of images, each (3, H, W) RGB."""
         return detect_each(self.model, images, self.tiles, self.views)
 
-    def configure_optimizers(self) -> Any:
-        """AdamW and its schedule."""
-        return self.optimizer_config.configure(self.model, lambda: training_steps(self.trainer))
-
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Sum of the losses of a batch."""
         images, targets = batch
-        losses: dict[str, Tensor] = self.model(images, targets)
-        total = torch.stack(list(losses.values())).sum()
-        self.log("loss", total, prog_bar=True, batch_size=len(images))
-        self.log_dict({f"train/{name}": loss for name, loss in losses.items()}, batch_size=len(images))
-        return total
+        return self.log_losses(self.model(images, targets), len(images))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect the detections of a batch, and draw those of the first."""
@@ -171,7 +149,7 @@ class DetectionTask(LightningModule):
         for image, target, detection in zip(images, targets, self(images) if images else [], strict=True):
             picture = draw_detections(image, detection, self.class_names, self.score_threshold)
             name = f"{target['image_id']:05d}_{target['path'].stem}.png"
-            save(self._picture_folder() / name, picture)
+            self.write(f"pictures/{name}", picture)
             entries = to_results(to_original(detection, target), target, self.category_ids)
             self.found += [entry | {"file_name": str(target["path"])} for entry in entries]
 
@@ -185,12 +163,13 @@ class DetectionTask(LightningModule):
         results = [entry for part in found for entry in part if by_image[entry["image_id"]] is part]
         if self.trainer.is_global_zero:
             path = self._write_results(sorted(results, key=lambda entry: entry["image_id"]))
-            print(f"\n{len(results)} detections: {path}\npictures: {self._picture_folder()}")
+            print(f"\n{len(results)} detections: {path}\npictures: {self.folder / 'pictures'}")
         self.found = []
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Classes travel with the weights."""
-        checkpoint["class_names"], checkpoint["category_ids"] = self.class_names, self.category_ids
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["category_ids"] = self.category_ids
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the classes over.
@@ -198,8 +177,8 @@ class DetectionTask(LightningModule):
         Raises:
             ValueError: the checkpoint's number of classes is not that of the model, or it is of something else.
         """
-        check_checkpoint(self.model, checkpoint)
-        self.class_names, self.category_ids = checkpoint["class_names"], checkpoint["category_ids"]
+        super().on_load_checkpoint(checkpoint)
+        self.category_ids = checkpoint["category_ids"]
 
     def _draw_beside_truth(self, image: Tensor, target: dict[str, Any], detection: dict[str, Tensor]) -> None:
         truth = {"boxes": target["boxes"], "labels": target["labels"]}
@@ -207,19 +186,8 @@ class DetectionTask(LightningModule):
         if "masks" in whole:
             truth["masks"] = resize(whole["masks"], target["size"])
         drawn = [draw_detections(image, shown, self.class_names, self.score_threshold) for shown in (truth, detection)]
-        picture = side_by_side(drawn, ["truth", "detected"])
-        save(self._picture_folder() / f"{target['image_id']}.png", picture)
-        for board in self.loggers:
-            if isinstance(board, TensorBoardLogger):
-                board.experiment.add_image(
-                    f"validation/{target['image_id']}", picture, self.global_step, dataformats="HWC"
-                )
+        self.show(str(target["image_id"]), side_by_side(drawn, ["truth", "detected"]))
         self.drawn += 1
-
-    def _picture_folder(self) -> Path:
-        folder = self.folder / "pictures"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
 
     def _write_results(self, results: list[dict[str, Any]]) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True)

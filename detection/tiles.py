@@ -12,9 +12,9 @@ from torch import Tensor
 from torchvision.ops import box_area
 
 from detection.detector import Detector
-from detection.targets import check_images
-from detection.transforms import resize, scaled
 from detection.views import Views, rescale
+from swinv2.pixels import check_images
+from swinv2.resizing import resize, scaled
 
 LEAST_SIZE = 32  # pixels
 CUT_MARGIN = 4  # pixels: how near to the border of a tile an object seems to go on beyond it

@@ -10,11 +10,11 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.transforms.v2 import functional as TF
 
-from detection.detector import Detector, check_num_classes
-from detection.rcnn import IMAGENET_MEAN, IMAGENET_STD
+from detection.detector import Detector
 from detection.rpn import ASPECT_RATIOS
-from detection.targets import check_images, check_targets
+from detection.targets import check_targets
 from swinv2 import BackboneConfig, as_torchvision_backbone
+from swinv2.pixels import IMAGENET_MEAN, IMAGENET_STD, check_images, check_num_classes
 
 LOSSES = {
     "classification": "loss_classifier",

@@ -8,9 +8,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
-from torchvision.tv_tensors import BoundingBoxes, BoundingBoxFormat, Image, Mask, wrap
+from torchvision.tv_tensors import BoundingBoxes, BoundingBoxFormat, Image, wrap
 
-LEAST_SIDE = 4  # pixels
+from swinv2.resizing import draw, resize, scaled
+
 DETR_SHORT_EDGES = (400, 500, 600)  # before the crop
 DETR_CROP = (384, 600)  # least and greatest side of the crop
 
@@ -173,19 +174,6 @@ def check_settings(
         raise ValueError("scale_jitter and random_crop both crop; give one of them.")
 
 
-def resize(inpt: Any, size: tuple[int, int]) -> Any:
-    """Resize an image, boxes or masks to (height, width), pixel centres in step.
-
-    torchvision takes the upper left pixel for masks, which moves them by up to half a pixel against the image.
-    """
-    if not isinstance(inpt, Mask):
-        return F.resize(inpt, list(size))
-    rows, columns = (
-        ((torch.arange(new) + 0.5) * old / new).long() for new, old in zip(size, inpt.shape[-2:], strict=True)
-    )
-    return wrap(inpt.index_select(-1, columns).index_select(-2, rows), like=inpt)
-
-
 def fit_boxes(image: Image, target: dict[str, Any]) -> tuple[Image, dict[str, Any]]:
     """Shrink each box to what a crop left of its mask; without masks, boxes end where the image does."""
     if "masks" not in target:
@@ -215,13 +203,3 @@ def mask_boxes(masks: Bool[Tensor, "n h w"]) -> Float[Tensor, "n 4"]:
         sides += [first, torch.where(along.any(dim=-1), last, 0)]
     left, right, top, bottom = sides
     return torch.stack([left, top, right, bottom], dim=-1).float()
-
-
-def scaled(height: int, width: int, factor: float) -> tuple[int, int]:
-    """A size times a factor; no side comes out shorter than a patch."""
-    return max(round(height * factor), LEAST_SIDE), max(round(width * factor), LEAST_SIDE)
-
-
-def draw(least: int, greatest: int) -> int:
-    """A whole number from a range, both ends included."""
-    return int(torch.randint(least, greatest + 1, ()))

@@ -13,8 +13,8 @@ from torchvision.ops import box_area
 from detection.detector import Detector
 from detection.rcnn import RCNN
 from detection.roi_pool import Pyramid
-from detection.targets import check_images
-from detection.transforms import resize, scaled
+from swinv2.pixels import check_images
+from swinv2.resizing import resize, scaled
 
 Area = Literal["small", "medium", "large"]
 AREAS: dict[Area, tuple[float, float]] = {  # least, and from where on no longer; COCO's, in pixels

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import cast
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from .windows import Group, Size
+
+Spacing = Literal["log", "linear"]  # of the offsets that the position bias is a function of; linear is an ablation
 
 KEPT_SHAPES = 9  # windows of one cut of a picture have at most so many shapes
 
@@ -22,10 +24,13 @@ class ContinuousPositionBias(nn.Sequential):
         num_axes: axes of the grid.
         num_heads: attention heads.
         hidden_dim: width of the network.
+        spacing: "linear" gives the network the offsets themselves, from -1 to 1 in the window of the training, as the
+            paper's ablation does (table 1).
     """
 
-    def __init__(self, num_axes: int, num_heads: int, hidden_dim: int = 512):
+    def __init__(self, num_axes: int, num_heads: int, hidden_dim: int = 512, spacing: Spacing = "log"):
         super().__init__(nn.Linear(num_axes, hidden_dim), nn.ReLU(), nn.Linear(hidden_dim, num_heads, bias=False))
+        self.spacing = spacing
         self._kept: dict[Size, Tensor] = {}
         self._kept_key: tuple = ()
         self._kept_weights: list[Tensor] = []
@@ -70,7 +75,8 @@ class ContinuousPositionBias(nn.Sequential):
         steps = [torch.arange(1 - w, w, device=first.weight.device, dtype=torch.float32) for w in window]
         offsets = torch.stack(torch.meshgrid(*steps, indexing="ij"), -1)  # (2·w1 - 1, …, 2·wn - 1, n)
         offsets = 8 * offsets / offsets.new_tensor([max(w - 1, 1) for w in trained_window])
-        offsets = offsets.sign() * torch.log2(1 + offsets.abs()) / math.log2(8)  # in float32, as in every release
+        logs = offsets.sign() * torch.log2(1 + offsets.abs()) / math.log2(8)  # in float32, as in every release
+        offsets = logs if self.spacing == "log" else offsets / 8
         with full_precision(offsets.device):
             hidden = F.relu(F.linear(offsets.to(dtype), first.weight.to(dtype), first.bias.to(dtype)))
             return 16 * torch.sigmoid(F.linear(hidden, last.weight.to(dtype))).movedim(-1, 0)
@@ -108,14 +114,15 @@ class WindowAttention(nn.Module):
         num_heads: attention heads.
         num_axes: axes of the grid.
         trained_window: window of the training, the unit of the position bias.
+        spacing: of the offsets that the position bias is a function of.
     """
 
-    def __init__(self, dim: int, num_heads: int, num_axes: int, trained_window: Size):
+    def __init__(self, dim: int, num_heads: int, num_axes: int, trained_window: Size, spacing: Spacing = "log"):
         super().__init__()
         self.num_heads = num_heads
         self.trained_window = trained_window
         self.logit_scale = nn.Parameter(torch.full((num_heads, 1, 1), math.log(10)))
-        self.cpb_mlp = ContinuousPositionBias(num_axes, num_heads)
+        self.cpb_mlp = ContinuousPositionBias(num_axes, num_heads, spacing=spacing)
         self.qkv = nn.Linear(dim, 3 * dim, bias=False)
         self.q_bias = nn.Parameter(torch.zeros(dim))
         self.v_bias = nn.Parameter(torch.zeros(dim))

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .attention import WindowAttention
+from .attention import Spacing, WindowAttention
 from .layers import CONVOLUTION, LayerNorm, PatchEmbed, PatchMerging
 from .stage import Block, Stage
 from .windows import Size, Window, window_per_stage
@@ -32,6 +32,7 @@ class SwinTransformerV2(nn.Module):
         drop_path_rate: stochastic depth of the last block, growing linearly from 0 at the first.
         extra_norm_period: in each stage, blocks from one extra normalisation to the next; 0 for none, 6 for huge and
             giant.
+        cpb_spacing: "log" for the position bias of the paper, "linear" for its ablation.
         shift: for each stage, whether every second block shifts its windows; in all stages if None.
         out_indices: stages whose features are given, finest first.
         frozen_stages: -1 to train everything, 0 to freeze the patch embedding, i to freeze the first i stages too.
@@ -54,6 +55,7 @@ class SwinTransformerV2(nn.Module):
         mlp_ratio: float = 4.0,
         drop_path_rate: float = 0.0,
         extra_norm_period: int = 0,
+        cpb_spacing: Spacing = "log",
         shift: Sequence[bool] | None = None,
         out_indices: Sequence[int] = (0, 1, 2, 3),
         frozen_stages: int = -1,
@@ -81,7 +83,7 @@ class SwinTransformerV2(nn.Module):
         self.layers = nn.ModuleList()
         for i, (dim, heads) in enumerate(zip(dims, num_heads, strict=True)):
             blocks = [
-                Block(WindowAttention(dim, heads, axes, trained[i]), dim, mlp_ratio, rate, extra)
+                Block(WindowAttention(dim, heads, axes, trained[i], cpb_spacing), dim, mlp_ratio, rate, extra)
                 for rate, extra in zip(drop_rates[i].tolist(), _every(extra_norm_period, depths[i]), strict=True)
             ]
             merging = PatchMerging(dim, stride) if i + 1 < stages else None

@@ -23,11 +23,13 @@ class Layout:
         names: official and own name of modules, the more special first; `{i}` is the stage, `{j}` the block.
         prefix: what precedes the names of the backbone.
         head: name of the classifier's linear layer, which lies beside the backbone.
+        beside: own name and the project's of modules in other heads beside the backbone.
     """
 
     names: Names = ()
     prefix: str = ""
     head: str = "head"
+    beside: Names = ()
 
 
 def _block(own: str, *parts: tuple[str, str]) -> Names:
@@ -59,6 +61,16 @@ _HF = (
     ("layers.{i}.downsample", "encoder.layers.{i}.downsample"),
     ("norm", "layernorm"),
 )
+_HF_HEADS = (  # of UPerNet; ours has mmsegmentation's names
+    *((f"{head}.conv_seg", f"{head}.classifier") for head in ("decode_head", "auxiliary_head")),
+    *(
+        (f"{conv}.bn", f"{conv}.batch_norm")
+        for conv in (
+            *("decode_head.psp_modules.{i}.1", "decode_head.bottleneck", "decode_head.lateral_convs.{i}"),
+            *("decode_head.fpn_convs.{i}", "decode_head.fpn_bottleneck", "auxiliary_head.convs.{i}"),
+        )
+    ),
+)
 _MMPRETRAIN = (
     ("patch_embed.proj", "patch_embed.projection"),
     *_block(
@@ -76,7 +88,7 @@ LAYOUTS = {
     "official": Layout(),
     "timm": Layout((("layers.{i}.downsample", "layers.{i+1}.downsample"),), head="head.fc"),
     "torchvision": Layout(_TORCHVISION),
-    "hf": Layout(_HF, prefix="swinv2.", head="classifier"),
+    "hf": Layout(_HF, prefix="swinv2.", head="classifier", beside=_HF_HEADS),
     "mmpretrain": Layout(_MMPRETRAIN, prefix="backbone.", head="head.fc"),
     "simmim": Layout(_SIMMIM, prefix="encoder."),
 }
@@ -113,9 +125,10 @@ def official_names(state: Mapping[str, Tensor], source: str) -> Iterator[tuple[s
     prefix = _prefix(state, source) or ""
     beside = re.sub(r"[^.]+\.$", "", prefix)  # "model.backbone." lies in "model."
     heads = {f"{beside}{layout.head}.{kind}": f"head.{kind}" for kind in ("weight", "bias")}
-    names = [(own, official) for official, own in layout.names]
+    names, beside_names = ([(own, ours) for ours, own in pairs] for pairs in (layout.names, layout.beside))
     for key, value in state.items():
-        inner = rename(key.removeprefix(prefix), names) if key.startswith(prefix) else key
+        inside = key.startswith(prefix)
+        inner = rename(key.removeprefix(prefix), names) if inside else rename(key, beside_names)
         yield heads.get(key, inner), value
 
 

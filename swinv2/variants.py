@@ -7,6 +7,7 @@ from fnmatch import fnmatch
 
 from torch import nn
 
+from .attention import Spacing
 from .backbone import SwinTransformerV2, Window
 from .classification.classifier import ImageClassifier
 from .weights import load_weights, weights_url
@@ -99,6 +100,7 @@ def create_backbone(
     embed_dim: int | None = None,
     depths: Sequence[int] | None = None,
     num_heads: Sequence[int] | None = None,
+    cpb_spacing: Spacing = "log",
 ) -> SwinTransformerV2:
     """A named model without its head, giving hierarchical features.
 
@@ -115,6 +117,7 @@ def create_backbone(
         embed_dim: channels of the first stage, if not those of the name.
         depths: blocks of each stage, if not those of the name.
         num_heads: attention heads of each stage, if not those of the name.
+        cpb_spacing: "log" for the position bias of the paper, "linear" for its ablation.
 
     Raises:
         ValueError: no such model or weights, or numbers that do not fit each other.
@@ -133,6 +136,7 @@ def create_backbone(
         num_heads=num_heads or model.num_heads,
         drop_path_rate=drop_path_rate,
         extra_norm_period=model.extra_norm_period,
+        cpb_spacing=cpb_spacing,
         out_indices=out_indices,
         frozen_stages=frozen_stages,
         checkpointing=checkpointing,
@@ -199,6 +203,7 @@ class BackboneConfig:
         embed_dim: channels of the first stage, if not those of the name.
         depths: blocks of each stage, if not those of the name.
         num_heads: attention heads of each stage, if not those of the name.
+        cpb_spacing: "log" for the position bias of the paper, "linear" for its ablation.
     """
 
     name: str
@@ -212,6 +217,7 @@ class BackboneConfig:
     embed_dim: int | None = None
     depths: list[int] | None = None
     num_heads: list[int] | None = None
+    cpb_spacing: Spacing = "log"
 
     def build(self) -> SwinTransformerV2:
         """The backbone, with its weights."""

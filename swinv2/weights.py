@@ -158,12 +158,12 @@ def _find_backbone(model: nn.Module) -> tuple[str, SwinTransformerV2]:
 
 
 def _places(key: str, prefix: str, backbone: SwinTransformerV2, layout: str) -> list[str]:
-    """Names that an official key, or one of our own models, may have in the model."""
+    """Names that an official key, or one of a head beside the backbone, may have in the model."""
     if key in ("head.weight", "head.bias"):
         return [re.sub(r"[^.]+\.$", "", prefix) + key]
     ours = [key, key.removeprefix("model."), f"model.{key}"]  # as a part, or as a Lightning module
     inside = prefix + rename(key, [("norm", f"norm{len(backbone.layers) - 1}")])
-    return [inside, *ours] if layout == "ours" else [inside]
+    return [inside, *(ours if layout == "ours" else [key])]
 
 
 def _set_windows(backbone: SwinTransformerV2, trained: Sequence[Sequence[int]] | None) -> None:

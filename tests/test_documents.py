@@ -48,13 +48,14 @@ def test_commands_are_accepted(command, monkeypatch, capsys):
 
 @pytest.mark.parametrize("text", blocks("yaml"))
 def test_recipe_parts_are_accepted(text, tmp_path, monkeypatch, capsys):
-    """Each part of a recipe has keys that exist."""
+    """Each part of a recipe has keys that exist; the recipe is the one that a comment in the part names."""
     monkeypatch.chdir(ROOT)
     part = tmp_path / "part.yaml"
     part.write_text(text)
-    recipe = "configs/detection/mask_rcnn_swinv2_tiny_coco.yaml"
+    named = re.search(r"^#.*?(configs/(\w+)/\w+\.yaml)", text, re.MULTILINE)
+    recipe, task = named.groups() if named else ("configs/detection/mask_rcnn_swinv2_tiny_coco.yaml", "detection")
     with pytest.raises(SystemExit) as stopped:
-        main(["detection", "fit", "--config", recipe, "--config", str(part), "--print_config"])
+        main([task, "fit", "--config", recipe, "--config", str(part), "--print_config"])
     assert stopped.value.code == 0, capsys.readouterr().err
 
 

@@ -23,6 +23,7 @@ TEXTS = [
 ]
 CORE = ("windows", "layers", "attention", "stage", "backbone")  # each may import those before it
 NEEDED = {"torch", "jaxtyping"}
+MODULES = {"opencv-python-headless": "cv2", "pillow": "PIL"}  # packages that are imported under another name
 
 
 def imports(source):
@@ -116,7 +117,7 @@ def test_each_requirement_is_used():
     """What a user must install is imported somewhere: by us, or by Lightning (tensorboard, jsonargparse)."""
     text = (ROOT / "setup.py").read_text()
     required = re.findall(r'"([^"]+)"', text[text.index("FOUR =") : text.index("TEST =")])
-    modules = {re.split(r"[>\[]", name)[0].replace("opencv-python-headless", "cv2") for name in required}
+    modules = {MODULES.get(name, name) for name in (re.split(r"[>\[]", name)[0] for name in required)}
     used = {name.split(".")[0] for s in SOURCES for name in imports(s)} | {"tensorboard", "jsonargparse"}
     assert "torch" in modules
     assert modules - used == set()
@@ -124,6 +125,9 @@ def test_each_requirement_is_used():
 
 def test_each_import_is_required():
     """What the sources import is what a user is told to install, or is said to be optional."""
-    text = (ROOT / "setup.py").read_text().replace("opencv-python-headless", "cv2").replace("-", "_")
+    text = (ROOT / "setup.py").read_text()
+    for name, module in MODULES.items():
+        text = text.replace(name, module)
+    text = text.replace("-", "_")
     used = {name.split(".")[0] for s in SOURCES for name in imports(s)} - {*sys.stdlib_module_names, *PACKAGES}
     assert [name for name in sorted(used) if not re.search(rf'"{name}\b', text)] in ([], ["detectron2"])

@@ -1,26 +1,55 @@
 """Every recipe can be run."""
 
 import re
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import yaml
 from jsonargparse import ArgumentParser
+from torch import nn
 
 from detection import Detector
+from segmentation import Segmenter
 from swinv2.cli import main
-from swinv2.shapes import make_detection
+from swinv2.shapes import make_detection, make_segmentation
 
 ROOT = Path(__file__).parent.parent
 RECIPES = sorted((ROOT / "configs").rglob("*.yaml"))
-IDS = [recipe.stem for recipe in RECIPES]
+IDS = [f"{recipe.parent.name}-{recipe.stem}" for recipe in RECIPES]
+SMALL = {"num_workers": 0, "shapes": None}  # of all data
+DWARF = {"weights": None, "embed_dim": 8, "depths": [1] * 4, "num_heads": [1, 2, 4, 8]}  # of all backbones
+
+Part = dict[str, Any]  # of a recipe
 
 
-@pytest.fixture(scope="module")
-def shapes(tmp_path_factory):
+@dataclass(frozen=True)
+class Task:
+    """How the recipes of a task become small.
+
+    Attributes:
+        model: base class of its models.
+        make: makes a few small pictures in a folder.
+        data: a recipe to what its data become, on the spot.
+        heads: a recipe to what its heads become.
+        metric: in which a validation ends.
+    """
+
+    model: type[nn.Module]
+    make: Callable[[Path], Path]
+    data: Callable[[Part], Part]
+    heads: Callable[[Part], Part]
+    metric: str
+
+
+def make_coco(folder):
     """A few pictures of four classes, under the names that COCO has."""
-    folder = make_detection(tmp_path_factory.mktemp("data") / "shapes", train=8, val=8, size=64)
+    make_detection(folder, train=8, val=8, size=64)
     annotations = folder / "annotations"
     for part in ("train", "val"):
         (folder / part).rename(folder / f"{part}2017")
@@ -28,56 +57,98 @@ def shapes(tmp_path_factory):
     return folder
 
 
-def head(recipe):
-    """The comment at the beginning of a recipe."""
-    return "".join(line for line in recipe.read_text().splitlines(keepends=True) if line.startswith("#"))
-
-
-def small_data(recipe, shapes):
-    """What a recipe's data become: small pictures, on the spot."""
+def coco(recipe):
+    """The folders and files of `make_coco`, and semantic maps where a recipe has any."""
     folders = {f"{part}_images": f"{part}2017" for part in ("train", "val")}
     annotations = {f"{part}_annotations": f"annotations/instances_{part}2017.json" for part in ("train", "val")}
     more = {"crop_size": 64, "semantic_maps": "semantic/train"}
     given = {key: value for key, value in more.items() if key in recipe["data"]}
     sizes = dict.fromkeys(("short_edge", "val_short_edge", "long_edge"), 64)
-    return (
-        {"root": str(shapes), "shapes": None, "batch_size": 1, "num_workers": 0} | folders | annotations | sizes | given
-    )
+    return {"batch_size": 1} | folders | annotations | sizes | given
 
 
-def small_model(recipe):
-    """What a recipe's model becomes: a dwarf of its kind, without weights from elsewhere."""
+def detection_heads(recipe):
+    """Heads of few channels, whichever the detector has."""
     given = recipe["model"]["model"]
-    backbone = {"weights": None, "embed_dim": 8, "depths": [1] * 4, "num_heads": [1, 2, 4, 8]}
     ours = {"rpn": {"proposals": 50}, "roi": {"samples": 16, "box_head_dim": 64, "mask_head_dim": 16}}
     attention = {"global_attention_heads": 8} if "global_attention_heads" in given["init_args"] else {}
     heads = {} if given["class_path"] in ("FasterRCNN", "RetinaNet") else ours
-    init_args = {"backbone": backbone, "num_classes": None, "fpn_channels": 32, **heads, **attention}
-    return {"model": {"init_args": init_args}, "weights": None, "class_map": None}
+    return {"fpn_channels": 32, **heads, **attention}
+
+
+def make_ade20k(folder):
+    """A few pictures of a few classes, in ADE20K's folders."""
+    return make_segmentation(folder, train=8, val=8, size=64)
+
+
+def ade20k(recipe):
+    """The folders of `make_ade20k`; batch norm needs two pictures."""
+    folders = {
+        f"{part}_{kind}": f"{folder}/{split}"
+        for part, split in (("train", "training"), ("val", "validation"))
+        for kind, folder in (("images", "images"), ("maps", "annotations"))
+    }
+    classes = {"classes": "objectInfo.txt", "reduce_zero_label": True}
+    sizes = dict.fromkeys(("short_edge", "long_edge", "crop_size", "val_short_edge", "val_long_edge"), 64)
+    return {"batch_size": 2} | folders | classes | sizes
+
+
+def segmentation_heads(recipe):
+    """Heads of few channels, whichever the segmenter has."""
+    more = {"UPerNet": "auxiliary_channels", "SemanticFPN": "fpn_channels"}
+    return {"channels": 16, more[recipe["model"]["model"]["class_path"]]: 16}
+
+
+TASKS = {
+    "detection": Task(Detector, make_coco, coco, detection_heads, "box/AP"),
+    "segmentation": Task(Segmenter, make_ade20k, ade20k, segmentation_heads, "mIoU"),
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A task's name to the folder of its pictures, which are made at first use."""
+    return cache(lambda name: TASKS[name].make(tmp_path_factory.mktemp(name) / "shapes"))
+
+
+def head(recipe):
+    """The comment at the beginning of a recipe."""
+    return "".join(line for line in recipe.read_text().splitlines(keepends=True) if line.startswith("#"))
+
+
+def commands():
+    """Every command in the comment of every recipe; the lines after its first are indented by four more."""
+    pattern = re.compile(r"^#   swinv2 (.+(?:\n#       .+)*)", re.MULTILINE)
+    return [
+        pytest.param(command.replace("\n#", " "), id=f"{name}-{i}")
+        for name, recipe in zip(IDS, RECIPES, strict=True)
+        for i, command in enumerate(pattern.findall(head(recipe)))
+    ]
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=IDS)
 def test_recipe_builds_in_full(recipe):
-    """The detector that it describes, of 80 classes, in its true size, but without memory and weights."""
-    detector = yaml.safe_load(recipe.read_text())["model"]["model"]
-    detector["init_args"]["backbone"]["weights"] = None
-    detector["init_args"]["num_classes"] = 80
+    """The model that it describes, of 80 classes, in its true size, but without memory and weights."""
+    model = yaml.safe_load(recipe.read_text())["model"]["model"]
+    model["init_args"]["backbone"]["weights"] = None
+    model["init_args"]["num_classes"] = 80
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--model", type=Detector)
+    parser.add_argument("--model", type=TASKS[recipe.parent.name].model)
     with torch.device("meta"):
-        model = parser.instantiate(parser.parse_object({"model": detector})).model
-    assert model.num_classes == 80
+        built = parser.instantiate(parser.parse_object({"model": model})).model
+    assert built.num_classes == 80
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=IDS)
-def test_recipe_runs_two_steps(recipe, shapes, tmp_path, monkeypatch):
+def test_recipe_runs_two_steps(recipe, made, tmp_path, monkeypatch):
     """Built, trained for two steps, scored: with small made pictures, without weights from elsewhere, on the CPU."""
     monkeypatch.chdir(tmp_path)
-    task = recipe.parent.name
-    content = yaml.safe_load(recipe.read_text())
+    name = recipe.parent.name
+    task, content = TASKS[name], yaml.safe_load(recipe.read_text())
+    weights = {key: None for key in ("weights", "class_map") if key in content["model"]}
     changes = {
-        "data": small_data(content, shapes),
-        "model": small_model(content),
+        "data": {"root": str(made(name))} | SMALL | task.data(content),
+        "model": weights | {"model": {"init_args": {"backbone": DWARF, "num_classes": None} | task.heads(content)}},
         "trainer": {
             "max_steps": 2,
             "accelerator": "cpu",
@@ -88,10 +159,10 @@ def test_recipe_runs_two_steps(recipe, shapes, tmp_path, monkeypatch):
         },
     }
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(changes))
-    command = [task, "fit", "--config", str(recipe), "--config", "small.yaml", "--trainer.default_root_dir", "run"]
+    command = [name, "fit", "--config", str(recipe), "--config", "small.yaml", "--trainer.default_root_dir", "run"]
     assert main([*command, "--trainer.enable_checkpointing", "false"]) == 0
     rows = (tmp_path / "run/version_0/metrics.csv").read_text()
-    assert "box/AP" in rows.splitlines()[0]
+    assert task.metric in rows.splitlines()[0].split(",")
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=IDS)
@@ -101,3 +172,12 @@ def test_recipe_says_where_it_comes_from(recipe):
     assert f"swinv2 {recipe.parent.name} fit --config {recipe.relative_to(ROOT)}" in text
     assert re.search("Published:|Expected:", text)
     assert "assumed:" in text or recipe.stem == "quickstart"
+
+
+@pytest.mark.parametrize("command", commands())
+def test_commands_of_recipes_are_accepted(command, monkeypatch, capsys):
+    """Each command in the comment of a recipe is understood."""
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit) as stopped:
+        main([*shlex.split(command), "--print_config"])
+    assert stopped.value.code == 0, capsys.readouterr().err

@@ -1,6 +1,7 @@
 """Sample data, generated on the spot: textured shapes in ImageFolder, COCO, ADE20K and Kinetics layout."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from swinv2.shapes.ade20k import make_segmentation
@@ -8,7 +9,15 @@ from swinv2.shapes.coco import make_detection
 from swinv2.shapes.image_folder import make_classification
 from swinv2.shapes.kinetics import make_video
 
-__all__ = ["TASKS", "make_classification", "make_detection", "make_segmentation", "make_video", "write_shapes"]
+__all__ = [
+    "TASKS",
+    "Shapes",
+    "make_classification",
+    "make_detection",
+    "make_segmentation",
+    "make_video",
+    "write_shapes",
+]
 
 TASKS = {
     "classification": make_classification,
@@ -16,6 +25,23 @@ TASKS = {
     "segmentation": make_segmentation,
     "video": make_video,
 }
+
+
+@dataclass
+class Shapes:
+    """Sample data to be made where it is missing.
+
+    Attributes:
+        train: number of pictures or clips to learn from.
+        val: number of pictures or clips to be scored on.
+        size: side of the square pictures, pixels.
+        seed: other seeds give other data.
+    """
+
+    train: int = 1000
+    val: int = 200
+    size: int = 128
+    seed: int = 0
 
 
 def write_shapes(

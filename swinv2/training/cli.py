@@ -63,6 +63,17 @@ def run(
             raise ValueError(cause[1] if cause else str(error)) from error
 
 
+def forget_start(config: Namespace) -> None:
+    """Leave out the weights that a recipe starts from: a checkpoint has them all.
+
+    Args:
+        config: of one command, changed in place.
+    """
+    config.model.weights = None
+    if "backbone" in config.model.model.init_args:
+        config.model.model.init_args.backbone.weights = None
+
+
 class TaskCLI(LightningCLI):
     """LightningCLI with a folder per recipe, a best and a last checkpoint, and short messages.
 

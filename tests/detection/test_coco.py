@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from detection.coco import CocoDetection
-from detection.images import UnreadableImageError
 from detection.semantic_maps import SemanticMaps
 from detection.transforms import eval_transform
+from swinv2.images import UnreadableImageError
 
 
 def test_image_and_target(coco):

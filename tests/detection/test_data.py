@@ -10,8 +10,9 @@ from jsonargparse import ArgumentParser
 from lightning import Trainer
 from torchvision.tv_tensors import Image
 
-from detection.data import CocoData, Shapes, check_classes, collate
+from detection.data import CocoData, check_classes, collate
 from detection.instaboost import InstaBoost
+from swinv2.shapes import Shapes
 
 
 def small(coco, **settings):

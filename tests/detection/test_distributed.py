@@ -17,7 +17,7 @@ from swinv2.shapes.coco import SEMANTIC_CLASSES
 
 ROOT = Path(__file__).parents[2]
 TWO = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
-IMAGES = 7  # odd, so that one of them comes twice
+IMAGES = 7  # odd: the two processes have different numbers
 TIMEOUT = 120  # seconds; with two processes one may wait for the other for ever
 
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from detection.drawing import Tag, class_colour, draw_detections, overlap, place, save, side_by_side
+from detection.drawing import Tag, draw_detections, overlap, place
+from swinv2.pictures import class_colour, save, side_by_side
 
 NAMES = ["cat", "dog"]
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torchvision import tv_tensors
 
-from detection.targets import check_images, check_targets
+from detection.targets import check_targets
 
 IMAGE = torch.zeros(3, 20, 30, dtype=torch.uint8)
 
@@ -89,24 +89,3 @@ def test_image_without_objects_is_fine():
     """Empty boxes, labels and masks are a target like any other."""
     nothing = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64), "masks": torch.zeros(0, 20, 30)}
     assert len(check(**nothing)[0]["boxes"]) == 0
-
-
-@pytest.mark.parametrize(
-    ("images", "error", "message"),
-    [
-        ([], ValueError, "got no images"),
-        ([torch.zeros(20, 30)], ValueError, r"image 0 has shape \(20, 30\); give \(3, height, width\)"),
-        ([IMAGE, torch.zeros(20, 30, 3)], ValueError, r"image 1 has shape \(20, 30, 3\)"),
-        ([torch.zeros(3, 0, 30)], ValueError, r"image 0 has shape \(3, 0, 30\)"),
-        ([torch.zeros(3, 20, 30, dtype=torch.int64)], TypeError, r"image 0 is of type torch.int64; give uint8"),
-        (
-            [torch.full((3, 20, 30), 255.0)],
-            ValueError,
-            "image 0 has floats up to 255; scale them to 0 to 1, or give uint8",
-        ),
-    ],
-)
-def test_wrong_images_are_errors(images, error, message):
-    """Anything but RGB pictures, channels first, in bytes or 0 to 1, is refused."""
-    with pytest.raises(error, match=message):
-        check_images(images)

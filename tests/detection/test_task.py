@@ -12,11 +12,11 @@ import yaml
 from lightning import Trainer
 
 from detection import MaskRCNN, RoIConfig, RPNConfig
-from detection.data import CocoData, Shapes
+from detection.data import CocoData
 from detection.task import DetectionTask
 from swinv2 import BackboneConfig
 from swinv2.cli import main
-from swinv2.shapes import make_detection
+from swinv2.shapes import Shapes, make_detection
 
 LAYOUT = {
     "train_images": "train",

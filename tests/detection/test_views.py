@@ -10,9 +10,9 @@ from detection.mask_rcnn import MaskRCNN
 from detection.postprocess import Postprocess
 from detection.roi_stage import RoIConfig
 from detection.rpn import RPNConfig
-from detection.transforms import resize
 from detection.views import AREAS, View, Views, check_areas, look
 from swinv2 import BackboneConfig
+from swinv2.resizing import resize
 
 BACKBONE = BackboneConfig("swinv2_tiny_window8_256", window_size=4, embed_dim=8, depths=[1] * 4, num_heads=[1] * 4)
 RPN = RPNConfig((8, 16, 32, 64, 128), (50, 50), 150)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from detection.images import ImageFiles, LeftOut, UnreadableImageError, find_images, read_image
 from detection.transforms import eval_transform
+from swinv2.images import ImageFiles, LeftOut, UnreadableImageError, find_images, read_image
 
 ROTATED = (  # EXIF with orientation 6: the stored picture lies on its side
     b"\xff\xe1\x00\x22Exif\x00\x00MM\x00\x2a\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00\x00\x00\x00\x00"

@@ -1,0 +1,198 @@
+"""Segmentation data for Lightning: pairs of folders for training and scoring, any images for prediction."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Int16, UInt8
+from lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torchvision.tv_tensors import Image
+
+from segmentation.class_list import ClassList
+from segmentation.folders import ImagesAndMaps, NamedImages, Sample, find_pairs
+from segmentation.transforms import eval_transform, train_transform
+from swinv2.images import find_images
+from swinv2.shapes import Shapes, make_segmentation
+from swinv2.training.loading import make_loader
+
+TrainBatch = tuple[UInt8[Tensor, "b 3 h w"], Int16[Tensor, "b h w"]]
+Batch = tuple[list[Image], list[dict[str, Any]]]
+
+
+class Ade20kData(LightningDataModule):
+    """Images with the class of each pixel, in ADE20K's folders or any others; ADE20K itself needs only `root`.
+
+    Defaults are those of the ADE20K benchmark of 150 classes and of mmsegmentation's transforms.
+
+    Args:
+        root: folder that all other paths but `images` start from.
+        train_images: folder of the training images, with subfolders or without.
+        train_maps: folder of their label maps: grey or palette files of the images' names.
+        val_images: folder of the validation images.
+        val_maps: folder of their label maps.
+        map_suffix: end of a map's name where the image's has .jpg or the like, e.g. "_labels.png".
+        classes: class list, below the root or by its own path; for its formats see `ClassList.read`.
+        reduce_zero_label: in the maps 0 means that nothing is known, and classes count from 1.
+        ignore_index: the other value in the maps that means so, 0 to 65535.
+        batch_size: images a step and device.
+        num_workers: processes that load images, at most one a core.
+        short_edge: of training images at scale 1, pixels.
+        long_edge: limit of their other edge at scale 1, pixels.
+        scale_range: least and greatest scale of training images.
+        crop_size: side of the square that is cut out of training images, pixels; smaller ones are padded on the right
+            and at the bottom, with the mean colour and with labels to be ignored.
+        max_category_share: of up to ten places for the crop, take the first where two classes are seen and each covers
+            less than this share of the known pixels; 1.0 takes any.
+        flip_prob: how often left and right are exchanged in training.
+        photometric: change brightness, contrast, saturation and hue of training images.
+        val_short_edge: in validation and prediction the model looks at images of this short edge, pixels; null is the
+            size of the file.
+        val_long_edge: limit of the other edge, pixels.
+        images: what to predict: files, folders and globs.
+        shapes: make this sample data in `root` if there is none; its class list is objectInfo.txt.
+    """
+
+    def __init__(
+        self,
+        root: Path = Path("data/ADEChallengeData2016"),
+        train_images: str = "images/training",
+        train_maps: str = "annotations/training",
+        val_images: str = "images/validation",
+        val_maps: str = "annotations/validation",
+        map_suffix: str = ".png",
+        classes: str = "objectInfo150.txt",
+        reduce_zero_label: bool = True,
+        ignore_index: int = 255,
+        batch_size: int = 2,
+        num_workers: int = 4,
+        short_edge: int = 512,
+        long_edge: int = 2048,
+        scale_range: tuple[float, float] = (0.5, 2.0),
+        crop_size: int = 512,
+        max_category_share: float = 0.75,
+        flip_prob: float = 0.5,
+        photometric: bool = True,
+        val_short_edge: int | None = 512,
+        val_long_edge: int = 2048,
+        images: list[str] | str | None = None,
+        shapes: Shapes | None = None,
+    ) -> None:
+        super().__init__()
+        self.root = root
+        self.train_folders = root / train_images, root / train_maps
+        self.val_folders = root / val_images, root / val_maps
+        self.map_suffix = map_suffix
+        self.classes = classes
+        self.reduce_zero_label = reduce_zero_label
+        self.ignore_index = ignore_index
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.train_transform = train_transform(
+            *(short_edge, long_edge, scale_range, crop_size, max_category_share, flip_prob, photometric)
+        )
+        self.eval_transform = eval_transform(val_short_edge, val_long_edge)
+        self.images = [images] if isinstance(images, str) else images
+        self.shapes = shapes
+        self.seed = torch.initial_seed()  # of the command line; the same in all processes
+        self.train_set: ImagesAndMaps | None = None
+        self.val_set: ImagesAndMaps | None = None
+        self.predict_set: NamedImages | None = None
+
+    @cached_property
+    def class_list(self) -> ClassList:
+        """Names and pixel values of the classes, read from the file at first use.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it is no class list.
+        """
+        return read_classes(self.root, self.classes, self.reduce_zero_label, self.ignore_index)
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names by label."""
+        return list(self.class_list.names)
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes the class list has."""
+        return len(self.class_list.names)
+
+    def prepare_data(self) -> None:
+        """Make the sample data where it was asked for and is missing."""
+        if self.shapes is not None:
+            make_segmentation(self.root, **vars(self.shapes))
+
+    def setup(self, stage: str) -> None:
+        """Find and check what a stage needs.
+
+        Args:
+            stage: fit, validate or predict.
+
+        Raises:
+            FileNotFoundError: a folder, the class list, an image or a label map is missing.
+            ValueError: a bad class list, label maps that do not fit their images or the classes, or nothing to predict.
+        """
+        if stage == "predict":
+            if not self.images:
+                raise ValueError("Nothing to predict; name files, folders or globs, e.g. --data.images 'photos/*.jpg'.")
+            self.predict_set = NamedImages(find_images(self.images), self.eval_transform)
+            return
+        val_pairs = find_pairs(*self.val_folders, self.map_suffix)
+        self.val_set = ImagesAndMaps(val_pairs, self.class_list, self.eval_transform)
+        if stage == "fit":
+            train_pairs = find_pairs(*self.train_folders, self.map_suffix)
+            self.train_set = ImagesAndMaps(train_pairs, self.class_list, self.train_transform, training=True)
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Batches of crops in random order: images and labels."""
+        return self._loader(self.train_set, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Batches of validation images, each in the size of its file, as two lists: images and targets."""
+        return self._loader(self.val_set)
+
+    def predict_dataloader(self) -> DataLoader[Any]:
+        """Batches of the images to predict; one whose images all cannot be read is empty."""
+        return self._loader(self.predict_set)
+
+    def _loader(self, dataset: Dataset[Any] | None, shuffle: bool = False) -> DataLoader[Any]:
+        if dataset is None:
+            raise RuntimeError("Ade20kData has no data for this stage yet; call setup with its name first.")
+        return make_loader(
+            dataset,
+            batch_size=self.batch_size,
+            num_workers=self.num_workers,
+            collate=stack if shuffle else collate,
+            seed=self.seed,
+            trainer=self.trainer,
+            shuffle=shuffle,
+            drop_last=shuffle,  # one image alone cannot be normalised as a batch
+        )
+
+
+def read_classes(root: Path, classes: str, reduce_zero_label: bool, ignore_index: int = 255) -> ClassList:
+    """The class list of a data set; see `Ade20kData` for the arguments.
+
+    Raises:
+        FileNotFoundError: there is no such file, neither below the root nor by its own path.
+        ValueError: it is no class list.
+    """
+    below, alone = root / classes, Path(classes)
+    path = alone if alone.is_file() and not below.is_file() else below
+    return ClassList.read(path, reduce_zero_label, ignore_index)
+
+
+def stack(samples: Sequence[Sample]) -> TrainBatch:
+    """Crops and their labels, one tensor each."""
+    return torch.stack([image for image, _ in samples]), torch.stack([target["labels"] for _, target in samples])
+
+
+def collate(samples: Sequence[Sample | None]) -> Batch:
+    """A list of images and a list of targets, without what could not be read."""
+    kept = [sample for sample in samples if sample is not None]
+    return [image for image, _ in kept], [target for _, target in kept]

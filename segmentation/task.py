@@ -1,0 +1,183 @@
+"""Training, scoring and using a segmenter, as Lightning runs it."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import Int16, UInt8
+from torch import Tensor
+
+from segmentation.class_list import ClassList
+from segmentation.data import Ade20kData
+from segmentation.drawing import compare, overlay
+from segmentation.inference import segment
+from segmentation.report import write_report
+from segmentation.scores import Absent, Scores, SegmentationScores, format_table
+from segmentation.segmenter import Segmenter
+from segmentation.sliding import Sliding
+from segmentation.views import Views
+from swinv2.index_maps import write_map
+from swinv2.training.agreement import check_class_count
+from swinv2.training.schedules import OptimizerConfig
+from swinv2.training.task import Task
+
+Images = tuple[list[Tensor], list[dict[str, Any]]]  # of validation and prediction, each in its own size
+
+
+class SegmentationTask(Task):
+    """Trains a segmenter with AdamW, scores it by mean IoU, and draws and writes what it sees.
+
+    Pictures of validation images, truth beside prediction, go to the run's folder and to TensorBoard. Validation and
+    prediction write maps, too: PNGs with the values of the class list, as benchmark servers take them. A checkpoint
+    carries the class list.
+
+    Args:
+        model: the segmenter.
+        optimizer: learning rate, decay, schedule.
+        weights: checkpoint of any known layout to start from: this segmenter's own, mmsegmentation's, transformers', or
+            a backbone's.
+        test_window_size: window in validation and prediction, in tokens, if not that of the training; one number, or
+            one per stage.
+        sliding: in validation and prediction, the windows in which images are looked at; None for whole images.
+        views: in validation and prediction, the sizes in which each image is looked at; None for one.
+        absent_classes: what a class that does not occur is to mean IoU: "skip" leaves it out, as mmsegmentation does,
+            "zero" counts it as 0, as the ADE20K benchmark's own script does.
+        pictures: number of validation images to draw.
+        output: folder for the pictures and maps of validation and prediction; if None, the run's folder.
+    """
+
+    model: Segmenter
+
+    def __init__(
+        self,
+        model: Segmenter,
+        optimizer: OptimizerConfig = OptimizerConfig(),
+        weights: str | None = None,
+        test_window_size: int | list[int] | None = None,
+        sliding: Sliding | None = None,
+        views: Views | None = None,
+        absent_classes: Absent = "skip",
+        pictures: int = 8,
+        output: Path | None = None,
+    ):
+        super().__init__(model, optimizer, weights, output)
+        self.test_window_size = test_window_size
+        self.sliding = sliding
+        self.views = views
+        self.pictures = pictures
+        self.class_list = ClassList.numbered(model.num_classes)
+        self.scores = SegmentationScores(model.num_classes, absent_classes)
+        self.scored: Scores | None = None
+        self.drawn = 0
+        self.train_window = model.backbone.window_size
+
+    def setup(self, stage: str) -> None:
+        """Compare the data with what the model asks for, before anything is computed.
+
+        Raises:
+            ValueError: the numbers of classes differ.
+        """
+        if stage == "predict":
+            return  # a checkpoint brings the class list
+        check_class_count(self.model.num_classes, self.data.class_names)
+        self.class_list = self.data.class_list
+
+    @property
+    def data(self) -> Ade20kData:
+        """The data that the trainer runs on."""
+        return self.trainer.datamodule  # type: ignore[attr-defined]
+
+    def forward(self, image: UInt8[Tensor, "3 h w"], size: tuple[int, int]) -> Int16[Tensor, "h w"]:
+        """The class of each pixel of an image that is looked at in some height and width."""
+        return segment(self.model, image, size, self.sliding, self.views)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Sum of the losses of a batch."""
+        return self.log_losses(self.model(*batch), len(batch[0]))
+
+    def on_validation_epoch_start(self) -> None:
+        """Change to the window of the test."""
+        self.drawn = 0
+        if self.test_window_size is not None:
+            self.model.backbone.set_window_size(self.test_window_size)
+
+    def validation_step(self, batch: Images, batch_idx: int) -> None:
+        """Count what is right in a batch, and draw the first."""
+        for image, target in zip(*batch, strict=True):
+            labels = self(image, target["size"])
+            self.scores.update(labels, target["labels"])
+            if self.trainer.state.fn == "validate":
+                self._write_map(target["name"], labels)
+            if self.drawn < self.pictures and self.trainer.is_global_zero and not self.trainer.sanity_checking:
+                self.show(target["name"], compare(image, target["labels"], labels, self.class_list.names))
+                self.drawn += 1
+
+    def on_validation_epoch_end(self) -> None:
+        """Score what was counted, and change back to the window of the training."""
+        self.model.backbone.set_window_size(self.train_window)
+        if self.trainer.sanity_checking:
+            self.scores.reset()
+            return
+        self.scored = self.scores.compute()
+        self.scores.reset()
+        figures = self.scored.figures()
+        shown = ("mIoU", "pixel_accuracy")
+        self.log_dict({name: figures[name] for name in shown}, prog_bar=True)
+        self.log_dict({name: figure for name, figure in figures.items() if name not in shown})
+        if self.trainer.state.fn == "validate" and self.trainer.is_global_zero:
+            names = self.class_list.names
+            report = ", ".join(map(str, write_report(self.folder, self.scored, names)))
+            print(f"\n{format_table(self.scored, names)}\n\n{_summary(self.scored)}\n\nreport: {report}")
+            print(f"maps: {self.folder / 'results'}")
+
+    def on_fit_end(self) -> None:
+        """Say how good the segmenter is and where its pictures are."""
+        if self.trainer.is_global_zero and self.scored is not None:
+            print(f"\n{_summary(self.scored)}\npictures: {self.folder / 'pictures'}")
+
+    def on_predict_epoch_start(self) -> None:
+        """Change to the window of the test."""
+        self.on_validation_epoch_start()
+
+    def predict_step(self, batch: Images, batch_idx: int) -> None:
+        """Write the maps and pictures of a batch of files."""
+        for image, target in zip(*batch, strict=True):
+            labels = self(image, target["size"])
+            self._write_map(target["name"], labels)
+            self.write(f"pictures/{target['name']}.png", overlay(image, labels, self.class_list.names))
+
+    def on_predict_end(self) -> None:
+        """Say where the results are."""
+        if self.trainer.is_global_zero:
+            print(f"\nmaps: {self.folder / 'results'}\npictures: {self.folder / 'pictures'}")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The class list travels with the weights."""
+        self.class_names = list(self.class_list.names)
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["class_list"] = asdict(self.class_list)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the class list over.
+
+        Raises:
+            ValueError: the checkpoint's number of classes is not that of the model, or it is of something else.
+        """
+        super().on_load_checkpoint(checkpoint)
+        self.class_list = ClassList(**checkpoint["class_list"])
+
+    def _write_map(self, name: str, labels: Int16[Tensor, "h w"]) -> None:
+        path = self.folder / "results" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_map(path, self.class_list.to_values(labels.numpy()))
+
+
+def _summary(scores: Scores) -> str:
+    """The means, and what absent classes are to them."""
+    figures = scores.figures()
+    other = "zero" if scores.absent == "skip" else "skip"
+    rule = {"skip": "over the classes that occur", "zero": "over all classes, absent ones count 0"}
+    return (
+        f"mIoU {figures['mIoU']:.3f} ({rule[scores.absent]}; {figures[f'mIoU_{other}']:.3f} {rule[other]})\n"
+        f"pixel accuracy {figures['pixel_accuracy']:.3f}  class accuracy {figures['class_accuracy']:.3f}"
+    )

@@ -1,0 +1,44 @@
+"""What every model expects of the pictures and the number of classes that it is given."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+from torchvision.transforms.v2 import functional as F
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def normalize(images: Shaped[Tensor, "*b 3 h w"], dtype: torch.dtype) -> Float[Tensor, "*b 3 h w"]:
+    """RGB in bytes or from 0 to 1, in the range that the released backbones were trained with."""
+    return F.normalize(F.to_dtype(images, dtype, scale=True), list(IMAGENET_MEAN), list(IMAGENET_STD))
+
+
+def check_images(images: Sequence[Tensor]) -> None:
+    """Raises an error unless there is a picture at least, and each is RGB, channels first, in bytes or 0 to 1.
+
+    Raises:
+        ValueError: for no images, a wrong shape or floats beyond 0 to 1.
+        TypeError: for numbers that are neither bytes nor floats.
+    """
+    if not len(images):
+        raise ValueError("got no images; give at least one tensor of shape (3, height, width).")
+    for i, image in enumerate(images):
+        if image.ndim != 3 or image.shape[0] != 3 or 0 in image.shape:
+            raise ValueError(f"image {i} has shape {tuple(image.shape)}; give (3, height, width), RGB channels first.")
+        if image.dtype != torch.uint8 and not image.is_floating_point():
+            raise TypeError(f"image {i} is of type {image.dtype}; give uint8 (0 to 255) or floats from 0 to 1.")
+        if image.is_floating_point() and image.max() > 2:  # resizing may overshoot 1 a little
+            raise ValueError(f"image {i} has floats up to {image.max():.0f}; scale them to 0 to 1, or give uint8.")
+
+
+def check_num_classes(num_classes: int | None) -> int:
+    """The number of classes, which a recipe may leave open, once it is known.
+
+    Raises:
+        ValueError: it is missing or not positive.
+    """
+    if num_classes is None or num_classes < 1:
+        raise ValueError(f"num_classes must be at least 1, got {num_classes}; background is not counted.")
+    return num_classes

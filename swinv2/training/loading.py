@@ -1,0 +1,57 @@
+"""Batches for Lightning: the same order whether a run is resumed or not, and no item twice where it is scored."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from lightning import Trainer
+from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
+from torch.utils.data import DataLoader, Dataset, Sampler, SequentialSampler
+
+from .epochs import EpochSampler, SeededDataset
+
+
+def make_loader(
+    dataset: Dataset[Any],
+    *,
+    batch_size: int,
+    num_workers: int,
+    collate: Callable[[list[Any]], Any],
+    seed: int,
+    trainer: Trainer | None = None,
+    shuffle: bool = False,
+    drop_last: bool = False,
+) -> DataLoader[Any]:
+    """A loader of a data set.
+
+    Args:
+        dataset: what is loaded.
+        batch_size: items a step and device.
+        num_workers: processes that load, at most one a core.
+        collate: makes a batch of a list of items.
+        seed: of order and random transforms; the same in all processes.
+        trainer: knows the epoch and the processes; without one it is always the first epoch of a single process.
+        shuffle: for training: each epoch in another order. Otherwise every item comes once, in some process.
+        drop_last: leave a last batch that is smaller than the others out, unless it is the only one.
+    """
+    sampler: Sampler[Any] = SequentialSampler(dataset)  # type: ignore[arg-type]
+    if shuffle:
+        sampler = EpochSampler(dataset, trainer, seed)
+    elif trainer is not None and 1 < trainer.world_size <= len(dataset):  # type: ignore[arg-type]
+        sampler = UnrepeatedDistributedSampler(dataset, trainer.world_size, trainer.global_rank, shuffle=False)
+    return DataLoader(
+        SeededDataset(dataset, seed) if shuffle else dataset,
+        batch_size=batch_size,
+        sampler=sampler,
+        drop_last=drop_last and batch_size <= len(sampler),  # type: ignore[arg-type]
+        num_workers=min(num_workers, cores()),
+        collate_fn=collate,
+        pin_memory=torch.cuda.is_available(),
+        persistent_workers=min(num_workers, cores()) > 0,
+    )
+
+
+def cores() -> int:
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

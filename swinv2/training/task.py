@@ -1,0 +1,82 @@
+"""What the tasks have in common: a model of classes, its optimizer, and a folder for what they write."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor, nn
+
+from ..pictures import Picture, save
+from ..weights import load_weights
+from .agreement import check_checkpoint
+from .schedules import OptimizerConfig, training_steps
+
+
+class Task(LightningModule):
+    """Trains a model with AdamW; its checkpoints carry the names of the classes.
+
+    Args:
+        model: with `num_classes`.
+        optimizer: learning rate, decay, schedule.
+        weights: checkpoint of any known layout to start from, or None.
+        output: folder for pictures and results; if None, the run's folder.
+    """
+
+    def __init__(self, model: nn.Module, optimizer: OptimizerConfig, weights: str | None, output: Path | None):
+        super().__init__()
+        self.model = model
+        self.optimizer_config = optimizer
+        self.output = output
+        self.class_names: list[str] = []
+        if weights is not None:
+            load_weights(model, weights)
+
+    @property
+    def folder(self) -> Path:
+        """Where pictures and results go."""
+        command = self.trainer.state.fn
+        run = Path(self.trainer.default_root_dir) / (command.value if command else "")  # fit, validate or predict
+        # Not the trainer's own log_dir, which waits for all processes: only the first one draws.
+        logged = [Path(folder) for board in self.trainer.loggers if (folder := getattr(board, "log_dir", None))]
+        return self.output or (logged[0] if logged else run)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW and its schedule."""
+        return self.optimizer_config.configure(self.model, lambda: training_steps(self.trainer))
+
+    def log_losses(self, losses: Mapping[str, Tensor], batch_size: int) -> Tensor:
+        """Log the losses of a training step, and give their sum."""
+        total = torch.stack(list(losses.values())).sum()
+        self.log("loss", total, prog_bar=True, batch_size=batch_size)
+        self.log_dict({f"train/{name}": loss for name, loss in losses.items()}, batch_size=batch_size)
+        return total
+
+    def show(self, name: str, picture: Picture) -> None:
+        """Write a picture of a validation image to the run's folder and to TensorBoard."""
+        self.write(f"pictures/{name}.png", picture)
+        for board in self.loggers:
+            if isinstance(board, TensorBoardLogger):
+                board.experiment.add_image(f"validation/{name}", picture, self.global_step, dataformats="HWC")
+
+    def write(self, name: str, picture: Picture) -> Path:
+        """Write a picture to a file below the run's folder."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save(path, picture)
+        return path
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Classes travel with the weights."""
+        checkpoint["class_names"] = self.class_names
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the classes over.
+
+        Raises:
+            ValueError: the checkpoint's number of classes is not that of the model, or it is of something else.
+        """
+        check_checkpoint(self.model, checkpoint)
+        self.class_names = checkpoint["class_names"]

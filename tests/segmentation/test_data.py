@@ -1,0 +1,226 @@
+"""Segmentation data for Lightning."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from jsonargparse import ArgumentParser
+from lightning import Trainer
+from torchvision.tv_tensors import Image
+
+from segmentation.class_list import IGNORED
+from segmentation.data import Ade20kData, collate
+from swinv2.index_maps import write_map
+from swinv2.shapes import Shapes
+
+SIZES = {1: (20, 30), 2: (24, 40), 3: (30, 24)}
+
+
+@pytest.fixture
+def root(tmp_path):
+    """ADE20K's folders with three pairs each: the first class above, the second below, and one unknown row."""
+    for split in ("training", "validation"):
+        for kind in ("images", "annotations"):
+            (tmp_path / kind / split).mkdir(parents=True)
+        for index, (height, width) in SIZES.items():
+            values = np.full((height, width), 1, np.uint8)
+            values[height // 2 :] = 2
+            values[0] = 0
+            write_map(tmp_path / f"annotations/{split}/{index}.png", values)
+            image = np.stack([values * 40 + index] * 3, axis=-1)
+            cv2.imwrite(str(tmp_path / f"images/{split}/{index}.png"), image)
+    (tmp_path / "objectInfo150.txt").write_text(
+        "Idx\tRatio\tTrain\tVal\tName\n1\t0\t3\t3\tsky\n2\t0\t3\t3\tsea, ocean\n"
+    )
+    return tmp_path
+
+
+def small(root, **settings):
+    """Data of small crops, loaded in this process."""
+    return Ade20kData(root, **{"num_workers": 0, "short_edge": 32, "long_edge": 64, "crop_size": 32} | settings)
+
+
+def test_ade20k_layout_is_the_default(root):
+    """Data in ADE20K's layout need the root only."""
+    data = Ade20kData(root)
+    data.setup("fit")
+    assert len(data.train_set) == len(data.val_set) == 3
+    assert (data.num_classes, data.class_names) == (2, ["sky", "sea"])
+    assert data.class_list.values == (1, 2)
+
+
+def test_training_batches(root):
+    """A batch is one tensor of crops and one of their labels."""
+    data = small(root)
+    data.setup("fit")
+    images, labels = next(iter(data.train_dataloader()))
+    assert type(images) is type(labels) is torch.Tensor
+    assert (images.shape, images.dtype) == ((2, 3, 32, 32), torch.uint8)
+    assert (labels.shape, labels.dtype) == ((2, 32, 32), torch.int16)
+    assert {0, 1} <= set(labels.unique().tolist()) <= {IGNORED, 0, 1}
+
+
+def test_validation_batches(root):
+    """Validation gives lists in order: images in the size of the file, and the size to look at them."""
+    data = small(root, val_short_edge=60, val_long_edge=90)
+    data.setup("validate")
+    batches = list(data.val_dataloader())
+    assert [image.shape[1:] for images, _ in batches for image in images] == list(SIZES.values())
+    targets = [target for _, targets in batches for target in targets]
+    assert [target["labels"].shape for target in targets] == list(SIZES.values())
+    assert [target["size"] for target in targets] == [(60, 90), (54, 90), (75, 60)]
+    assert [target["image_id"] for target in targets] == [1, 2, 3]
+    assert [target["name"] for target in targets] == ["1", "2", "3"]
+    assert data.train_set is None
+
+
+def test_validation_in_the_size_of_the_file(root):
+    """Without a short edge, images are looked at as they are."""
+    data = small(root, val_short_edge=None)
+    data.setup("validate")
+    assert [data.val_set[index][1]["size"] for index in range(3)] == list(SIZES.values())
+
+
+def test_training_order_is_random(root):
+    """Crops and their order differ between epochs, and are the same when an epoch is run again."""
+    data = small(root, batch_size=3)
+    data.trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    data.setup("fit")
+    epochs = []
+    for epoch in (0, 1, 0):
+        data.trainer.fit_loop.epoch_progress.current.completed = epoch
+        ((images, _),) = data.train_dataloader()
+        epochs.append(images)
+    assert torch.equal(epochs[0], epochs[2])
+    assert not torch.equal(epochs[0], epochs[1])
+
+
+def test_workers_do_not_change_crops(root):
+    """Crops depend on the seed, not on the process that makes them."""
+    batches = []
+    for workers in (0, 2):
+        torch.manual_seed(3)
+        data = small(root, num_workers=workers, batch_size=3)
+        data.setup("fit")
+        batches += list(data.train_dataloader())
+    assert torch.equal(batches[0][0], batches[1][0])
+    assert torch.equal(batches[0][1], batches[1][1])
+
+
+def test_image_smaller_than_the_crop(root):
+    """Small images are padded to the crop, with labels to be ignored."""
+    data = small(root, short_edge=16, scale_range=(1.0, 1.0), crop_size=64, batch_size=3)
+    data.setup("fit")
+    ((images, labels),) = data.train_dataloader()
+    assert images.shape == (3, 3, 64, 64)
+    assert (labels[:, 32:] == IGNORED).all()
+    assert (labels[:, :, 32:] == IGNORED).all()
+
+
+def test_other_folders_and_classes(root, tmp_path_factory):
+    """Any folders, class list and ignored value will do; the list need not be below the root."""
+    elsewhere = tmp_path_factory.mktemp("lists") / "classes.txt"
+    elsewhere.write_text("0: void\n2: water\n")
+    folders = {
+        f"{split}_{kind}": f"{name}/training"
+        for split in ("train", "val")
+        for kind, name in (("images", "images"), ("maps", "annotations"))
+    }
+    data = small(root, **folders, classes=str(elsewhere), reduce_zero_label=False, ignore_index=1)
+    data.setup("fit")
+    assert data.class_names == ["void", "water"]
+    assert data.val_set[0][1]["labels"].unique().tolist() == [IGNORED, 0, 1]
+
+
+def test_missing_class_list(root):
+    """A missing class list is named at the start."""
+    with pytest.raises(FileNotFoundError, match=r"no class list .*names\.txt; check data\.root and data\.classes"):
+        small(root, classes="names.txt").setup("validate")
+
+
+def test_missing_root(tmp_path):
+    """A missing data folder is named."""
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        Ade20kData(tmp_path / "nowhere").setup("fit")
+
+
+def test_zero_label_that_was_not_reduced(root):
+    """Maps whose zero is void, read as if it were not, say which setting helps."""
+    data = small(root, reduce_zero_label=False)
+    with pytest.raises(ValueError, match=r"1\.png has .*no class: 0 \(30 pixels\).*set reduce_zero_label"):
+        data.setup("validate")
+
+
+def test_nothing_known_in_training(root):
+    """Maps without any known pixel give crops without any."""
+    for index, size in SIZES.items():
+        write_map(root / f"annotations/training/{index}.png", np.zeros(size, np.uint8))
+    data = small(root)
+    data.setup("fit")
+    assert all((labels == IGNORED).all() for _, labels in data.train_dataloader())
+
+
+def test_prediction(root):
+    """Prediction takes files, folders and globs, needs no class list, and leaves out what cannot be read."""
+    (root / "objectInfo150.txt").unlink()
+    folder = root / "images/validation"
+    (folder / "broken.png").write_text("no image")
+    data = small(root, images=[str(folder / "2.png"), f"{folder}/[1b]*.png"], val_short_edge=48)
+    data.setup("predict")
+    targets = [target for _, targets in data.predict_dataloader() for target in targets]
+    assert [target["name"] for target in targets] == ["2", "1"]
+    assert targets[0]["size"] == (48, 80)
+    assert "labels" not in targets[0]
+
+
+def test_prediction_of_nothing(root):
+    """Prediction without images says which option to give."""
+    with pytest.raises(ValueError, match=r"--data\.images"):
+        small(root).setup("predict")
+
+
+def test_loader_before_setup(root):
+    """Asking for images too early says what to do first."""
+    with pytest.raises(RuntimeError, match="call setup"):
+        small(root).train_dataloader()
+
+
+def test_unreadable_samples_leave_an_empty_batch():
+    """Nothing readable gives empty lists."""
+    assert collate([None, None]) == ([], [])
+    image = Image(torch.zeros(3, 4, 4, dtype=torch.uint8))
+    assert collate([None, (image, {"image_id": 1})])[1] == [{"image_id": 1}]
+
+
+def test_sample_data_is_made(tmp_path):
+    """Shapes are made where they are missing, and used as any other data."""
+    data = small(tmp_path / "shapes", classes="objectInfo.txt", shapes=Shapes(train=3, val=2, size=48))
+    data.prepare_data()
+    data.prepare_data()
+    data.setup("fit")
+    assert data.class_names[-4:] == ["circle", "rectangle", "star", "triangle"]
+    assert (len(data.train_set), len(data.val_set)) == (3, 2)
+    images, labels = next(iter(data.train_dataloader()))
+    assert images.shape == (2, 3, 32, 32)
+    assert labels.max() < data.num_classes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "value"),
+    [
+        ([], "root", Path("data/ADEChallengeData2016")),
+        (["--data.images", "photo.jpg"], "images", ["photo.jpg"]),
+        (["--data.images", "[a.jpg, 'b/*.jpg']"], "images", ["a.jpg", "b/*.jpg"]),
+        (["--data.shapes.size", "64"], "shapes", Shapes(size=64)),
+        (["--data.ignore_index", "65535"], "ignore_index", 65535),
+    ],
+)
+def test_command_line(arguments, name, value):
+    """Settings come from the command line as they do from a recipe."""
+    parser = ArgumentParser()
+    parser.add_class_arguments(Ade20kData, "data")
+    data = parser.instantiate(parser.parse_args([*arguments, "--data.scale_range", "[0.5, 1.5]"])).data
+    assert getattr(data, name) == value
+    assert data.train_transform.transforms[0].scales == (0.5, 1.5)

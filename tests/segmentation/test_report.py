@@ -1,0 +1,93 @@
+"""What a validation of segmentation leaves."""
+
+import csv
+
+import cv2
+import numpy as np
+import pytest
+
+from segmentation.report import confused_pairs, draw_bars, draw_confusion, write_report
+from segmentation.scores import Scores
+
+NAMES = ["wall", "building", "sky", "floor"]
+CONFUSION = np.array([[60, 20, 0, 0], [4, 16, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+
+
+def read(path):
+    """Rows of a table, by column."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_files(tmp_path):
+    """Two tables and two pictures that show something are written into a new folder."""
+    paths = write_report(tmp_path / "new/report", Scores(CONFUSION, "skip"), NAMES)
+    assert [path.name for path in paths] == ["classes.csv", "classes.png", "confusion.png", "confused.csv"]
+    for path in paths[1:3]:
+        assert np.ptp(cv2.imread(str(path))) > 100
+
+
+def test_scores_by_class(tmp_path):
+    """The table has each class's share of the pixels, IoU and accuracy, and nothing where it does not occur."""
+    rows = read(write_report(tmp_path, Scores(CONFUSION, "skip"), NAMES)[0])
+    assert rows[0] == {"class": "wall", "pixels": "0.800000", "IoU": "0.714286", "accuracy": "0.750000"}
+    assert rows[1] == {"class": "building", "pixels": "0.200000", "IoU": "0.400000", "accuracy": "0.800000"}
+    assert rows[2] == {"class": "sky", "pixels": "0.000000", "IoU": "", "accuracy": ""}
+    assert len(rows) == 4
+
+
+def test_confused_pairs_in_a_file(tmp_path):
+    """The commonest mistake comes first, with its share of the true class."""
+    rows = read(write_report(tmp_path, Scores(CONFUSION, "skip"), NAMES)[-1])
+    assert rows[0] == {"truth": "wall", "predicted": "building", "share_of_truth": "0.250000", "pixels": "20"}
+    assert rows[1] == {"truth": "building", "predicted": "wall", "share_of_truth": "0.200000", "pixels": "4"}
+    assert len(rows) == 2
+
+
+def test_most_confused_pairs_only():
+    """Of very many kinds of mistakes the hundred commonest are listed."""
+    confusion = np.arange(900).reshape(30, 30)
+    pairs = confused_pairs(confusion, [f"class {label}" for label in range(30)])
+    assert len(pairs) == 100
+    assert pairs[0][:2] == ("class 29", "class 28")
+
+
+def test_strange_names(tmp_path):
+    """A name may hold what means something to matplotlib or to a table, or letters its font lacks."""
+    paths = write_report(tmp_path, Scores(CONFUSION, "skip"), ['_$x_{$ "猫", a', *NAMES[1:]])
+    assert read(paths[0])[0]["class"] == '_$x_{$ "猫", a'
+
+
+def test_confusion_shows_classes_that_occur():
+    """Rows are shares of a class's pixels; a class that is predicted and never true has an empty row."""
+    confusion = CONFUSION.copy()
+    confusion[1, 3] = 20
+    axes, _ = draw_confusion(confusion, NAMES).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["wall", "building", "floor"]
+    shown = np.ma.filled(axes.images[0].get_array(), np.nan)
+    np.testing.assert_allclose(shown, [[0.75, 0.25, 0], [0.1, 0.4, 0.5], [np.nan] * 3])
+    assert [text.get_text() for text in axes.texts] == ["0.75", "0.25", "0.10", "0.40", "0.50"]
+
+
+@pytest.mark.parametrize(("classes", "labels", "numbers"), [(12, 12, 12), (40, 40, 0), (41, 0, 0)])
+def test_confusion_of_many_classes(classes, labels, numbers):
+    """Numbers and names are left out where there is no room for them."""
+    axes, _ = draw_confusion(np.eye(classes, dtype=np.int64), ["name"] * classes).axes
+    assert (len(axes.get_yticklabels()), len(axes.texts)) == (labels, numbers)
+
+
+def test_bars_are_sorted():
+    """The best class comes first; classes that do not occur are left out, and the title says so."""
+    confusion = CONFUSION.copy()
+    confusion[2, 2] = 100
+    figure = draw_bars(Scores(confusion, "skip"), NAMES)
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["sky (50.0%)", "wall (40.0%)", "building (10.0%)"]
+    assert [bar.get_width() for bar in axes.patches] == pytest.approx([1, 60 / 84, 0.4])
+    assert "1 that do not occur left out" in figure.get_suptitle()
+
+
+def test_bars_of_many_classes_stand_in_columns():
+    """Eighty classes stand in two columns, so that the picture is not too tall."""
+    figure = draw_bars(Scores(np.eye(80, dtype=np.int64), "skip"), [str(label) for label in range(80)])
+    assert [len(axes.patches) for axes in figure.axes] == [40, 40]
