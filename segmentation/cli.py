@@ -1,4 +1,4 @@
-"""`swinv2 segmentation fit | validate | predict`."""
+"""`swinv2 segmentation fit | validate | predict | windows`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from jsonargparse import Namespace
 
+from segmentation import windows
 from segmentation.data import Ade20kData, read_classes
 from segmentation.task import SegmentationTask
 from swinv2.shapes import make_segmentation
@@ -19,7 +20,10 @@ def main(args: Sequence[str]) -> None:
     Args:
         args: the command line after `swinv2 segmentation`.
     """
-    run(SegmentationTask, Ade20kData, args, "segmentation", monitor="mIoU", complete=complete)
+    if args and args[0] == "windows":
+        windows.main(args[1:], lambda options: main(["validate", *options]))
+    else:
+        run(SegmentationTask, Ade20kData, args, "segmentation", monitor="mIoU", complete=complete)
 
 
 def complete(config: Namespace) -> None:

@@ -12,7 +12,7 @@ from segmentation.views import View, Views
 from swinv2.resizing import resize
 
 BAND = 32  # rows of the image for which scores are there at the same time
-TILE = 2**20  # scores that are there at the same time: about what a CPU keeps in its caches
+TILE = 2**20 - 1  # scores that are there at the same time: a row of them is below what PyTorch splits between threads
 ACCELERATOR_TILE = 2**26  # the same on a GPU, where every step must be worth starting
 
 
@@ -98,7 +98,8 @@ def scores(looks: Sequence[Look], rows: tuple[int, int], columns: tuple[int, int
         return looks[0].logits(rows, columns)
     total = looks[0].logits(rows, columns).softmax(-1)
     for other in looks[1:]:
-        total += other.logits(rows, columns).softmax(-1)
+        for row, others in zip(total, other.logits(rows, columns).softmax(-1), strict=True):
+            row += others  # row by row: see `Strip.add_to`
     return total
 
 

@@ -24,7 +24,7 @@ class ConvNormReLU(nn.Module):
 
     def forward(self, x: Float[Tensor, "b _ h w"]) -> Float[Tensor, "b _ h w"]:
         """Map of the same size."""
-        return F.relu(self.bn(self.conv(x)))
+        return F.relu(self.bn(self.conv(x)), inplace=True)
 
 
 class Fusion(ConvNormReLU):
@@ -42,39 +42,54 @@ class Fusion(ConvNormReLU):
         super().__init__(sum(in_channels), channels, 3)
         self.in_channels = list(in_channels)
 
-    def forward(self, maps: Sequence[Float[Tensor, "b _ _ _"]]) -> Float[Tensor, "b _ h w"]:  # type: ignore[override]
-        """Map of the first one's size."""
+    def forward(  # type: ignore[override]
+        self, maps: Sequence[Float[Tensor, "b _ _ _"]], rows: tuple[int, int] | None = None
+    ) -> Float[Tensor, "b _ _ w"]:
+        """Map of the first one's size.
+
+        Args:
+            maps: the finest first.
+            rows: of the result, the first and the one after the last, if not all are wanted.
+        """
         size = (maps[0].shape[2], maps[0].shape[3])
+        first, last = rows or (0, size[0])
         weights = self.conv.weight.split(self.in_channels, 1)
-        x = F.conv2d(maps[0], weights[0], padding=1)
+        above, below = max(first - 1, 0), min(last + 1, size[0])  # what the kernel sees
+        x = F.conv2d(maps[0][:, :, above:below], weights[0], padding=1)[:, :, first - above :][:, :, : last - first]
         for coarse, weight in zip(maps[1:], weights[1:], strict=True):
-            x = x + convolve_enlarged(coarse, weight, size)
-        return F.relu(self.bn(x))
+            x = x + convolve_enlarged(coarse, weight, size, (first, last))
+        return F.relu(self.bn(x), inplace=True)
 
 
 def convolve_enlarged(
-    x: Float[Tensor, "b c _ _"], weight: Float[Tensor, "o c 3 3"], size: tuple[int, int]
-) -> Float[Tensor, "b o h w"]:
+    x: Float[Tensor, "b c _ _"], weight: Float[Tensor, "o c 3 3"], size: tuple[int, int], rows: tuple[int, int]
+) -> Float[Tensor, "b o _ _"]:
     """`conv2d(interpolate(x, size, mode="bilinear"), weight, padding=1)`, mixing channels before the map is enlarged.
 
     Each of the nine taps of the kernel mixes the channels of the coarse map; then a matrix along each axis enlarges the
-    results, shifts them by the place of their tap, and adds them.
+    results, shifts them by the place of their tap, and adds them. Everything is done channels last.
 
     Args:
         x: the coarse map.
         weight: of the convolution.
         size: height and width to enlarge to.
+        rows: of the result, the first and the one after the last.
     """
-    outputs = weight.shape[0]
-    taps = weight.permute(0, 2, 3, 1).flatten(0, 2)[:, :, None, None]  # (o·3·3, c, 1, 1)
-    mixed = F.conv2d(x, taps).unflatten(1, (outputs, 3, 3))  # (b, o, 3, 3, h', w')
-    mixed = mixed.permute(0, 1, 2, 4, 3, 5).flatten(4).flatten(2, 3)  # (b, o, 3·h', 3·w')
-    down, across = (shifted_enlargement(*lengths, like=mixed) for lengths in zip(x.shape[2:], size, strict=True))
-    return down @ mixed @ across.mT  # (b, o, h, w)
+    coarse_rows, coarse_columns = x.shape[2:]
+    down = shifted_enlargement(coarse_rows, size[0], x)[:, slice(*rows)]  # (3, h, h')
+    across = shifted_enlargement(coarse_columns, size[1], x)  # (3, w, w')
+    needed = down.any(dim=1).any(dim=0).nonzero()  # rows of the coarse map
+    part = slice(int(needed[0]), int(needed[-1]) + 1)
+    taps = weight.permute(2, 3, 0, 1).flatten(1, 2)  # (3, 3·o, c)
+    x = x[:, :, part].permute(0, 2, 3, 1)  # (b, h', w', c)
+    lines = zip(down[..., part], taps, strict=True)
+    stretched = torch.stack([torch.einsum("hk,bkn->bhn", line, F.linear(x, tap).flatten(2)) for line, tap in lines])
+    stretched = stretched.sum(0).unflatten(2, (coarse_columns * 3, -1))  # (b, h, w'·3, o)
+    return (across.permute(1, 2, 0).flatten(1) @ stretched).permute(0, 3, 1, 2)  # (b, o, h, w)
 
 
-def shifted_enlargement(coarse: int, fine: int, like: Tensor) -> Float[Tensor, "{fine} 3*{coarse}"]:
-    """Matrix that enlarges three rows of numbers linearly, and adds them shifted by 1, 0 and -1, zeros coming in.
+def shifted_enlargement(coarse: int, fine: int, like: Tensor) -> Float[Tensor, "3 {fine} {coarse}"]:
+    """Matrices that enlarge a row of numbers linearly and shift it by 1, 0 and -1, zeros coming in.
 
     Args:
         coarse: length of a row.
@@ -84,4 +99,4 @@ def shifted_enlargement(coarse: int, fine: int, like: Tensor) -> Float[Tensor, "
     identity = torch.eye(coarse, dtype=torch.promote_types(like.dtype, torch.float32), device=like.device)
     rows = F.interpolate(identity[None], size=fine, mode="linear")[0]  # (coarse, fine)
     padded = F.pad(rows, (1, 1))
-    return torch.cat([padded[:, tap : tap + fine] for tap in range(3)]).mT.to(like.dtype)
+    return torch.stack([padded[:, tap : tap + fine].mT for tap in range(3)]).to(like.dtype)

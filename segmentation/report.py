@@ -1,6 +1,7 @@
 """What a validation leaves to look at: scores by class, and which classes are taken for which."""
 
 import csv
+import json
 import math
 import warnings
 from collections.abc import Iterable, Sequence
@@ -23,7 +24,7 @@ Row = Sequence[str | int]
 
 
 def write_report(folder: Path, scores: Scores, class_names: Sequence[str]) -> list[Path]:
-    """Write `classes.csv` and `classes.png` with the scores of each class, `confusion.png` and `confused.csv`.
+    """Write the means, the scores of each class as a table and as bars, the confusion matrix and its largest cells.
 
     Args:
         folder: where to; it is made if missing.
@@ -34,13 +35,14 @@ def write_report(folder: Path, scores: Scores, class_names: Sequence[str]) -> li
         The files.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / name for name in ("classes.csv", "classes.png", "confusion.png", "confused.csv")]
-    write_csv(paths[0], ("class", "pixels", "IoU", "accuracy"), class_rows(scores, class_names))
-    write_csv(
-        paths[3], ("truth", "predicted", "share_of_truth", "pixels"), confused_pairs(scores.confusion, class_names)
-    )
-    figures = draw_bars(scores, class_names), draw_confusion(scores.confusion, class_names)
-    for path, figure in zip(paths[1:3], figures, strict=True):
+    names = ("scores.json", "classes.csv", "classes.png", "confusion.png", "confused.csv")
+    means, classes, bars, confusion, confused = paths = [folder / name for name in names]
+    means.write_text(json.dumps(scores.figures(), indent=2))
+    write_csv(classes, ("class", "pixels", "IoU", "accuracy"), class_rows(scores, class_names))
+    pairs = confused_pairs(scores.confusion, class_names)
+    write_csv(confused, ("truth", "predicted", "share_of_truth", "pixels"), pairs)
+    figures = {bars: draw_bars(scores, class_names), confusion: draw_confusion(scores.confusion, class_names)}
+    for path, figure in figures.items():
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph", UserWarning)  # a name in letters that the font does not have
             figure.savefig(path, dpi=110)

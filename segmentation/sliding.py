@@ -108,7 +108,9 @@ class Look:
         """
         sizes = rows[1] - rows[0], columns[1] - columns[0]
         some = self.strips[0].maps[0]
-        tile = some.new_zeros(*sizes, some.shape[-1])
+        tile = some.new_empty(*sizes, some.shape[-1])
+        for row in tile:
+            row.zero_()
         for strip in self.strips:
             strip.add_to(tile, rows[0], columns[0])
         return tile

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -11,6 +12,8 @@ from segmentation.layers import ConvNormReLU, Fusion
 from segmentation.segmenter import Segmenter, channels_of
 from swinv2 import BackboneConfig
 from swinv2.pixels import check_num_classes
+
+PLACES = 2**13  # of the finest map that are fused at a time in evaluation, which bounds the memory
 
 
 class UPerNet(Segmenter):
@@ -77,7 +80,16 @@ class UPerHead(nn.Module):
         for i in reversed(range(len(self.lateral_convs))):
             top = self.lateral_convs[i](features[i]) + F.interpolate(top, features[i].shape[2:], mode="bilinear")
             levels.append(self.fpn_convs[i](top))
-        return self.conv_seg(self.dropout(self.fpn_bottleneck(levels[::-1])))
+        height, width = features[0].shape[2:]
+        step = height if self.training else max(PLACES // width, 1)  # the statistics of a batch need all at once
+        bands = [(first, min(first + step, height)) for first in range(0, height, step)]
+        return torch.cat([self.classify(levels[::-1], rows) for rows in bands], 2)
+
+    def classify(
+        self, levels: Sequence[Float[Tensor, "b c _ _"]], rows: tuple[int, int]
+    ) -> Float[Tensor, "b classes _ w"]:
+        """Logits of some rows, the first and the one after the last, from the levels of the pyramid, finest first."""
+        return self.conv_seg(self.dropout(self.fpn_bottleneck(levels, rows)))
 
 
 class PyramidPooling(nn.ModuleList):

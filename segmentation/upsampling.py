@@ -1,6 +1,6 @@
 """From the coarse maps of overlapping windows to the pixels of an image, one rectangle of it at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -111,7 +111,9 @@ class Strip(NamedTuple):
     def add_to(self, tile: Float32[Tensor, "h w k"], top: int, left: int) -> None:
         """Add what these windows contribute to the logits of a rectangle of the image.
 
-        Columns first: that leaves the greater part of the work, the rows, to sums of whole rows.
+        Columns first: that leaves the greater part of the work, the rows, to sums of whole rows. On a CPU the columns
+        are done row by row as well: no step is then so large that PyTorch starts threads, whose meeting after each
+        takes longer than the work itself where other processes are busy.
 
         Args:
             tile: the logits of the rectangle, which must share at least one row with the windows.
@@ -120,16 +122,36 @@ class Strip(NamedTuple):
         """
         rows = self.rows.cut(top, top + len(tile))
         begin, end = int(rows.lower[0]), int(rows.upper[-1]) + 1
-        stretched = tile.new_zeros(end - begin, *tile.shape[1:])  # (n, w, k)
-        for samples, coarse in zip(self.columns, self.maps, strict=True):
-            columns = samples.cut(left, left + tile.shape[1])
-            if columns.first < columns.last:
-                part = slice(columns.first - left, columns.last - left)
-                stretched[:, part] += interpolate(coarse[begin:end], columns)
-        cells = stretched.unbind()
-        weights = zip(*(values.tolist() for values in rows[1:]), strict=True)
-        for row, (lower, upper, near, far) in zip(tile[rows.first - top :], weights, strict=False):
+        maps = list(self.between(left, left + tile.shape[1]))
+        cells = tile.new_empty(end - begin, *tile.shape[1:])  # (n, w, k)
+        step = 1 if tile.device.type == "cpu" else len(cells)
+        for i in range(0, len(cells), step):
+            stretch(maps, cells[i : i + step], begin + i, left)
+        first, *weights = rows
+        steps = zip(tile[first - top :], *(values.tolist() for values in weights), strict=False)
+        for row, lower, upper, near, far in steps:
             row.add_(cells[lower - begin], alpha=near).add_(cells[upper - begin], alpha=far)
+
+    def between(self, left: int, right: int) -> Iterator[tuple[Samples, Tensor]]:
+        """The windows' maps and what they cover of the columns from one up to another, without windows elsewhere."""
+        for samples, coarse in zip(self.columns, self.maps, strict=True):
+            if samples.first < right and samples.last > left:
+                yield samples.cut(left, right), coarse
+
+
+def stretch(maps: Sequence[tuple[Samples, Tensor]], cells: Float32[Tensor, "n w k"], begin: int, left: int) -> None:
+    """Write rows of cells at the columns of a rectangle of the image.
+
+    Args:
+        maps: coarse maps, each with the columns that it covers.
+        cells: where to write.
+        begin: the first of the rows in the maps.
+        left: first column of the rectangle.
+    """
+    cells.zero_()
+    for columns, coarse in maps:
+        part = slice(columns.first - left, columns.last - left)
+        cells[:, part] += interpolate(coarse[begin : begin + len(cells)], columns)
 
 
 def interpolate(coarse: Float[Tensor, "n c k"], columns: Samples) -> Float[Tensor, "n p k"]:

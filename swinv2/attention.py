@@ -31,6 +31,8 @@ class ContinuousPositionBias(nn.Sequential):
     def __init__(self, num_axes: int, num_heads: int, hidden_dim: int = 512, spacing: Spacing = "log"):
         super().__init__(nn.Linear(num_axes, hidden_dim), nn.ReLU(), nn.Linear(hidden_dim, num_heads, bias=False))
         self.spacing = spacing
+        if spacing == "linear":  # a name that keeps such weights from being loaded where the other is meant
+            self.register_buffer("linear_spacing", torch.ones(()))
         self._kept: dict[Size, Tensor] = {}
         self._kept_key: tuple = ()
         self._kept_weights: list[Tensor] = []

@@ -1,12 +1,7 @@
 """Training, scoring and prediction on two processes, as on two GPUs."""
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import yaml
@@ -15,10 +10,7 @@ from swinv2.cli import main
 from swinv2.shapes import make_detection
 from swinv2.shapes.coco import SEMANTIC_CLASSES
 
-ROOT = Path(__file__).parents[2]
-TWO = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
 IMAGES = 7  # odd: the two processes have different numbers
-TIMEOUT = 120  # seconds; with two processes one may wait for the other for ever
 
 
 def recipe(folder):
@@ -53,24 +45,6 @@ def recipe(folder):
     return str(path)
 
 
-def run(script, folder, *args):
-    """Output of a command that starts processes of its own; all of them end with it."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
-    command = [sys.executable, str(script), "detection", *args]
-    with subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        start_new_session=True,
-    ) as process:  # fmt: skip
-        try:
-            said, _ = process.communicate(timeout=TIMEOUT)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            said, _ = process.communicate()
-            pytest.fail(f"{args[0]} on two processes hangs:\n{said}")
-    assert process.returncode == 0, said
-    return said
-
-
 def figures(said):
     """The lines with the average precision of boxes and of masks, once each."""
     lines = re.findall(r"^(?:box|mask) +AP .*$", said, re.MULTILINE)
@@ -83,23 +57,22 @@ def entries(path):
     return sorted(json.loads(path.read_text()), key=lambda one: (one["image_id"], -one["score"], one["bbox"]))
 
 
-def test_two_processes(tmp_path, monkeypatch, capsys):
+def test_two_processes(on_two_processes, tmp_path, monkeypatch, capsys):
     """Training on two processes ends with a score; they then score as one process does, and predict each image once."""
-    path, script = recipe(tmp_path), tmp_path / "swinv2_command.py"
-    script.write_text("import sys\nfrom swinv2.cli import main\nsys.exit(main())\n")
-    figures(run(script, tmp_path, "fit", "--config", path, *TWO))
+    path = recipe(tmp_path)
+    figures(on_two_processes("detection", "fit", "--config", path))
     checkpoint = tmp_path / "runs/detection/small/checkpoints/last.ckpt"
-    scored = ["validate", "--config", path, "--ckpt_path", str(checkpoint), "--model.output"]
-    both = figures(run(script, tmp_path, *scored, "two", *TWO))
+    scored = ["detection", "validate", "--config", path, "--ckpt_path", str(checkpoint), "--model.output"]
+    both = figures(on_two_processes(*scored, "two"))
     monkeypatch.chdir(tmp_path)
-    assert main(["detection", *scored, "one"]) == 0
+    assert main([*scored, "one"]) == 0
     assert both == figures(capsys.readouterr().out)
     one, two = (entries(tmp_path / name / "results.json") for name in ("one", "two"))
     assert len(one) > IMAGES
     assert [(x["image_id"], x["category_id"]) for x in one] == [(x["image_id"], x["category_id"]) for x in two]
     assert [x["score"] for x in one] == pytest.approx([x["score"] for x in two], abs=1e-5)
     images = ["--data.images", str(tmp_path / "shapes/val"), "--ckpt_path", str(checkpoint), "--model.output", "found"]
-    said = run(script, tmp_path, "predict", "--config", path, *images, *TWO)
+    said = on_two_processes("detection", "predict", "--config", path, *images)
     found = entries(tmp_path / "found/results.json")
     assert f"{len(found)} detections" in said
     assert [x["score"] for x in found] == pytest.approx([x["score"] for x in one], abs=1e-5)

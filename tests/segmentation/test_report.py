@@ -1,6 +1,7 @@
 """What a validation of segmentation leaves."""
 
 import csv
+import json
 
 import cv2
 import numpy as np
@@ -22,14 +23,16 @@ def read(path):
 def test_files(tmp_path):
     """Two tables and two pictures that show something are written into a new folder."""
     paths = write_report(tmp_path / "new/report", Scores(CONFUSION, "skip"), NAMES)
-    assert [path.name for path in paths] == ["classes.csv", "classes.png", "confusion.png", "confused.csv"]
-    for path in paths[1:3]:
+    names = ["scores.json", "classes.csv", "classes.png", "confusion.png", "confused.csv"]
+    assert [path.name for path in paths] == names
+    assert json.loads(paths[0].read_text()) == Scores(CONFUSION, "skip").figures()
+    for path in paths[2:4]:
         assert np.ptp(cv2.imread(str(path))) > 100
 
 
 def test_scores_by_class(tmp_path):
     """The table has each class's share of the pixels, IoU and accuracy, and nothing where it does not occur."""
-    rows = read(write_report(tmp_path, Scores(CONFUSION, "skip"), NAMES)[0])
+    rows = read(write_report(tmp_path, Scores(CONFUSION, "skip"), NAMES)[1])
     assert rows[0] == {"class": "wall", "pixels": "0.800000", "IoU": "0.714286", "accuracy": "0.750000"}
     assert rows[1] == {"class": "building", "pixels": "0.200000", "IoU": "0.400000", "accuracy": "0.800000"}
     assert rows[2] == {"class": "sky", "pixels": "0.000000", "IoU": "", "accuracy": ""}
@@ -55,7 +58,7 @@ def test_most_confused_pairs_only():
 def test_strange_names(tmp_path):
     """A name may hold what means something to matplotlib or to a table, or letters its font lacks."""
     paths = write_report(tmp_path, Scores(CONFUSION, "skip"), ['_$x_{$ "猫", a', *NAMES[1:]])
-    assert read(paths[0])[0]["class"] == '_$x_{$ "猫", a'
+    assert read(paths[1])[0]["class"] == '_$x_{$ "猫", a'
 
 
 def test_confusion_shows_classes_that_occur():

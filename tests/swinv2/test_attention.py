@@ -22,6 +22,31 @@ def bias():
     return network
 
 
+@pytest.fixture
+def linear_bias():
+    """The ablation of it, with weights that matter."""
+    network = ContinuousPositionBias(2, 3, spacing="linear").double().eval()
+    torch.nn.init.normal_(network[2].weight, std=0.3)
+    return network
+
+
+def test_linear_spacing_gives_the_offsets_themselves(linear_bias):
+    """The ablation's network sees offsets from -1 to 1 in the window of the training, and beyond in a larger one."""
+    table = linear_bias.table((8, 8), (4, 4))  # offsets -7 to 7 on either axis
+    for offset in [(0, 0), (3, -3), (7, -2)]:
+        seen = torch.tensor([d / 3 for d in offset], dtype=torch.float64)
+        wanted = 16 * torch.sigmoid(linear_bias[2](torch.relu(linear_bias[0](seen))))
+        torch.testing.assert_close(table[:, offset[0] + 7, offset[1] + 7], wanted, rtol=1e-6, atol=1e-6)
+
+
+def test_weights_know_their_spacing(bias, linear_bias):
+    """Weights trained with one spacing are not taken for the other."""
+    with pytest.raises(RuntimeError, match="linear_spacing"):
+        bias.load_state_dict(linear_bias.state_dict())
+    with pytest.raises(RuntimeError, match="linear_spacing"):
+        linear_bias.load_state_dict(bias.state_dict())
+
+
 def bias_by_hand(network, offset, trained):
     """Equations 3 and 4 for one offset."""
     scaled = [8 * d / (t - 1) for d, t in zip(offset, trained, strict=True)]

@@ -1,0 +1,163 @@
+"""UPerNet beside transformers' UperNetForSemanticSegmentation on its Swinv2: time by part, and peak memory."""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import Swinv2Config, UperNetConfig, UperNetForSemanticSegmentation
+
+import swinv2
+from benchmarks.timing import machine, medians, table
+from segmentation import UPerNet
+from segmentation.inference import segment
+from segmentation.sliding import Sliding
+from swinv2 import BackboneConfig
+from swinv2.pixels import normalize
+
+RESULT = Path(__file__).with_suffix(".md")
+NAME, WINDOW, CLASSES = "swinv2_tiny_window16_256", 16, 150
+WHOLE, LARGE = 1024, 2048  # sides of the images
+CROP, STRIDE = 512, 341
+WORK = {"whole": f"whole image, {WHOLE} x {WHOLE}", "sliding": f"windows of {CROP}, {STRIDE} apart, {LARGE} x {LARGE}"}
+
+
+def main() -> None:
+    """Measure, print the tables and write them beside this file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="how often each model is called; for windows a third")
+    parser.add_argument("--peak", nargs=2, metavar=("WHOSE", "WORK"), help=argparse.SUPPRESS)  # in a process of its own
+    options = parser.parse_args()
+    if options.peak:
+        print(peak(*options.peak))
+        return
+    text = f"# UPerNet, {NAME}, float32, inference\n\n{speed(options.rounds)}\n{memory()}\n{machine()}.\n"
+    text += (
+        "`python -m benchmarks.segmentation`. The same random weights in both, 150 classes, from an image in bytes to\n"
+        "the class of each pixel, one image. transformers has no inference by windows: beside ours stands the usual\n"
+        "loop around its model, logits and counts of the whole image added up. Memory: resident, at most, above that\n"
+        "of the process with the model just built.\n"
+    )
+    print(text)
+    RESULT.write_text(text)
+
+
+@torch.inference_mode()
+def speed(rounds: int) -> str:
+    """The table of times, and how far the two agree."""
+    theirs = their_model()
+    ours = our_model(theirs)
+    image, large = (torch.randint(0, 256, (3, side, side), dtype=torch.uint8) for side in (WHOLE, LARGE))
+    pixels = normalize(image[None], torch.float32)
+    features = ours.backbone(pixels)
+    pairs: dict[str, tuple[dict[str, Callable[[], object]], int]] = {
+        f"backbone, {WHOLE} x {WHOLE}": (
+            {"theirs": lambda: theirs.backbone(pixels), "ours": lambda: ours.backbone(pixels)},
+            rounds,
+        ),
+        f"head, {WHOLE} x {WHOLE}": (
+            {"theirs": lambda: theirs.decode_head(features), "ours": lambda: ours.decode_head(features)},
+            rounds,
+        ),
+        WORK["whole"]: (
+            {"theirs": lambda: their_whole(theirs, image), "ours": lambda: segment(ours, image, (WHOLE, WHOLE))},
+            rounds,
+        ),
+        WORK["sliding"]: (
+            {"theirs": lambda: their_sliding(theirs, large), "ours": lambda: our_sliding(ours, large)},
+            max(rounds // 3, 1),
+        ),
+    }
+    rows = []
+    for what, (calls, times) in pairs.items():
+        took = medians(calls, times)
+        rows.append([what, *(f"{took[one]:.2f}" for one in calls), f"{took['ours'] / took['theirs']:.2f}", str(times)])
+    header = ["", f"transformers {metadata.version('transformers')}, s", "ours, s", "ours / theirs", "rounds"]
+    same = (segment(ours, image, (WHOLE, WHOLE)) == their_whole(theirs, image)).float().mean()
+    return f"{table(header, rows)}\n\nMedians. Of the whole image both give {same:.4%} of the pixels the same class.\n"
+
+
+def memory() -> str:
+    """The table of peak memory, each in a process of its own."""
+    rows = []
+    for work, what in WORK.items():
+        peaks = []
+        for whose in ("theirs", "ours"):
+            command = [sys.executable, "-m", "benchmarks.segmentation", "--peak", whose, work]
+            done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True)
+            peaks.append(float(done.stdout.split()[-1]))
+        rows.append([what, *(f"{one:.2f}" for one in peaks), f"{peaks[1] / peaks[0]:.2f}"])
+    return table(["peak memory above the weights", "transformers, GiB", "ours, GiB", "ours / theirs"], rows) + "\n"
+
+
+@torch.inference_mode()
+def peak(whose: str, work: str) -> float:
+    """Largest resident memory while an image is segmented, GiB above that before (Linux)."""
+    theirs = their_model()
+    ours = our_model(theirs)
+    side = WHOLE if work == "whole" else LARGE
+    image = torch.randint(0, 256, (3, side, side), dtype=torch.uint8)
+    runs: dict[tuple[str, str], Callable[[], object]] = {
+        ("theirs", "whole"): lambda: their_whole(theirs, image),
+        ("theirs", "sliding"): lambda: their_sliding(theirs, image),
+        ("ours", "whole"): lambda: segment(ours, image, (side, side)),
+        ("ours", "sliding"): lambda: our_sliding(ours, image),
+    }
+    before = resident("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    runs[whose, work]()
+    return resident("VmHWM") - before
+
+
+def resident(which: str) -> float:
+    """Resident memory of this process, GiB: VmRSS now, VmHWM at most."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(which)) / 2**20
+
+
+def their_model() -> UperNetForSemanticSegmentation:
+    """The peer, with random weights."""
+    torch.manual_seed(0)
+    stages = [f"stage{i}" for i in range(1, 5)]
+    backbone = Swinv2Config(image_size=WHOLE, window_size=WINDOW, num_heads=[3, 6, 12, 24], out_features=stages)
+    return UperNetForSemanticSegmentation(UperNetConfig(backbone_config=backbone, num_labels=CLASSES)).eval()
+
+
+def our_model(theirs: nn.Module) -> UPerNet:
+    """Ours with the weights of the peer, without the norms that it lacks."""
+    model = UPerNet(BackboneConfig(NAME, window_size=WINDOW), CLASSES).eval()
+    swinv2.load_weights(model, theirs.state_dict())
+    model.backbone.set_pretrained_window_sizes(WINDOW)
+    for level in range(4):
+        setattr(model.backbone, f"norm{level}", nn.Identity())
+    return model
+
+
+def their_whole(model: nn.Module, image: Tensor) -> Tensor:
+    """Class of each pixel of a whole image."""
+    return model(normalize(image[None], torch.float32)).logits.argmax(1)[0].short()
+
+
+def our_sliding(model: UPerNet, image: Tensor) -> Tensor:
+    """Class of each pixel of an image, by windows."""
+    return segment(model, image, (image.shape[1], image.shape[2]), Sliding(CROP, STRIDE))
+
+
+def their_sliding(model: nn.Module, image: Tensor) -> Tensor:
+    """The same by the usual loop: logits of the whole image and how often each pixel was seen."""
+    pixels = normalize(image[None], torch.float32)
+    total, seen = torch.zeros(1, CLASSES, *image.shape[1:]), torch.zeros(1, 1, *image.shape[1:])
+    for top in Sliding(CROP, STRIDE).starts(image.shape[1]):
+        for left in Sliding(CROP, STRIDE).starts(image.shape[2]):
+            place = (..., slice(top, top + CROP), slice(left, left + CROP))
+            total[place] += model(pixels[place]).logits
+            seen[place] += 1
+    return (total / seen).argmax(1)[0].short()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Table 1 of the paper in small: one checkpoint at several windows and image sizes, log-spaced bias beside linear."""
+
+import argparse
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from benchmarks.timing import machine, table
+from segmentation.cli import main as segmentation
+from segmentation.windows import Point, draw, measure
+
+ROOT = Path(__file__).parents[1]
+RESULT, PICTURE = Path(__file__).with_suffix(".md"), ROOT / "docs/windows.png"
+RECIPE = ROOT / "configs/segmentation/quickstart.yaml"
+SPACINGS = ("log", "linear")
+TRAINED, WINDOWS = 4, (4, 6, 8, 12, 16, 24)
+EDGES = (96, 192)  # pixels; the first is that of the training
+
+
+def main() -> None:
+    """Train with either bias, validate at all windows, print the table and write it and its picture."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=3, help="how often each is trained")
+    parser.add_argument("--folder", type=Path, default=Path("runs/windows"), help="where runs are kept")
+    options = parser.parse_args()
+    runs = {
+        spacing: [trained_and_measured(spacing, seed, options.folder) for seed in range(options.seeds)]
+        for spacing in SPACINGS
+    }
+    text = report(runs)
+    print(text)
+    RESULT.write_text(text)
+    draw({f"{spacing}-spaced bias": mean(found) for spacing, found in runs.items()}).savefig(PICTURE, dpi=110)
+
+
+def trained_and_measured(spacing: str, seed: int, folder: Path) -> list[Point]:
+    """Scores of a model that is trained for this."""
+    run = folder / f"{spacing}{seed}"
+    backbone = {"window_size": str(TRAINED), "cpb_spacing": spacing}
+    options = ["--config", str(RECIPE), "--seed_everything", str(seed), "--trainer.default_root_dir", str(run)]
+    options += [word for key, value in backbone.items() for word in (f"--model.model.init_args.backbone.{key}", value)]
+    options += ["--trainer.enable_progress_bar", "false"]
+    if not (run / "finished").exists():  # a stopped benchmark goes on with the run that it was at
+        segmentation(["fit", *options])
+        (run / "finished").touch()
+    scored = [*options, "--model.pictures", "0", "--ckpt_path", str(run / "checkpoints/last.ckpt")]
+    return measure(lambda words: segmentation(["validate", *words]), scored, WINDOWS, EDGES, run / "scores")
+
+
+def mean(runs: Sequence[Sequence[Point]]) -> list[Point]:
+    """Points with the mean of several runs."""
+    return [same[0]._replace(mean_iou=statistics.mean(p.mean_iou for p in same)) for same in zip(*runs, strict=True)]
+
+
+def report(runs: Mapping[str, Sequence[Sequence[Point]]]) -> str:
+    """The table, mean and deviation of the runs.
+
+    Args:
+        runs: points of each run, by spacing.
+    """
+    rows = []
+    for found in zip(*(zip(*runs[spacing], strict=True) for spacing in SPACINGS), strict=True):
+        scores = [[point.mean_iou for point in same] for same in found]
+        gain = statistics.mean(scores[0]) - statistics.mean(scores[1])
+        cells = [f"{statistics.mean(one):.3f} ± {statistics.stdev(one) if len(one) > 1 else 0:.3f}" for one in scores]
+        rows.append([str(found[0][0].short_edge), str(found[0][0].window_size), *cells, f"{100 * gain:+.1f}"])
+    header = ["short edge", "window", *(f"{spacing}-spaced bias, mIoU" for spacing in SPACINGS), "log - linear, points"]
+    return (
+        f"# Another window than in training, without fine-tuning\n\n{table(header, rows)}\n\n"
+        f"The quickstart's UPerNet on shapes, trained from scratch at {EDGES[0]} pixels, window {TRAINED}; mean and\n"
+        f"deviation of {len(runs[SPACINGS[0]])} seeds. The pictures have {EDGES[0]} pixels; {EDGES[1]} shows them\n"
+        f"enlarged. `python -m benchmarks.windows`, {machine()}.\n"
+    )
+
+
+if __name__ == "__main__":
+    main()

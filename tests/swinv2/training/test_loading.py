@@ -1,0 +1,64 @@
+"""Batches for training and for scoring."""
+
+from itertools import chain
+from unittest.mock import Mock
+
+import pytest
+from lightning import Trainer
+from torch.utils.data import Dataset
+
+from swinv2.training.loading import make_loader
+
+
+class Numbers(Dataset):
+    def __init__(self, length):
+        self.length = length
+
+    def __len__(self):
+        return self.length
+
+    def __getitem__(self, index):
+        return index
+
+
+def batches(items, trainer=None, **options):
+    """Every batch of a data set of numbers."""
+    given = {"batch_size": 4, "num_workers": 0, "collate": list, "seed": 0, **options}
+    return list(make_loader(Numbers(items), trainer=trainer, **given))
+
+
+def process(rank, processes, epoch=0):
+    """What of a trainer counts here."""
+    return Mock(spec=Trainer, world_size=processes, global_rank=rank, current_epoch=epoch)
+
+
+def test_scored_in_order():
+    """Without shuffling items come in order, the last batch smaller than the others."""
+    assert batches(10) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+@pytest.mark.parametrize("items", [2, 7, 8])
+def test_processes_score_each_item_once(items):
+    """Whatever their number, no item is left out and none comes twice."""
+    parts = [batches(items, process(rank, 2)) for rank in range(2)]
+    assert sorted(item for part in parts for batch in part for item in batch) == list(range(items))
+
+
+def test_fewer_items_than_processes():
+    """Then every process scores all of them, rather than none."""
+    assert batches(1, process(1, 2)) == [[0]]
+
+
+def test_training_order_depends_on_seed_and_epoch_only():
+    """The same seed and epoch give the same order, another epoch or seed another one, and all items come."""
+    first = batches(12, process(0, 1), shuffle=True)
+    assert first == batches(12, process(0, 1), shuffle=True)
+    assert sorted(chain(*first)) == list(range(12))
+    assert first != batches(12, process(0, 1, epoch=1), shuffle=True)
+    assert first != batches(12, process(0, 1), shuffle=True, seed=1)
+
+
+@pytest.mark.parametrize(("items", "sizes"), [(10, [4, 4]), (8, [4, 4]), (3, [3])])
+def test_small_last_batch_is_dropped(items, sizes):
+    """A last batch that is smaller than the others is left out, unless nothing else is there."""
+    assert [len(batch) for batch in batches(items, shuffle=True, drop_last=True)] == sizes
