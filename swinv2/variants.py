@@ -219,6 +219,6 @@ class BackboneConfig:
     num_heads: list[int] | None = None
     cpb_spacing: Spacing = "log"
 
-    def build(self) -> SwinTransformerV2:
-        """The backbone, with its weights."""
-        return create_backbone(**asdict(self))
+    def build(self, video: bool = False) -> SwinTransformerV2:
+        """The backbone, with its weights, for images or for clips."""
+        return create_backbone(**asdict(self), video=video)

@@ -1,0 +1,220 @@
+"""Lists of videos and class folders."""
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+from video.lists import VideoItem, read_class_folders, read_videos
+
+
+@pytest.fixture
+def videos(tmp_path):
+    """Makes empty files below a folder of videos, and gives the folder."""
+
+    def make(*names):
+        for name in names:
+            path = tmp_path / "videos" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        return tmp_path / "videos"
+
+    return make
+
+
+@pytest.fixture
+def listing(tmp_path):
+    """Writes a list."""
+
+    def write(name, content):
+        (tmp_path / name).write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+        return tmp_path / name
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("train.txt", "a/one.mp4 0\nb/two three.avi 2\n"),
+        ("train.txt", "# path, label\n\na/one.mp4,0\nb/two three.avi, 2\n"),
+        ("train.txt", "a/one.mp4\t0\nb/two three.avi\t2\n"),
+        ("train.csv", "a/one.mp4,0\nb/two three.avi,2\n"),
+        ("train.csv", "path,label\na/one.mp4,0\nb/two three.avi,2\n"),
+        ("train.csv", "a/one.mp4;0\nb/two three.avi;2\n"),
+    ],
+)
+def test_paths_and_labels(videos, listing, name, content):
+    """Paths may have blanks; separators are blanks, tabs, commas or semicolons; without names, classes are numbered."""
+    folder = videos("a/one.mp4", "b/two three.avi")
+    found = read_videos(listing(name, content), folder)
+    assert found.items == [
+        VideoItem(folder / "a/one.mp4", 0, "a/one"),
+        VideoItem(folder / "b/two three.avi", 2, "b/two three"),
+    ]
+    assert found.class_names == ["class 0", "class 1", "class 2"]
+    assert found.missing == []
+
+
+def test_frame_folders_with_their_length(videos, listing):
+    """Lists of frame folders may say how many frames there are; the folders are found nevertheless."""
+    folder = videos("a b/img_1.jpg", "c/img_1.jpg")
+    assert read_videos(listing("train.txt", "a b 163 1\nc 0\n"), folder).items == [
+        VideoItem(folder / "a b", 1, "a b"),
+        VideoItem(folder / "c", 0, "c"),
+    ]
+
+
+def test_paths_without_suffix_and_whole_paths(videos, listing):
+    """A suffix may be missing; a whole path does not depend on the folder of videos."""
+    folder = videos("a.webm", "b.mp4")
+    found = read_videos(listing("train.txt", f"a 0\n{folder / 'b.mp4'} 1\n"), folder)
+    assert [item.path.name for item in found.items] == ["a.webm", "b.mp4"]
+
+
+def test_paths_beyond_ascii(videos, listing):
+    """Names of files may have any letters."""
+    folder = videos("über/видео 跳舞.mp4")
+    assert read_videos(listing("train.txt", "über/видео 跳舞.mp4 0\n"), folder).items[0].path.is_file()
+
+
+def test_names_of_classes_as_labels(videos, listing):
+    """A CSV may give classes by name; the labels are those of the given names, else of the sorted ones."""
+    folder = videos("1.mp4", "2.mp4")
+    source = listing("train.csv", "1;walk fast\n2;jump\n")
+    assert [item.label for item in read_videos(source, folder).items] == [1, 0]
+    assert [item.label for item in read_videos(source, folder, ["run", "walk fast", "jump"]).items] == [1, 2]
+
+
+KINETICS = (
+    "label,youtube_id,time_start,time_end,split\n"
+    "air drumming,---QUuC4vJs,84,94,train\n"
+    '"baking cookies",--3ouPhoy2A,20,30,train\n'
+    "air drumming,-0bb3M6EpRs,7,17,train\n"
+)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("---QUuC4vJs_000084_000094.mp4", "--3ouPhoy2A_000020_000030.mkv", "-0bb3M6EpRs_000007_000017.webm"),
+        ("---QUuC4vJs.mp4", "--3ouPhoy2A_20_30.mp4", "-0bb3M6EpRs.mp4"),
+        (
+            "air drumming/---QUuC4vJs_000084_000094.mp4",
+            "baking_cookies/--3ouPhoy2A_000020_000030.mp4",
+            "air_drumming/-0bb3M6EpRs.avi",
+        ),
+    ],
+)
+def test_kinetics(videos, listing, names):
+    """The official CSV finds its videos in the usual folders and by the usual names; classes are sorted."""
+    folder = videos(*names)
+    found = read_videos(listing("train.csv", KINETICS), folder)
+    assert [item.path for item in found.items] == [folder / name for name in names]
+    assert [item.label for item in found.items] == [0, 1, 0]
+    assert found.class_names == ["air drumming", "baking cookies"]
+
+
+def test_something_something(videos, listing):
+    """The class of the JSON is the template without brackets, the file is named by the id."""
+    folder = videos("78687.webm", "42326.webm")
+    entries = [
+        {"id": "78687", "label": "holding potato next to vase", "template": "Holding [something] next to [something]"},
+        {"id": 42326, "label": "dropping cup", "template": "Dropping [something]"},
+    ]
+    names = ["Dropping something", "Holding something next to something"]
+    assert read_videos(listing("train.json", entries), folder).class_names == names
+    assert read_videos(listing("train.json", entries), folder, names).items == [
+        VideoItem(folder / "78687.webm", 1, "78687"),
+        VideoItem(folder / "42326.webm", 0, "42326"),
+    ]
+
+
+def test_class_folders(videos):
+    """Each folder is a class; videos and folders of frames count, hidden and other files do not."""
+    folder = videos("run/b.mp4", "run/a.AVI", "run/notes.txt", "jump/c/img_1.jpg", "run/.d.mp4", "jump/empty/x.txt")
+    found = read_videos(folder, Path("unused"))
+    assert found.items == [
+        VideoItem(folder / "jump/c", 0, "jump/c"),
+        VideoItem(folder / "run/a.AVI", 1, "run/a"),
+        VideoItem(folder / "run/b.mp4", 1, "run/b"),
+    ]
+    assert found.class_names == ["jump", "run"]
+
+
+def test_class_folders_of_given_classes(videos):
+    """Validation folders get the labels of the training classes, even if one of them is missing."""
+    assert read_class_folders(videos("run/a.mp4"), ["jump", "run"]).items[0].label == 1
+
+
+def test_missing_videos_are_counted(videos, listing, caplog):
+    """A dead link is left out, listed, and counted in the log."""
+    folder = videos("a.mp4", "b.mp4")
+    with caplog.at_level(logging.WARNING):
+        found = read_videos(listing("train.txt", "a.mp4 0\ngone.mp4 1\nb.mp4 0\n"), folder)
+    assert found.missing == ["gone.mp4"]
+    assert [item.name for item in found.items] == ["a", "b"]
+    assert found.class_names == ["class 0", "class 1"]
+    assert "1 of the 3 videos" in caplog.text
+    assert "first gone.mp4" in caplog.text
+
+
+def test_most_videos_missing(videos, listing):
+    """If more than half are missing, the folder is probably wrong."""
+    with pytest.raises(FileNotFoundError, match=r"2 of the 3 videos .* first x.mp4, y.mp4. Check data.root"):
+        read_videos(listing("train.txt", "a.mp4 0\nx.mp4 1\ny.mp4 0\n"), videos("a.mp4"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("train.txt", "", "is empty"),
+        ("train.txt", "a.mp4 0\nb.mp4\n", "Line 2, 'b.mp4', has no path and label"),
+        ("train.txt", "a.mp4 -1\n", "has no path and label"),
+        ("train.csv", "", "is empty"),
+        ("train.csv", "a.mp4,0,1\n", "Row 1, 'a.mp4,0,1', has no path"),
+        ("train.csv", "a.mp4,\n", "has no path"),
+        ("test.csv", "youtube_id,time_start,time_end,split\n--07WQ2iBlw,1,11,test\n", "'--07WQ2iBlw' has no label"),
+        ("train.json", [{"id": "1"}], "'1' has no template and no label"),
+        ("train.json", {"a": 0}, "no list of objects with an id"),
+        ("train.json", "[", "A list of videos is text"),
+    ],
+)
+def test_wrong_lists(videos, listing, name, content, message):
+    """What is wrong is said, with the file and the formats that are read."""
+    with pytest.raises(ValueError, match=message) as caught:
+        read_videos(listing(name, content), videos("a.mp4"))
+    assert name in str(caught.value)
+    assert "A list of videos is text" in str(caught.value)
+
+
+def test_list_of_another_encoding(tmp_path):
+    """A list that is not UTF-8 is refused."""
+    (tmp_path / "train.txt").write_bytes("über.mp4 0".encode("latin-1"))
+    with pytest.raises(ValueError, match="not a text file in UTF-8"):
+        read_videos(tmp_path / "train.txt", tmp_path)
+
+
+def test_class_out_of_range(videos, listing):
+    """A label that no class has is refused, with the classes there are."""
+    with pytest.raises(ValueError, match=r"class '2', but the 2 classes are jump, run, … with labels from 0 to 1"):
+        read_videos(listing("val.txt", "a.mp4 2\n"), videos("a.mp4"), ["jump", "run"])
+
+
+def test_unknown_class_folder(videos):
+    """A folder that is no class is refused."""
+    with pytest.raises(ValueError, match="class 'swim'"):
+        read_class_folders(videos("swim/a.mp4"), ["jump", "run"])
+
+
+def test_missing_list(tmp_path):
+    """A missing list is named, with the formats that are read."""
+    with pytest.raises(FileNotFoundError, match=r"no list of videos .*train\.txt; .*path label"):
+        read_videos(tmp_path / "train.txt", tmp_path)
+
+
+def test_folder_without_classes(videos):
+    """A folder of videos without class folders is refused."""
+    with pytest.raises(FileNotFoundError, match="no folders of classes with videos"):
+        read_class_folders(videos("a.mp4"))

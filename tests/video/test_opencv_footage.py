@@ -1,0 +1,267 @@
+"""Frames of video files through OpenCV, beside those that PyAV decodes."""
+
+import logging
+import struct
+from types import SimpleNamespace
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from video import opencv_footage
+from video.footage import UnreadableVideoError
+from video.opencv_footage import OpenCVFootage
+
+FORMATS = {
+    "h264.mp4": {},
+    "open_gop.mp4": {"options": {"g": "10", "bf": "3", "x264-params": "open-gop=1:scenecut=0"}},
+    "h264.mkv": {},
+    "h264.ts": {},
+    "h264.avi": {},
+    "mpeg4.avi": {"codec": "mpeg4"},
+    "mpeg4.mov": {"codec": "mpeg4"},
+    "mjpeg.avi": {"codec": "mjpeg", "options": {}},
+    "vp8.webm": {"codec": "libvpx", "options": {"g": "10", "deadline": "realtime"}},
+    "vp9.webm": {"codec": "libvpx-vp9", "options": {"g": "10", "deadline": "realtime", "cpu-used": "8"}},
+}
+UNEVEN = [0, 40, 80, 500, 510, 520, 530, 900, 940, 980, 1000, 1300, 1310, 1320, 1330, 2000, 2040, 2080, 2100, 2110]
+
+
+def differs(ours, theirs):
+    """The greatest difference in grey levels."""
+    return np.abs(ours.astype(int) - theirs.astype(int)).max()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_frames_equal_those_of_pyav(encode, decode, name):
+    """All frames, in any order and repeatedly, are those of PyAV within 2 grey levels, and there are no others."""
+    path = encode(name, frames=45, **FORMATS[name])
+    theirs = decode(path)
+    with OpenCVFootage(path) as footage:
+        assert (footage.length, footage.size, footage.rate) == (45, (64, 96), 25)
+        assert differs(footage.read(range(45)), theirs) <= 2
+        indices = [44, 3, 3, 17, 0, 44, 21]
+        assert differs(footage.read(indices), theirs[indices]) <= 2
+
+
+@pytest.mark.parametrize("codec", ["mp4v.mp4", "MJPG.avi", "XVID.avi", "VP80.webm", "vp09.mp4"])
+def test_files_of_opencv(tmp_path, decode, codec):
+    """What OpenCV writes is read with all its frames."""
+    path = tmp_path / codec
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*path.stem), 10, (96, 64))
+    for index in range(20):
+        writer.write(np.full((64, 96, 3), 10 * index, np.uint8))
+    writer.release()
+    frames = OpenCVFootage(path).read(range(20))
+    assert differs(frames, decode(path)) <= 2
+    assert frames.mean(axis=(1, 2, 3)) == pytest.approx(np.arange(20) * 10, abs=4)
+
+
+@pytest.mark.parametrize("colorspace", [1, 5])
+def test_colours_are_converted_as_the_file_says(encode, decode, colorspace):
+    """Files that name BT.709 (1) or BT.601 (5) as the meaning of their colours are converted by it."""
+    path = encode("clip.mp4", frames=3, options={"colorspace": str(colorspace)})
+    assert differs(OpenCVFootage(path).read(range(3)), decode(path)) <= 2
+
+
+@pytest.mark.parametrize("name", ["h264.mp4", "open_gop.mp4", "mpeg4.mov", "vp9.webm"])
+def test_every_frame_is_exact_after_seeking(monkeypatch, encode, decode, name):
+    """Frames that are read alone, far forward or back, by key frames, are the same as in one go."""
+    monkeypatch.setattr(opencv_footage, "LONG", 5)
+    path = encode(name, frames=60, **FORMATS[name])
+    theirs = decode(path)
+    with OpenCVFootage(path) as footage:
+        for index in np.random.default_rng(0).permutation(60)[:30]:
+            assert differs(footage.read([int(index)])[0], theirs[index]) <= 2, index
+
+
+def test_only_long_ways_are_sought(monkeypatch, encode):
+    """Far ahead, and far from the start when it goes back, decoding begins at a key frame; else no frame is skipped."""
+    arrived, seek = [], OpenCVFootage._seek
+
+    def spy(footage, key):
+        seek(footage, key)
+        arrived.append((key, footage._at))
+
+    monkeypatch.setattr(OpenCVFootage, "_seek", spy)
+    with OpenCVFootage(encode("clip.mp4", frames=150)) as footage:
+        for indices in ([0, 30, 60], [31], [62]):
+            footage.read(indices)
+        assert arrived == []
+        footage.read([149])
+        footage.read([75])
+    assert [key for key, _ in arrived] == [footage._timeline.key_before(149), footage._timeline.key_before(75)]
+    assert all(key - 40 < at <= key for key, at in arrived)
+
+
+@pytest.mark.parametrize("place", [58, 1000])
+def test_seeking_that_goes_wrong_decodes_from_the_start(monkeypatch, encode, decode, place):
+    """If OpenCV arrives too late, or at no frame, all frames before are decoded."""
+    path = encode("clip.mp4", frames=60)
+    monkeypatch.setattr(opencv_footage, "math", SimpleNamespace(floor=lambda number: place))
+    assert differs(OpenCVFootage(path).read([50])[0], decode(path)[50]) <= 2
+
+
+@pytest.mark.parametrize("name", ["uneven.mp4", "uneven.mkv"])
+def test_variable_frame_rate(encode, decode, name):
+    """Frames, times and mean rate are those of the frames there are, not those of a steady rate."""
+    path = encode(name, times=UNEVEN)
+    with OpenCVFootage(path) as footage:
+        assert footage.length == 20
+        assert footage.times(range(20)) == pytest.approx(np.array(UNEVEN) / 1000, abs=1e-3)
+        assert footage.rate == pytest.approx(19 / 2.11, rel=1e-3)
+        assert differs(footage.read([15, 7, 19]), decode(path)[[15, 7, 19]]) <= 2
+
+
+def test_times_where_the_file_has_none(encode):
+    """A bare stream of pictures is shown at the rate in its header."""
+    with OpenCVFootage(encode("bare.h264")) as footage:
+        assert (footage.length, footage.rate) == (24, 25)
+        assert footage.times([0, 5, 5]) == pytest.approx([0, 0.2, 0.2])
+
+
+@pytest.mark.parametrize(
+    ("matrix", "turns"),
+    [((0, 1, -1, 0), 3), ((-1, 0, 0, -1), 2), ((0, -1, 1, 0), 1)],
+)
+def test_frames_are_upright(encode, decode, matrix, turns):
+    """The display matrix of a telephone's video is obeyed, as in all players."""
+    path = encode("clip.mp4", frames=3)
+    content = bytearray(path.read_bytes())
+    start = content.index(b"tkhd") + 44
+    a, b, c, d = (65536 * value for value in matrix)
+    content[start : start + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(content)
+    theirs = np.rot90(decode(path), turns, axes=(1, 2))
+    with OpenCVFootage(path) as footage:
+        assert footage.size == theirs.shape[1:3]
+        assert differs(footage.read(range(3)), theirs) <= 2
+
+
+def test_frames_hidden_by_an_edit_list(encode, decode):
+    """Frames that are only there for decoding others, as after cutting without encoding, do not count."""
+    path = encode(
+        "clip.mp4", times=[40 * index - 520 for index in range(40)]
+    )  # shown from frame 13 on; keys at 0, 10, …
+    with av.open(str(path)) as file:
+        assert file.streams.video[0].frames == 40
+    with OpenCVFootage(path) as footage:
+        assert footage.length == 27
+        assert differs(footage.read(range(27)), decode(path)) <= 2
+
+
+def test_header_that_counts_one_frame_too_many(encode, decode):
+    """An AVI file whose header promises 25 frames has the 24 that can be decoded."""
+    path = encode("clip.avi", codec="mpeg4")
+    content = bytearray(path.read_bytes())
+    for chunk, offset in ((b"avih", 24), (b"strh", 40)):
+        place = content.index(chunk) + offset
+        assert content[place] == 24
+        content[place] = 25
+    path.write_bytes(content)
+    with OpenCVFootage(path) as footage:
+        assert footage._capture.get(cv2.CAP_PROP_FRAME_COUNT) == 25
+        assert footage.length == 24
+        assert differs(footage.read(range(24)), decode(path)) <= 2
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.avi", "clip.webm", "clip.mkv"])
+def test_file_that_is_cut_short(encode, decode, name):
+    """Of a file that ends in its middle, the frames that can be decoded are all there are."""
+    codec = {"clip.avi": "mjpeg", "clip.webm": "libvpx"}.get(name, "libx264")
+    path = encode(name, frames=60, codec=codec, options={"g": "10"}, movflags="faststart")
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 6 // 10])
+    theirs = decode(path)
+    assert 10 < len(theirs) < 50
+    with OpenCVFootage(path) as footage:
+        assert footage.length == len(theirs)
+        assert differs(footage.read(range(footage.length)), theirs) <= 2
+
+
+@pytest.fixture
+def destroy(encode):
+    """Makes an AVI file of 24 JPEG pictures and overwrites some of them with zeros."""
+
+    def make(numbers):
+        path = encode("clip.avi", codec="mjpeg", options={})
+        content = bytearray(path.read_bytes())
+        place = content.index(b"movi")
+        for number in range(24):
+            place = content.index(b"00dc", place)
+            size = int.from_bytes(content[place + 4 : place + 8], "little")
+            if number in numbers:
+                content[place + 8 : place + 8 + size] = bytes(size)
+            place += 8 + size
+        path.write_bytes(content)
+        return path
+
+    return make
+
+
+def test_damage_inside(encode, decode, destroy, caplog):
+    """For frames that cannot be decoded comes the next that can; all others are in their place, and the log tells."""
+    whole = decode(encode("whole.avi", codec="mjpeg", options={}))
+    with OpenCVFootage(destroy([12, 13])) as footage, caplog.at_level(logging.WARNING):
+        assert differs(footage.read([3, 12, 13, 14, 23]), whole[[3, 14, 14, 14, 23]]) <= 2
+        assert footage.length == 24
+    assert "frame 14 stands in for those after 11" in caplog.text
+
+
+def test_damage_to_the_end(encode, decode, destroy, caplog):
+    """Behind damage up to the end comes the last frame before it; the length is corrected, and the log tells."""
+    whole = decode(encode("whole.avi", codec="mjpeg", options={}))
+    with OpenCVFootage(destroy(range(12, 24))) as footage, caplog.at_level(logging.WARNING):
+        assert differs(footage.read([20, 3, 11]), whole[[11, 3, 11]]) <= 2
+        assert footage.length == 12
+        assert differs(footage.read([23]), whole[[11]]) <= 2
+    assert "only 12 of 24 frames can be decoded" in caplog.text
+
+
+def test_damage_from_the_start(destroy):
+    """A good header whose first picture cannot be decoded is an error that names file and codec."""
+    with pytest.raises(UnreadableVideoError, match=r"first frame of .*clip\.avi cannot be decoded.*'MJPG'"):
+        OpenCVFootage(destroy(range(24)))
+
+
+def test_frame_of_another_size(encode):
+    """A frame that has not the size of the video is an error."""
+    with OpenCVFootage(encode("clip.mp4")) as footage:
+        footage.size = (10, 20)
+        with pytest.raises(UnreadableVideoError, match=r"Frame 5 of .* has \(64, 96\) pixels, not \(10, 20\)"):
+            footage.read([5])
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.avi"])
+def test_metadata_that_is_not_utf8(encode, name):
+    """Titles in other encodings do not hinder reading."""
+    path = encode(name, codec="mpeg4", metadata={"title": "title that is broken"})
+    content = path.read_bytes()
+    assert b"title that is broken" in content
+    path.write_bytes(content.replace(b"title that is broken", b"title \xff\xfe\xe9 is broken"))
+    assert OpenCVFootage(path).read([23]).shape == (1, 64, 96, 3)
+
+
+@pytest.mark.parametrize("indices", [[24], [0, -1], []])
+def test_numbers_that_no_frame_has(encode, indices):
+    """Frames outside of the video, and none, are an error."""
+    with OpenCVFootage(encode("clip.mp4")) as footage, pytest.raises(IndexError, match=r"There is no frame|No frames"):
+        footage.read(indices)
+
+
+def test_one_thread_in_a_worker(monkeypatch, encode):
+    """A process that loads data decodes in one thread."""
+    path, threads = encode("clip.mp4"), cv2.getNumThreads()
+    monkeypatch.setattr(opencv_footage, "get_worker_info", lambda: True)
+    with OpenCVFootage(path) as footage:
+        assert footage._capture.get(cv2.CAP_PROP_N_THREADS) == 1
+        assert cv2.getNumThreads() == 1
+    cv2.setNumThreads(threads)
+
+
+def test_file_is_closed(encode):
+    """Leaving the `with` closes the file."""
+    with OpenCVFootage(encode("clip.mp4")) as footage:
+        footage.read([7])
+    assert not footage._capture.isOpened()

@@ -1,0 +1,44 @@
+"""A classifier of clips: the backbone with an axis of time, and one linear layer."""
+
+from dataclasses import replace
+
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from swinv2 import BackboneConfig
+from swinv2.classification.classifier import ImageClassifier
+from swinv2.pixels import check_num_classes, normalize
+from swinv2.variants import variant
+
+
+class VideoClassifier(ImageClassifier):
+    """SwinV2 over space and time, as the paper classifies Kinetics-400 (section 4.2, appendix A2).
+
+    A patch is 2 frames of 4 × 4 pixels; stages shrink height and width and keep the frames. Windows have three axes:
+    frames, height, width, in tokens; 8 frames times the window of the named image model unless said otherwise.
+
+    Args:
+        backbone: its model, window, weights (of images, which are inflated, or of clips), …
+        num_classes: number of classes; a recipe may leave it out.
+        dropout: probability of leaving out a channel of the mean feature in training.
+
+    Raises:
+        ValueError: the number of classes is missing or not positive.
+    """
+
+    def __init__(self, backbone: BackboneConfig, num_classes: int | None = None, dropout: float = 0.5):
+        classes = check_num_classes(num_classes)
+        last = len(backbone.depths or variant(backbone.name).depths) - 1
+        super().__init__(replace(backbone, out_indices=(last,)).build(video=True), classes)
+        self.num_classes = classes
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, clips: Shaped[Tensor, "b 3 t h w"]) -> Float[Tensor, "b classes"]:  # type: ignore[override]
+        """Logits of each clip, in float32.
+
+        Args:
+            clips: RGB, uint8 or float from 0 to 1, two frames or more.
+        """
+        frames = normalize(clips.transpose(1, 2), next(self.parameters()).dtype)  # (b, t, 3, h, w)
+        feature = self.backbone(frames.transpose(1, 2))[-1].flatten(2).mean(-1)  # (b, c)
+        return self.head(self.dropout(feature)).float()

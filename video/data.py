@@ -1,0 +1,231 @@
+"""Video data for Lightning: lists or folders of clips for training and scoring, any videos for prediction."""
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import torch
+from jaxtyping import Int64, UInt8
+from lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torchvision.tv_tensors import Video
+
+from swinv2.shapes import Shapes, make_video
+from swinv2.training.loading import make_loader
+from video.class_names import read_class_names
+from video.clips import TrainingClips, ViewedVideos, Views
+from video.files import VideoFiles, find_videos
+from video.list_formats import read_rows
+from video.lists import name_classes, read_class_folders, read_videos
+from video.mixing import Mixing
+from video.sampling import Dense, Segments
+from video.transforms import Crops, train_transform
+
+TrainBatch = tuple[UInt8[Tensor, "b 3 t h w"], Int64[Tensor, " b"]]
+CLASSES = "classes.txt"  # name of a file of class names that need not be asked for
+
+Batch = tuple[list[Views], list[dict[str, Any]]]
+
+
+class KineticsData(LightningDataModule):
+    """Videos with one class each, in the lists of Kinetics or Something-Something or in a folder for each class.
+
+    Defaults are those of Video-Swin for Kinetics-400.
+
+    Args:
+        root: folder that all other paths but `videos` start from.
+        train: training videos: a list in a format of `video.list_formats`, or a folder with one folder for each class.
+        val: validation videos, likewise.
+        train_videos: folder that the paths and ids of the training list are below.
+        val_videos: likewise for the validation list.
+        classes: file of class names, below the root or by its own path; for its formats see `read_class_names`. By
+            default classes.txt below the root, and where there is none the names or numbers that `train` has.
+        frames: of a clip.
+        stride: from one frame of a clip to the next, in frames of the video; for dense sampling.
+        sampling: "dense": consecutive frames, `stride` apart; "segments": one frame of each of as many equal parts of
+            the video as a clip has frames.
+        batch_size: clips a step and device; in validation, as many videos as have no more views, or one.
+        num_workers: processes that load videos, at most one a core.
+        size: height and width of clips, pixels.
+        short_edge: of the frames that crops of validation are cut from, pixels.
+        scale_range: least and greatest share of the area that is cut out of training clips.
+        multi_scale: cut out one of ten sizes at one of thirteen places instead, see `MultiScaleCrop`.
+        flip_prob: how often left and right are exchanged in training; 0 where classes tell them apart.
+        rand_augment: number of operations and magnitude (0 to 30) of RandAugment in training, e.g. [4, 7].
+        mixup_alpha: of the Beta distribution of shares when clips of a batch are blended, e.g. 0.8; 0 for never.
+        cutmix_alpha: likewise for rectangles of one clip in the other, e.g. 1.0.
+        val_clips: how many clips of a video are looked at in validation.
+        val_crops: how many crops of each: 1 (the middle), 3 or 5 (along the longer edge).
+        backend: what decodes files.
+        videos: what to predict: files, folders and globs.
+        shapes: make this sample data in `root` if there is none.
+
+    Attributes:
+        mixing: what a task does to batches in its training step, where torch's random numbers are those of the epoch;
+            None for nothing, and before `setup("fit")`.
+
+    Raises:
+        ValueError: a setting out of range.
+    """
+
+    def __init__(
+        self,
+        root: Path = Path("data/kinetics400"),
+        train: str = "train.txt",
+        val: str = "val.txt",
+        train_videos: str = ".",
+        val_videos: str = ".",
+        classes: str | None = None,
+        frames: int = 32,
+        stride: int = 2,
+        sampling: Literal["dense", "segments"] = "dense",
+        batch_size: int = 8,
+        num_workers: int = 4,
+        size: int = 224,
+        short_edge: int = 256,
+        scale_range: tuple[float, float] = (0.08, 1.0),
+        multi_scale: bool = False,
+        flip_prob: float = 0.5,
+        rand_augment: tuple[int, int] | None = None,
+        mixup_alpha: float = 0.0,
+        cutmix_alpha: float = 0.0,
+        val_clips: int = 1,
+        val_crops: int = 1,
+        backend: Literal["opencv", "torchcodec"] = "opencv",
+        videos: list[str] | str | None = None,
+        shapes: Shapes | None = None,
+    ) -> None:
+        super().__init__()
+        self.root = root
+        self.train, self.val = train, val
+        self.train_videos, self.val_videos = root / train_videos, root / val_videos
+        self.classes = classes
+        self.sampling = Dense(frames, stride) if sampling == "dense" else Segments(frames)
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.train_transform = train_transform(size, scale_range, multi_scale, flip_prob, rand_augment)
+        self.crops = Crops(short_edge, size, val_crops)
+        self.val_clips = val_clips
+        self.alphas = mixup_alpha, cutmix_alpha
+        self.backend = backend
+        self.videos = [videos] if isinstance(videos, str) else videos
+        self.shapes = shapes
+        self.seed = torch.initial_seed()  # of the command line; the same in all processes
+        self.train_set: TrainingClips | None = None
+        self.val_set: ViewedVideos | None = None
+        self.predict_set: VideoFiles | None = None
+        self.mixing: Mixing | None = None
+
+    @cached_property
+    def class_names(self) -> list[str]:
+        """Names by label, read at first use.
+
+        Raises:
+            FileNotFoundError: there is neither a file of names nor a list or folder of training videos.
+            ValueError: the file or the list is none.
+        """
+        return read_names(self.root, self.train, self.classes)
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes there are."""
+        return len(self.class_names)
+
+    def prepare_data(self) -> None:
+        """Make the sample data where it was asked for and is missing."""
+        if self.shapes is not None:
+            make_video(self.root, **vars(self.shapes))
+
+    def setup(self, stage: str) -> None:
+        """Find what a stage needs; no video is opened.
+
+        Args:
+            stage: fit, validate or predict.
+
+        Raises:
+            FileNotFoundError: a list, a folder or most of the videos are missing.
+            ValueError: a list that is none, a class that is not among the class names, a bad parameter of mixing, or
+                nothing to predict.
+        """
+        if stage == "predict":
+            if not self.videos:
+                raise ValueError("Nothing to predict; name files, folders or globs, e.g. --data.videos 'videos/*.mp4'.")
+            self.predict_set = VideoFiles(find_videos(self.videos))
+            return
+        val = read_videos(self.root / self.val, self.val_videos, self.class_names)
+        self.val_set = ViewedVideos(val.items, self.sampling, self.val_clips, self.crops, self.backend)
+        if stage == "fit":
+            train = read_videos(self.root / self.train, self.train_videos, self.class_names)
+            self.train_set = TrainingClips(train.items, self.sampling, self.train_transform, self.backend)
+            self.mixing = Mixing(self.num_classes, *self.alphas) if any(self.alphas) else None
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Batches of clips in random order, and their labels."""
+        return self._loader(self.train_set, stack, self.batch_size, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Batches of validation videos as two lists: views and targets; empty if none of them can be read."""
+        views = self.val_clips * self.crops.count
+        return self._loader(self.val_set, collate, max(self.batch_size // views, 1))
+
+    def predict_dataloader(self) -> DataLoader[Any]:
+        """The videos to predict, one in a batch, not opened: see `VideoFiles`."""
+        return self._loader(self.predict_set, list, 1, opened=False)
+
+    def _loader(
+        self,
+        dataset: Dataset[Any] | None,
+        collate: Callable[[list[Any]], Any],
+        batch_size: int,
+        opened: bool = True,
+        shuffle: bool = False,
+    ) -> DataLoader[Any]:
+        if dataset is None:
+            raise RuntimeError("KineticsData has no data for this stage yet; call setup with its name first.")
+        if opened and self.num_workers:
+            cv2.setNumThreads(1)  # a forked worker has none of its threads, but would wait for them for ever
+        return make_loader(
+            dataset,
+            batch_size=batch_size,
+            num_workers=self.num_workers if opened else 0,
+            collate=collate,
+            seed=self.seed,
+            trainer=self.trainer,
+            shuffle=shuffle,
+        )
+
+
+def read_names(root: Path, train: str, classes: str | None) -> list[str]:
+    """The class names of a data set; see `KineticsData` for the arguments.
+
+    Raises:
+        FileNotFoundError: there is neither a file of names nor a list or folder of training videos.
+        ValueError: the file or the list is none.
+    """
+    below, alone = root / (classes or CLASSES), Path(classes or CLASSES)
+    if classes is not None or below.is_file():
+        return read_class_names(alone if alone.is_file() and not below.is_file() else below)
+    source = root / train
+    if source.is_dir():
+        return read_class_folders(source).class_names
+    if not source.is_file():
+        raise FileNotFoundError(
+            f"There are no training videos {source}, nor {below} to name the classes; check data.root, data.train and "
+            "data.classes."
+        )
+    return name_classes([row.label for row in read_rows(source)])
+
+
+def stack(samples: Sequence[tuple[Video, int]]) -> TrainBatch:
+    """Clips and their labels, one tensor each."""
+    clips = torch.stack([clip.transpose(0, 1) for clip, _ in samples])  # (b, 3, t, h, w)
+    return clips, torch.tensor([label for _, label in samples])
+
+
+def collate(samples: Sequence[tuple[Views, dict[str, Any]] | None]) -> Batch:
+    """A list of views and a list of targets, without what could not be read."""
+    kept = [sample for sample in samples if sample is not None]
+    return [views for views, _ in kept], [target for _, target in kept]

@@ -1,0 +1,82 @@
+"""What every source of frames can do, whatever decodes it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from types import TracebackType
+
+import numpy as np
+from jaxtyping import Float64, UInt8
+
+Frames = UInt8[np.ndarray, "t h w 3"]
+DEFAULT_RATE = 30.0  # frames per second where nothing tells
+
+
+class UnreadableVideoError(OSError):
+    """A video that is missing, empty, cut short, damaged, without pictures, or in a format that nobody here decodes."""
+
+
+class Footage(ABC):
+    """The frames of one video by their number, upright and in RGB.
+
+    Frame i is the i-th picture in the order of showing, however it is read. A file that promises more frames than it
+    has is found out on opening. One that is damaged inside is found out on reading, and the log tells: the next frame
+    that can be decoded stands in for damaged ones; if there is none, the last one does, and `length` becomes smaller.
+
+    Attributes:
+        length: number of frames, 1 or more.
+        rate: frames per second; where they last unequally long, the mean.
+        size: height and width, pixels.
+    """
+
+    length: int
+    rate: float
+    size: tuple[int, int]
+
+    def __enter__(self) -> "Footage":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back open files."""
+
+    @abstractmethod
+    def read(self, indices: Sequence[int]) -> Frames:
+        """The frames of some numbers, in the order asked for; ascending is fastest.
+
+        Args:
+            indices: from 0; any order, repeated ones too.
+
+        Raises:
+            IndexError: a number that no frame has.
+            UnreadableVideoError: not a single frame can be decoded.
+        """
+
+    def times(self, indices: Sequence[int]) -> Float64[np.ndarray, " t"]:
+        """When frames begin to be shown, in seconds after the first.
+
+        Args:
+            indices: from 0; any order, repeated ones too.
+        """
+        return np.asarray(indices, np.float64) / self.rate
+
+
+def check_indices(indices: Sequence[int], length: int) -> None:
+    """See that all of some numbers are those of frames.
+
+    Args:
+        indices: what is asked for.
+        length: number of frames.
+
+    Raises:
+        IndexError: one is not, or there are none.
+    """
+    if not len(indices):
+        raise IndexError("No frames are asked for; give the number of one at least.")
+    if not 0 <= min(indices) <= max(indices) < length:
+        wrong = next(index for index in indices if not 0 <= index < length)
+        raise IndexError(f"There is no frame {wrong}; the video has the frames 0 to {length - 1}.")
