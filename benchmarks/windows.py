@@ -7,13 +7,14 @@ from pathlib import Path
 
 from benchmarks.timing import machine, table
 from segmentation.cli import main as segmentation
-from segmentation.windows import Point, draw, measure
+from segmentation.window_transfer import Point, draw, measure, validate
 
 ROOT = Path(__file__).parents[1]
 RESULT, PICTURE = Path(__file__).with_suffix(".md"), ROOT / "docs/windows.png"
 RECIPE = ROOT / "configs/segmentation/quickstart.yaml"
 SPACINGS = ("log", "linear")
 TRAINED, WINDOWS = 4, (4, 6, 8, 12, 16, 24)
+STEPS = 1000
 EDGES = (96, 192)  # pixels; the first is that of the training
 
 
@@ -39,12 +40,13 @@ def trained_and_measured(spacing: str, seed: int, folder: Path) -> list[Point]:
     backbone = {"window_size": str(TRAINED), "cpb_spacing": spacing}
     options = ["--config", str(RECIPE), "--seed_everything", str(seed), "--trainer.default_root_dir", str(run)]
     options += [word for key, value in backbone.items() for word in (f"--model.model.init_args.backbone.{key}", value)]
+    options += ["--trainer.max_steps", str(STEPS), "--trainer.val_check_interval", str(STEPS)]
     options += ["--trainer.enable_progress_bar", "false"]
     if not (run / "finished").exists():  # a stopped benchmark goes on with the run that it was at
         segmentation(["fit", *options])
         (run / "finished").touch()
-    scored = [*options, "--model.pictures", "0", "--ckpt_path", str(run / "checkpoints/last.ckpt")]
-    return measure(lambda words: segmentation(["validate", *words]), scored, WINDOWS, EDGES, run / "scores")
+    scored = [*options, "--ckpt_path", str(run / "checkpoints/last.ckpt")]
+    return measure(validate, scored, WINDOWS, EDGES, run / "scores")
 
 
 def mean(runs: Sequence[Sequence[Point]]) -> list[Point]:
@@ -67,8 +69,8 @@ def report(runs: Mapping[str, Sequence[Sequence[Point]]]) -> str:
     header = ["short edge", "window", *(f"{spacing}-spaced bias, mIoU" for spacing in SPACINGS), "log - linear, points"]
     return (
         f"# Another window than in training, without fine-tuning\n\n{table(header, rows)}\n\n"
-        f"The quickstart's UPerNet on shapes, trained from scratch at {EDGES[0]} pixels, window {TRAINED}; mean and\n"
-        f"deviation of {len(runs[SPACINGS[0]])} seeds. The pictures have {EDGES[0]} pixels; {EDGES[1]} shows them\n"
+        f"The quickstart's UPerNet on shapes, {STEPS} steps from scratch at {EDGES[0]} pixels, window {TRAINED};\n"
+        f"mean and deviation of {len(runs[SPACINGS[0]])} seeds. The pictures have {EDGES[0]} pixels; {EDGES[1]} shows them\n"
         f"enlarged. `python -m benchmarks.windows`, {machine()}.\n"
     )
 

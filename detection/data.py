@@ -52,7 +52,7 @@ class CocoData(LightningDataModule):
         semantic_zero_is_void: in the files 0 is no class and 1 the first one (as in ADE20K), instead of 0 the first one
             and 255 no class (as in COCO-stuff's stuffthingmaps).
         filter_empty: leave images without objects out of training.
-        images: what to predict: files, folders and globs.
+        images: what to predict: files, folders with their subfolders, and globs.
         shapes: make this sample data in `root` if there is none.
     """
 

@@ -80,7 +80,7 @@ class RCNN(Detector):
         for size in dict.fromkeys(sizes):
             group = [i for i, other in enumerate(sizes) if other == size]
             dtype = next(self.parameters()).dtype
-            features = self.fpn(self.backbone(normalize(torch.stack([images[i] for i in group]), dtype)))
+            features = self.fpn(self.backbone(torch.stack([normalize(images[i], dtype) for i in group])))
             group_targets = None if targets is None else [targets[i] for i in group]
             boxes, group_losses = self.rpn(features, size, group_targets)
             semantic, semantic_losses = self.look_around(features, group_targets)

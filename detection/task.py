@@ -85,9 +85,7 @@ class DetectionTask(Task):
                 raise ValueError(
                     "A class map needs data that name the classes, which predict has not; use --ckpt_path."
                 )
-            self.class_names = [f"class {label}" for label in range(self.model.num_classes)]
-            self.category_ids = list(range(self.model.num_classes))  # until a checkpoint says better
-            return
+            return  # a checkpoint brings the classes
         data = self.data
         check_class_count(self.model.num_classes, data.class_names)
         if stage == "fit":
@@ -143,6 +141,11 @@ class DetectionTask(Task):
         if self.trainer.is_global_zero and self.scores:
             print(f"\n{_summary(self.scores)}\npictures: {self.folder / 'pictures'}")
 
+    def on_predict_start(self) -> None:
+        """Without a checkpoint classes have no names but their numbers."""
+        self.class_names = self.class_names or [f"class {label}" for label in range(self.model.num_classes)]
+        self.category_ids = self.category_ids or list(range(self.model.num_classes))
+
     def predict_step(self, batch: Batch, batch_idx: int) -> None:
         """Draw and keep the detections of a batch of files."""
         images, targets = batch
@@ -178,7 +181,7 @@ class DetectionTask(Task):
             ValueError: the checkpoint's number of classes is not that of the model, or it is of something else.
         """
         super().on_load_checkpoint(checkpoint)
-        self.category_ids = checkpoint["category_ids"]
+        self.category_ids = self.category_ids or checkpoint["category_ids"]
 
     def _draw_beside_truth(self, image: Tensor, target: dict[str, Any], detection: dict[str, Tensor]) -> None:
         truth = {"boxes": target["boxes"], "labels": target["labels"]}
@@ -190,8 +193,7 @@ class DetectionTask(Task):
         self.drawn += 1
 
     def _write_results(self, results: list[dict[str, Any]]) -> Path:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / "results.json"
+        path = self.path("results.json")
         path.write_text(json.dumps(results))
         return path
 

@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ LEVELS = 1 << 16  # values of 16 bits
 HEADINGS = ("idx", "index", "id", "value")  # of the first column, where a file has headings
 NUMBERED = re.compile(r"(\d+)(?:\s*[:,\t]\s*|\s+)(\S.*)")
 SHOWN = 5  # wrong values in a message
+SUMMARY = 8  # classes in a summary
 
 FORMATS = (
     "A class list has one class a line: a name, or its pixel value and its name ('7: sky'), or it is a table with the "
@@ -31,32 +33,46 @@ class ClassList:
         names: one for each label 0, 1, …
         values: pixel value of each class, 0 to 65535; gaps are allowed.
         reduce_zero_label: 0 means that nothing is known, and classes count from 1 (as in ADE20K).
-        ignore_index: the other value that means so, 0 to 65535.
+        ignore_index: the other value that means so, or several, 0 to 65535; to write, the first counts.
 
     Raises:
-        ValueError: no classes, a name or value that is given twice, or a value that cannot be a class.
+        ValueError: less than two classes, no value to be ignored, a name or value that is given twice, or a value that
+            cannot be a class.
     """
 
     names: tuple[str, ...]
     values: tuple[int, ...]
     reduce_zero_label: bool = False
-    ignore_index: int = 255
+    ignore_index: int | Sequence[int] = 255
 
     def __post_init__(self) -> None:
         """Check names and values."""
         if not self.names:
             raise ValueError(f"The class list is empty. {FORMATS}")
+        if len(self.names) == 1:
+            raise ValueError(
+                f"The class list has one class, {self.names[0]!r}; a segmenter tells two or more apart. List the "
+                "background as a class, too."
+            )
+        if not self.ignored:
+            raise ValueError("ignore_index is empty; give a value, e.g. one that no file has, 65535.")
         for what, given in (("name", self.names), ("value", self.values)):
             if len(given) > len(set(given)):
                 twice = next(one for one in given if given.count(one) > 1)
                 raise ValueError(f"The class list has the {what} {twice!r} twice; each class needs its own.")
-        if wrong := [value for value in (*self.values, self.ignore_index) if not 0 <= value < LEVELS]:
+        if wrong := [value for value in (*self.values, *self.ignored) if not 0 <= value < LEVELS]:
             raise ValueError(f"The pixel value {wrong[0]} is out of range; files hold 0 to {LEVELS - 1}.")
         if self.reduce_zero_label and 0 in self.values:
             raise ValueError(
                 f"The class list gives the value 0 to {self.names[self.values.index(0)]!r}, but with reduce_zero_label "
                 "0 means that nothing is known. Remove the line, or set reduce_zero_label to false."
             )
+
+    @property
+    def ignored(self) -> tuple[int, ...]:
+        """All values that mean that nothing is known; the first is the one to write."""
+        given = (self.ignore_index,) if isinstance(self.ignore_index, int) else self.ignore_index
+        return tuple(dict.fromkeys((0, *given) if self.reduce_zero_label else given))
 
     @classmethod
     def numbered(cls, num_classes: int) -> "ClassList":
@@ -65,7 +81,7 @@ class ClassList:
         return cls(tuple(f"class {i}" for i in range(num_classes)), tuple(range(num_classes)), ignore_index=unused)
 
     @classmethod
-    def read(cls, path: Path, reduce_zero_label: bool = False, ignore_index: int = 255) -> "ClassList":
+    def read(cls, path: Path, reduce_zero_label: bool = False, ignore_index: int | Sequence[int] = 255) -> "ClassList":
         """The class list in a text file; lines that begin with # do not count.
 
         Args:
@@ -110,26 +126,27 @@ class ClassList:
 
     def to_values(self, labels: Int16[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"] | UInt16[np.ndarray, "h w"]:
         """The values that stand for labels in a mask file, in 8 bits if those of all classes fit."""
-        unknown = 0 if self.reduce_zero_label else self.ignore_index
-        values = np.array([*self.values, unknown], np.uint16)[labels]  # IGNORED is the last one
+        values = np.array([*self.values, self.ignored[0]], np.uint16)[labels]  # IGNORED is the last one
         return values if max(max(self.values), int(values.max())) > 255 else values.astype(np.uint8)
+
+    def summary(self) -> str:
+        """Which value means which class, in a line: all of them, or the first and the last."""
+        listed = [f"{value} {name}" for value, name in zip(self.values, self.names, strict=True)]
+        shown = listed if len(listed) <= SUMMARY else [*listed[:3], "…", listed[-1]]
+        return f"{', '.join(shown)} ({len(listed)} classes); left out: {', '.join(map(str, self.ignored))}"
 
     @cached_property
     def _labels(self) -> Int16[np.ndarray, " levels"]:
-        if self.ignore_index in self.values:
-            name = self.names[self.values.index(self.ignore_index)]
+        if both := [value for value in self.ignored if value in self.values]:
+            name = self.names[self.values.index(both[0])]
             raise ValueError(
-                f"ignore_index {self.ignore_index} is the value of the class {name!r}; give the value of pixels to be "
+                f"ignore_index {both[0]} is the value of the class {name!r}; give the value of pixels to be "
                 f"left out, or one that no file has, e.g. {LEVELS - 1}."
             )
         table = np.full(LEVELS, UNKNOWN, np.int16)
-        table[[*self._ignored]] = IGNORED
+        table[[*self.ignored]] = IGNORED
         table[[*self.values]] = np.arange(len(self.values))
         return table
-
-    @property
-    def _ignored(self) -> list[int]:
-        return [0, self.ignore_index] if self.reduce_zero_label else [self.ignore_index]
 
     def _complaint(self, wrong: UInt[np.ndarray, " n"], source: Path | str) -> str:
         found = [
@@ -139,7 +156,7 @@ class ClassList:
         return (
             f"{source} has pixel values that are no class: {', '.join(found[:SHOWN])}{more}. The list has "
             f"{len(self.names)} classes with values from {min(self.values)} to {max(self.values)}, and pixels of "
-            f"{' and '.join(map(str, self._ignored))} are left out. To leave out 0 too, set reduce_zero_label; another "
+            f"{' and '.join(map(str, self.ignored))} are left out. To leave out 0 too, set reduce_zero_label; another "
             "value, ignore_index; otherwise add the missing classes to the list."
         )
 

@@ -1,17 +1,14 @@
-"""`swinv2 segmentation fit | validate | predict | windows`."""
+"""`swinv2 segmentation fit | validate | predict`."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from jsonargparse import Namespace
 
-from segmentation import windows
 from segmentation.data import Ade20kData, read_classes
 from segmentation.task import SegmentationTask
 from swinv2.shapes import make_segmentation
-from swinv2.training.agreement import checkpoint_classes
-from swinv2.training.cli import forget_start, run
+from swinv2.training.cli import run, start_from_checkpoint
 
 
 def main(args: Sequence[str]) -> None:
@@ -20,14 +17,11 @@ def main(args: Sequence[str]) -> None:
     Args:
         args: the command line after `swinv2 segmentation`.
     """
-    if args and args[0] == "windows":
-        windows.main(args[1:], lambda options: main(["validate", *options]))
-    else:
-        run(SegmentationTask, Ade20kData, args, "segmentation", monitor="mIoU", complete=complete)
+    run(SegmentationTask, Ade20kData, args, "segmentation", monitor="mIoU", complete=complete)
 
 
 def complete(config: Namespace) -> None:
-    """Fill in what other options say already: the number of classes, and that a checkpoint needs no other weights.
+    """Fill in what other options say already: the number of classes.
 
     Args:
         config: of one command, changed in place.
@@ -36,14 +30,9 @@ def complete(config: Namespace) -> None:
         FileNotFoundError: there is no such data.
         ValueError: the checkpoint or the class list is not what it should be.
     """
+    start_from_checkpoint(config)
     segmenter, data = config.model.model.init_args, config.data
-    if config.ckpt_path is not None:
-        forget_start(config)
     if segmenter.num_classes is not None:
-        return
-    if config.ckpt_path is not None:
-        checkpoint = torch.load(config.ckpt_path, map_location="cpu", weights_only=True, mmap=True)
-        segmenter.num_classes = len(checkpoint_classes(checkpoint))
         return
     if data.shapes is not None:
         make_segmentation(Path(data.root), **vars(data.shapes))

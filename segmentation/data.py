@@ -8,14 +8,17 @@ from typing import Any
 import torch
 from jaxtyping import Int16, UInt8
 from lightning import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.tv_tensors import Image
 
 from segmentation.class_list import ClassList
-from segmentation.folders import ImagesAndMaps, NamedImages, Sample, find_pairs
+from segmentation.folders import ImagesAndMaps, NamedImages, Sample
+from segmentation.pairs import Pair, find_pairs
+from segmentation.survey import check_maps
 from segmentation.transforms import eval_transform, train_transform
-from swinv2.images import find_images
+from swinv2.images import named_images
 from swinv2.shapes import Shapes, make_segmentation
 from swinv2.training.loading import make_loader
 
@@ -33,12 +36,16 @@ class Ade20kData(LightningDataModule):
         train_images: folder of the training images, with subfolders or without.
         train_maps: folder of their label maps: grey or palette files of the images' names.
         val_images: folder of the validation images.
-        val_maps: folder of their label maps.
-        map_suffix: end of a map's name where the image's has .jpg or the like, e.g. "_labels.png".
+        val_maps: folder of their label maps. All four may be the same folder.
+        train_list: text file of the training images that are meant, below the root or by its own path: one a line, by
+            the path below `train_images` without suffix; null is all of them.
+        val_list: that of the validation images.
+        image_suffix: end of an image's name that its map's has not, e.g. "_leftImg8bit.png"; null is .jpg or the like.
+        map_suffix: end of a map's name in its place, e.g. "_labels.png".
         classes: class list, below the root or by its own path; for its formats see `ClassList.read`.
         reduce_zero_label: in the maps 0 means that nothing is known, and classes count from 1.
-        ignore_index: the other value in the maps that means so, 0 to 65535.
-        batch_size: images a step and device.
+        ignore_index: the other value in the maps that means so, or several, 0 to 65535.
+        batch_size: training images a step and device; others come one by one, as they may be large.
         num_workers: processes that load images, at most one a core.
         short_edge: of training images at scale 1, pixels.
         long_edge: limit of their other edge at scale 1, pixels.
@@ -50,10 +57,13 @@ class Ade20kData(LightningDataModule):
         flip_prob: how often left and right are exchanged in training.
         photometric: change brightness, contrast, saturation and hue of training images.
         val_short_edge: in validation and prediction the model looks at images of this short edge, pixels; null is the
-            size of the file.
+            size of the file, which sliding over large images wants, as otherwise they are made small first.
         val_long_edge: limit of the other edge, pixels.
-        images: what to predict: files, folders and globs.
+        images: what to predict: files, folders with their subfolders, and globs.
         shapes: make this sample data in `root` if there is none; its class list is objectInfo.txt.
+
+    Raises:
+        ValueError: a setting out of range.
     """
 
     def __init__(
@@ -63,10 +73,13 @@ class Ade20kData(LightningDataModule):
         train_maps: str = "annotations/training",
         val_images: str = "images/validation",
         val_maps: str = "annotations/validation",
+        train_list: str | None = None,
+        val_list: str | None = None,
+        image_suffix: str | None = None,
         map_suffix: str = ".png",
         classes: str = "objectInfo150.txt",
         reduce_zero_label: bool = True,
-        ignore_index: int = 255,
+        ignore_index: int | list[int] = 255,
         batch_size: int = 2,
         num_workers: int = 4,
         short_edge: int = 512,
@@ -82,9 +95,16 @@ class Ade20kData(LightningDataModule):
         shapes: Shapes | None = None,
     ) -> None:
         super().__init__()
+        if batch_size < 1 or num_workers < 0:
+            raise ValueError(
+                f"batch_size {batch_size} with num_workers {num_workers}: give at least 1 image a step, and 0 or more "
+                "processes that load."
+            )
         self.root = root
         self.train_folders = root / train_images, root / train_maps
         self.val_folders = root / val_images, root / val_maps
+        self.train_list, self.val_list = train_list, val_list
+        self.image_suffix = image_suffix
         self.map_suffix = map_suffix
         self.classes = classes
         self.reduce_zero_label = reduce_zero_label
@@ -92,7 +112,13 @@ class Ade20kData(LightningDataModule):
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.train_transform = train_transform(
-            *(short_edge, long_edge, scale_range, crop_size, max_category_share, flip_prob, photometric)
+            short_edge=short_edge,
+            long_edge=long_edge,
+            scale_range=scale_range,
+            crop_size=crop_size,
+            max_category_share=max_category_share,
+            flip_prob=flip_prob,
+            photometric=photometric,
         )
         self.eval_transform = eval_transform(val_short_edge, val_long_edge)
         self.images = [images] if isinstance(images, str) else images
@@ -134,57 +160,72 @@ class Ade20kData(LightningDataModule):
             stage: fit, validate or predict.
 
         Raises:
-            FileNotFoundError: a folder, the class list, an image or a label map is missing.
-            ValueError: a bad class list, label maps that do not fit their images or the classes, or nothing to predict.
+            FileNotFoundError: a folder, a list, an image or a label map is missing.
+            ValueError: a bad list, label maps that do not fit their images or the classes, nothing to learn, or nothing
+                to predict.
         """
         if stage == "predict":
             if not self.images:
                 raise ValueError("Nothing to predict; name files, folders or globs, e.g. --data.images 'photos/*.jpg'.")
-            self.predict_set = NamedImages(find_images(self.images), self.eval_transform)
+            self.predict_set = NamedImages(named_images(self.images), self.eval_transform)
             return
-        val_pairs = find_pairs(*self.val_folders, self.map_suffix)
+        val_pairs = self._pairs(*self.val_folders, self.val_list)
+        train_pairs = self._pairs(*self.train_folders, self.train_list) if stage == "fit" else []
+        rank_zero_info(f"class values: {self.class_list.summary()}")
         self.val_set = ImagesAndMaps(val_pairs, self.class_list, self.eval_transform)
+        check_maps(val_pairs, self.class_list, "validation")
         if stage == "fit":
-            train_pairs = find_pairs(*self.train_folders, self.map_suffix)
             self.train_set = ImagesAndMaps(train_pairs, self.class_list, self.train_transform, training=True)
+            check_maps(train_pairs, self.class_list, "training")
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of crops in random order: images and labels."""
         return self._loader(self.train_set, shuffle=True)
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Batches of validation images, each in the size of its file, as two lists: images and targets."""
+        """Validation images one by one, each in the size of its file, as two lists: images and targets."""
         return self._loader(self.val_set)
 
     def predict_dataloader(self) -> DataLoader[Any]:
-        """Batches of the images to predict; one whose images all cannot be read is empty."""
+        """The images to predict one by one; for one that cannot be read the lists are empty."""
         return self._loader(self.predict_set)
+
+    def _pairs(self, images: Path, maps: Path, listed: str | None) -> list[Pair]:
+        path = None if listed is None else locate(self.root, listed)
+        return find_pairs(images, maps, self.image_suffix, self.map_suffix, path)
 
     def _loader(self, dataset: Dataset[Any] | None, shuffle: bool = False) -> DataLoader[Any]:
         if dataset is None:
             raise RuntimeError("Ade20kData has no data for this stage yet; call setup with its name first.")
         return make_loader(
             dataset,
-            batch_size=self.batch_size,
+            batch_size=self.batch_size if shuffle else 1,
             num_workers=self.num_workers,
             collate=stack if shuffle else collate,
             seed=self.seed,
             trainer=self.trainer,
             shuffle=shuffle,
             drop_last=shuffle,  # one image alone cannot be normalised as a batch
+            large=not shuffle,
         )
 
 
-def read_classes(root: Path, classes: str, reduce_zero_label: bool, ignore_index: int = 255) -> ClassList:
+def read_classes(
+    root: Path, classes: str, reduce_zero_label: bool, ignore_index: int | Sequence[int] = 255
+) -> ClassList:
     """The class list of a data set; see `Ade20kData` for the arguments.
 
     Raises:
         FileNotFoundError: there is no such file, neither below the root nor by its own path.
         ValueError: it is no class list.
     """
-    below, alone = root / classes, Path(classes)
-    path = alone if alone.is_file() and not below.is_file() else below
-    return ClassList.read(path, reduce_zero_label, ignore_index)
+    return ClassList.read(locate(root, classes), reduce_zero_label, ignore_index)
+
+
+def locate(root: Path, name: str) -> Path:
+    """A file below the root, or by its own path if it is there only."""
+    below, alone = root / name, Path(name)
+    return alone if alone.is_file() and not below.is_file() else below
 
 
 def stack(samples: Sequence[Sample]) -> TrainBatch:

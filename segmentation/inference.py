@@ -11,9 +11,10 @@ from segmentation.sliding import Look, Sliding
 from segmentation.views import View, Views
 from swinv2.resizing import resize
 
-BAND = 32  # rows of the image for which scores are there at the same time
-TILE = 2**20 - 1  # scores that are there at the same time: a row of them is below what PyTorch splits between threads
-ACCELERATOR_TILE = 2**26  # the same on a GPU, where every step must be worth starting
+# Rows of the image, and scores, that are there at the same time: on a CPU what its caches hold, and less a row than
+# PyTorch splits between threads; on a GPU enough to be worth starting.
+BAND, TILE = 32, 2**20 - 1
+ACCELERATOR_BAND, ACCELERATOR_TILE = 512, 2**26
 
 
 @torch.no_grad()
@@ -50,10 +51,13 @@ def segment(
     labels = torch.empty(height, width, dtype=torch.int16)
     looks = list(look(model, image, [View(size, flip=False)] if views is None else views.of(size), sliding))
     begins = {top for look in looks for top in look.tops}  # of rows of windows: a band does not go on beyond
-    for rows in pairwise(sorted({*range(0, height, BAND), *begins, height})):
+    on_cpu = next(model.parameters(), image).device.type == "cpu"
+    band, budget = (BAND, TILE) if on_cpu else (ACCELERATOR_BAND, ACCELERATOR_TILE)
+    for rows in pairwise(sorted({*range(0, height, band), *begins, height})):
         for each in looks:
             each.reach(rows[0])
-        for columns in pairwise([*range(0, width, tile_width(looks[0])), width]):
+        step = max(budget // (band * looks[0].num_classes), 1)
+        for columns in pairwise([*range(0, width, step), width]):
             labels[slice(*rows), slice(*columns)] = best(scores(looks, rows, columns))
     return labels
 
@@ -79,13 +83,6 @@ def look(
             yield Look(model, resized, original, sliding, view.flip)
 
 
-def tile_width(look: Look) -> int:
-    """Number of columns of a tile, given what the model says of the first rows."""
-    some = look.strips[0].maps[0]
-    budget = TILE if some.device.type == "cpu" else ACCELERATOR_TILE
-    return max(budget // (BAND * some.shape[-1]), 1)
-
-
 def scores(looks: Sequence[Look], rows: tuple[int, int], columns: tuple[int, int]) -> Float32[Tensor, "h w k"]:
     """How much speaks for each class in a rectangle of the image: the logits, of several views summed probabilities.
 
@@ -98,8 +95,10 @@ def scores(looks: Sequence[Look], rows: tuple[int, int], columns: tuple[int, int
         return looks[0].logits(rows, columns)
     total = looks[0].logits(rows, columns).softmax(-1)
     for other in looks[1:]:
-        for row, others in zip(total, other.logits(rows, columns).softmax(-1), strict=True):
-            row += others  # row by row: see `Strip.add_to`
+        more = other.logits(rows, columns).softmax(-1)
+        in_parts = total.device.type == "cpu"  # row by row: see `Strip.add_to`
+        for part, others in zip(total, more, strict=True) if in_parts else [(total, more)]:
+            part += others
     return total
 
 

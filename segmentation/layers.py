@@ -1,5 +1,6 @@
 """Convolutions of the heads: with normalisation, and over maps of several resolutions at once."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -76,16 +77,27 @@ def convolve_enlarged(
         rows: of the result, the first and the one after the last.
     """
     coarse_rows, coarse_columns = x.shape[2:]
-    down = shifted_enlargement(coarse_rows, size[0], x)[:, slice(*rows)]  # (3, h, h')
+    part = slice(*seen(rows, size[0], coarse_rows))
+    down = shifted_enlargement(coarse_rows, size[0], x)[:, slice(*rows), part]  # (3, h, h')
     across = shifted_enlargement(coarse_columns, size[1], x)  # (3, w, w')
-    needed = down.any(dim=1).any(dim=0).nonzero()  # rows of the coarse map
-    part = slice(int(needed[0]), int(needed[-1]) + 1)
     taps = weight.permute(2, 3, 0, 1).flatten(1, 2)  # (3, 3·o, c)
     x = x[:, :, part].permute(0, 2, 3, 1)  # (b, h', w', c)
-    lines = zip(down[..., part], taps, strict=True)
+    lines = zip(down, taps, strict=True)
     stretched = torch.stack([torch.einsum("hk,bkn->bhn", line, F.linear(x, tap).flatten(2)) for line, tap in lines])
     stretched = stretched.sum(0).unflatten(2, (coarse_columns * 3, -1))  # (b, h, w'·3, o)
     return (across.permute(1, 2, 0).flatten(1) @ stretched).permute(0, 3, 1, 2)  # (b, o, h, w)
+
+
+def seen(rows: tuple[int, int], fine: int, coarse: int) -> tuple[int, int]:
+    """Rows of a coarse map, first and one after the last, that a 3 × 3 kernel sees from rows of the enlarged one.
+
+    Args:
+        rows: of the enlarged map, the first and the one after the last.
+        fine: its height.
+        coarse: height of the coarse map.
+    """
+    above, below = ((row + 0.5) * coarse / fine - 0.5 for row in (rows[0] - 1, rows[1]))
+    return max(math.floor(above), 0), min(math.floor(below) + 2, coarse)
 
 
 def shifted_enlargement(coarse: int, fine: int, like: Tensor) -> Float[Tensor, "3 {fine} {coarse}"]:

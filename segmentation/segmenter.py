@@ -84,11 +84,11 @@ def check_labels(labels: Tensor | None, images: Tensor, num_classes: int) -> Int
             f"labels have shape {tuple(labels.shape)}, the images {tuple(images.shape)}; give one map of the size of "
             "its image for each."
         )
-    least, greatest = (int(end) for end in labels.aminmax())
-    if least < IGNORED or greatest >= num_classes:
+    on_cpu = labels.device.type == "cpu"  # a GPU, which would have to wait, is not asked
+    if on_cpu and (labels.min() < IGNORED or labels.max() >= num_classes):
         raise ValueError(
-            f"labels run from {least} to {greatest}; the model has num_classes={num_classes}, labels are 0 to "
-            f"{num_classes - 1}, and {IGNORED} where nothing is known."
+            f"labels run from {labels.min()} to {labels.max()}; the model has num_classes={num_classes}, labels are 0 "
+            f"to {num_classes - 1}, and {IGNORED} where nothing is known."
         )
     return labels.as_subclass(Tensor).long()
 

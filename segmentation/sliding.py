@@ -92,6 +92,11 @@ class Look:
         self.tops = [first for _, first in self.coming]
         self.strips: list[Strip] = []
 
+    @property
+    def num_classes(self) -> int:
+        """How many classes the model gives logits of, once it has run."""
+        return self.strips[0].maps[0].shape[-1]
+
     def reach(self, top: int) -> None:
         """Go down to a row of the image: let go of the windows above it, run the model on those that begin there."""
         self.strips = [strip for strip in self.strips if strip.rows.last > top]
@@ -109,8 +114,8 @@ class Look:
         sizes = rows[1] - rows[0], columns[1] - columns[0]
         some = self.strips[0].maps[0]
         tile = some.new_empty(*sizes, some.shape[-1])
-        for row in tile:
-            row.zero_()
+        for part in tile if tile.device.type == "cpu" else [tile]:
+            part.zero_()
         for strip in self.strips:
             strip.add_to(tile, rows[0], columns[0])
         return tile

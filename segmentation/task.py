@@ -1,5 +1,7 @@
 """Training, scoring and using a segmenter, as Lightning runs it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from segmentation.sliding import Sliding
 from segmentation.views import Views
 from swinv2.index_maps import write_map
 from swinv2.training.agreement import check_class_count
+from swinv2.training.run_folder import set_aside
 from swinv2.training.schedules import OptimizerConfig
 from swinv2.training.task import Task
 
@@ -36,13 +39,14 @@ class SegmentationTask(Task):
         optimizer: learning rate, decay, schedule.
         weights: checkpoint of any known layout to start from: this segmenter's own, mmsegmentation's, transformers', or
             a backbone's.
-        test_window_size: window in validation and prediction, in tokens, if not that of the training; one number, or
-            one per stage.
+        test_window_size: window in validation and prediction, in tokens, if not that of the training; one number, one
+            per axis, or one entry per stage.
         sliding: in validation and prediction, the windows in which images are looked at; None for whole images.
         views: in validation and prediction, the sizes in which each image is looked at; None for one.
         absent_classes: what a class that does not occur is to mean IoU: "skip" leaves it out, as mmsegmentation does,
             "zero" counts it as 0, as the ADE20K benchmark's own script does.
-        pictures: number of validation images to draw.
+        pictures: number of validation images to draw; 0 also leaves out the pictures of predictions.
+        maps: whether validation and prediction write the class of each pixel.
         output: folder for the pictures and maps of validation and prediction; if None, the run's folder.
     """
 
@@ -53,11 +57,12 @@ class SegmentationTask(Task):
         model: Segmenter,
         optimizer: OptimizerConfig = OptimizerConfig(),
         weights: str | None = None,
-        test_window_size: int | list[int] | None = None,
+        test_window_size: int | list[int] | list[list[int]] | None = None,
         sliding: Sliding | None = None,
         views: Views | None = None,
         absent_classes: Absent = "skip",
         pictures: int = 8,
+        maps: bool = True,
         output: Path | None = None,
     ):
         super().__init__(model, optimizer, weights, output)
@@ -65,11 +70,14 @@ class SegmentationTask(Task):
         self.sliding = sliding
         self.views = views
         self.pictures = pictures
-        self.class_list = ClassList.numbered(model.num_classes)
+        self.maps = maps
+        self.class_list: ClassList | None = None
         self.scores = SegmentationScores(model.num_classes, absent_classes)
         self.scored: Scores | None = None
         self.drawn = 0
-        self.train_window = model.backbone.window_size
+        self.predicted = 0
+        with self.test_window():
+            pass  # raises here if the numbers do not fit
 
     def setup(self, stage: str) -> None:
         """Compare the data with what the model asks for, before anything is computed.
@@ -80,7 +88,7 @@ class SegmentationTask(Task):
         if stage == "predict":
             return  # a checkpoint brings the class list
         check_class_count(self.model.num_classes, self.data.class_names)
-        self.class_list = self.data.class_list
+        self.class_list, self.class_names = self.data.class_list, self.data.class_names
 
     @property
     def data(self) -> Ade20kData:
@@ -89,17 +97,29 @@ class SegmentationTask(Task):
 
     def forward(self, image: UInt8[Tensor, "3 h w"], size: tuple[int, int]) -> Int16[Tensor, "h w"]:
         """The class of each pixel of an image that is looked at in some height and width."""
-        return segment(self.model, image, size, self.sliding, self.views)
+        with self.test_window():
+            return segment(self.model, image, size, self.sliding, self.views)
+
+    @contextmanager
+    def test_window(self) -> Iterator[None]:
+        """The backbone has the window of the test, and then again the one that it had."""
+        backbone = self.model.backbone
+        before = backbone.window_size
+        try:
+            backbone.set_window_size(before if self.test_window_size is None else self.test_window_size)
+            yield
+        finally:
+            backbone.set_window_size(before)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Sum of the losses of a batch."""
         return self.log_losses(self.model(*batch), len(batch[0]))
 
-    def on_validation_epoch_start(self) -> None:
-        """Change to the window of the test."""
+    def on_validation_start(self) -> None:
+        """Put the maps of an earlier validation aside."""
         self.drawn = 0
-        if self.test_window_size is not None:
-            self.model.backbone.set_window_size(self.test_window_size)
+        if self.trainer.state.fn == "validate":
+            self._set_maps_aside()
 
     def validation_step(self, batch: Images, batch_idx: int) -> None:
         """Count what is right in a batch, and draw the first."""
@@ -109,12 +129,11 @@ class SegmentationTask(Task):
             if self.trainer.state.fn == "validate":
                 self._write_map(target["name"], labels)
             if self.drawn < self.pictures and self.trainer.is_global_zero and not self.trainer.sanity_checking:
-                self.show(target["name"], compare(image, target["labels"], labels, self.class_list.names))
+                self.show(target["name"], compare(image, target["labels"], labels, self.listed.names))
                 self.drawn += 1
 
     def on_validation_epoch_end(self) -> None:
-        """Score what was counted, and change back to the window of the training."""
-        self.model.backbone.set_window_size(self.train_window)
+        """Score what was counted."""
         if self.trainer.sanity_checking:
             self.scores.reset()
             return
@@ -125,51 +144,78 @@ class SegmentationTask(Task):
         self.log_dict({name: figures[name] for name in shown}, prog_bar=True)
         self.log_dict({name: figure for name, figure in figures.items() if name not in shown})
         if self.trainer.state.fn == "validate" and self.trainer.is_global_zero:
-            names = self.class_list.names
+            names = self.listed.names
             report = ", ".join(map(str, write_report(self.folder, self.scored, names)))
             print(f"\n{format_table(self.scored, names)}\n\n{_summary(self.scored)}\n\nreport: {report}")
-            print(f"maps: {self.folder / 'results'}")
+            if self.maps:
+                print(f"maps: {self.folder / 'results'}")
 
     def on_fit_end(self) -> None:
         """Say how good the segmenter is and where its pictures are."""
         if self.trainer.is_global_zero and self.scored is not None:
             print(f"\n{_summary(self.scored)}\npictures: {self.folder / 'pictures'}")
 
-    def on_predict_epoch_start(self) -> None:
-        """Change to the window of the test."""
-        self.on_validation_epoch_start()
+    def on_predict_start(self) -> None:
+        """Put the maps of an earlier prediction aside; without a checkpoint classes are called by their numbers."""
+        self.predicted = 0
+        self._set_maps_aside()
+        self.class_list = self.class_list or ClassList.numbered(self.model.num_classes)
 
     def predict_step(self, batch: Images, batch_idx: int) -> None:
         """Write the maps and pictures of a batch of files."""
         for image, target in zip(*batch, strict=True):
             labels = self(image, target["size"])
             self._write_map(target["name"], labels)
-            self.write(f"pictures/{target['name']}.png", overlay(image, labels, self.class_list.names))
+            if self.pictures:
+                self.write(f"pictures/{target['name']}.png", overlay(image, labels, self.listed.names))
+            self.predicted += 1
 
     def on_predict_end(self) -> None:
-        """Say where the results are."""
+        """Say where the results are.
+
+        Raises:
+            ValueError: no image could be read.
+        """
+        if not self.predicted and self.trainer.world_size == 1:
+            raise ValueError("None of the images could be read, so there are no results; see the messages above.")
         if self.trainer.is_global_zero:
-            print(f"\nmaps: {self.folder / 'results'}\npictures: {self.folder / 'pictures'}")
+            places = {"maps": self.maps, "pictures": self.pictures}
+            names = {"maps": "results", "pictures": "pictures"}
+            print("\n" + "\n".join(f"{what}: {self.folder / names[what]}" for what, there in places.items() if there))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The class list travels with the weights."""
-        self.class_names = list(self.class_list.names)
         super().on_save_checkpoint(checkpoint)
-        checkpoint["class_list"] = asdict(self.class_list)
+        checkpoint["class_list"] = asdict(self.listed)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the class list over.
 
         Raises:
-            ValueError: the checkpoint's number of classes is not that of the model, or it is of something else.
+            ValueError: the checkpoint has other classes than model or data, or it is of something else.
         """
         super().on_load_checkpoint(checkpoint)
-        self.class_list = ClassList(**checkpoint["class_list"])
+        self.class_list = self.class_list or ClassList(**checkpoint["class_list"])  # of the data, if there are any
+
+    @property
+    def listed(self) -> ClassList:
+        """The class list, once it is known.
+
+        Raises:
+            RuntimeError: before data or a checkpoint have said it.
+        """
+        if self.class_list is None:
+            raise RuntimeError("SegmentationTask knows no classes yet; run it by a trainer.")
+        return self.class_list
+
+    def _set_maps_aside(self) -> None:
+        if self.trainer.is_global_zero and self.maps:
+            set_aside(self.folder / "results")
+        self.trainer.strategy.barrier()
 
     def _write_map(self, name: str, labels: Int16[Tensor, "h w"]) -> None:
-        path = self.folder / "results" / f"{name}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_map(path, self.class_list.to_values(labels.numpy()))
+        if self.maps:
+            write_map(self.path(f"results/{name}.png"), self.listed.to_values(labels.numpy()))
 
 
 def _summary(scores: Scores) -> str:

@@ -138,6 +138,7 @@ class LookAt:
 
 
 def train_transform(
+    *,
     short_edge: int,
     long_edge: int,
     scale_range: tuple[float, float],

@@ -13,7 +13,7 @@ from segmentation.segmenter import Segmenter, channels_of
 from swinv2 import BackboneConfig
 from swinv2.pixels import check_num_classes
 
-PLACES = 2**13  # of the finest map that are fused at a time in evaluation, which bounds the memory
+PLACES = 2**13  # of the finest map that a CPU fuses at a time in evaluation, which bounds the memory
 
 
 class UPerNet(Segmenter):
@@ -81,7 +81,8 @@ class UPerHead(nn.Module):
             top = self.lateral_convs[i](features[i]) + F.interpolate(top, features[i].shape[2:], mode="bilinear")
             levels.append(self.fpn_convs[i](top))
         height, width = features[0].shape[2:]
-        step = height if self.training else max(PLACES // width, 1)  # the statistics of a batch need all at once
+        in_bands = not self.training and features[0].device.type == "cpu"  # in training the batch is normalised as one
+        step = max(PLACES // width, 1) if in_bands else height
         bands = [(first, min(first + step, height)) for first in range(0, height, step)]
         return torch.cat([self.classify(levels[::-1], rows) for rows in bands], 2)
 

@@ -124,19 +124,36 @@ class Strip(NamedTuple):
         begin, end = int(rows.lower[0]), int(rows.upper[-1]) + 1
         maps = list(self.between(left, left + tile.shape[1]))
         cells = tile.new_empty(end - begin, *tile.shape[1:])  # (n, w, k)
-        step = 1 if tile.device.type == "cpu" else len(cells)
+        step, add = (1, add_one_by_one) if tile.device.type == "cpu" else (len(cells), add_at_once)
         for i in range(0, len(cells), step):
             stretch(maps, cells[i : i + step], begin + i, left)
-        first, *weights = rows
-        steps = zip(tile[first - top :], *(values.tolist() for values in weights), strict=False)
-        for row, lower, upper, near, far in steps:
-            row.add_(cells[lower - begin], alpha=near).add_(cells[upper - begin], alpha=far)
+        add(tile[rows.first - top : rows.last - top], cells, rows, begin)
 
     def between(self, left: int, right: int) -> Iterator[tuple[Samples, Tensor]]:
         """The windows' maps and what they cover of the columns from one up to another, without windows elsewhere."""
         for samples, coarse in zip(self.columns, self.maps, strict=True):
             if samples.first < right and samples.last > left:
                 yield samples.cut(left, right), coarse
+
+
+def add_one_by_one(part: Float32[Tensor, "p w k"], cells: Float32[Tensor, "n w k"], rows: Samples, begin: int) -> None:
+    """Add cells to the rows of a rectangle that they stand for, in steps that stay in a CPU's caches.
+
+    Args:
+        part: the rows.
+        cells: what is added.
+        rows: how the rows are put together from cells.
+        begin: number of the first of the cells.
+    """
+    steps = zip(part, *(values.tolist() for values in rows[1:]), strict=True)
+    for row, lower, upper, near, far in steps:
+        row.add_(cells[lower - begin], alpha=near).add_(cells[upper - begin], alpha=far)
+
+
+def add_at_once(part: Float32[Tensor, "p w k"], cells: Float32[Tensor, "n w k"], rows: Samples, begin: int) -> None:
+    """The same in few steps, each of which costs a GPU its start."""
+    _, lower, upper, near, far = rows.to(part.device)
+    part += cells[lower - begin] * near[:, None, None] + cells[upper - begin] * far[:, None, None]
 
 
 def stretch(maps: Sequence[tuple[Samples, Tensor]], cells: Float32[Tensor, "n w k"], begin: int, left: int) -> None:

@@ -12,7 +12,11 @@ from typing import Any
 Commands = argparse._SubParsersAction  # the type has no public name
 TASKS = {  # module that runs the command, and what it does
     "detection": ("detection.cli", "train, score and use detectors: fit, validate, predict"),
-    "segmentation": ("segmentation.cli", "train, score and use segmenters: fit, validate, predict, windows"),
+    "segmentation": ("segmentation.cli", "train, score and use segmenters: fit, validate, predict"),
+    "windows": (
+        "segmentation.window_transfer",
+        "score a segmenter with other windows than in training",
+    ),
     "detectron2": ("detection.detectron2", "train and score in detectron2, where that is installed"),
 }
 CONVERTERS = dict.fromkeys(("detectron2", "ours"), "detection.detectron2_weights")  # that know whole detectors

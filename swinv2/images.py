@@ -2,7 +2,8 @@
 
 import glob
 import logging
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> Image:
 
     Raises:
         UnreadableImageError: the file gives no whole image of that size.
+        ValueError: its values do not have 8 bits.
     """
     try:
         data = path.read_bytes()
@@ -61,15 +63,22 @@ def decode(data: bytes, path: Path, flags: int = 0) -> UInt8[np.ndarray, "h w 3"
 
     Raises:
         UnreadableImageError: empty, or OpenCV cannot decode it.
+        ValueError: its values do not have 8 bits. OpenCV would drop the lower bits of 16, which leaves satellite images
+            of 10 to 12 bits almost black.
     """
     if not data:
         raise UnreadableImageError(f"{path} is empty")
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | flags)
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH | flags)
     except cv2.error as error:
         raise UnreadableImageError(f"{path} cannot be decoded: {error}") from error
     if pixels is None:
         raise UnreadableImageError(f"{path} is cut short, damaged, or no image")
+    if pixels.dtype != np.uint8:
+        raise ValueError(
+            f"{path} has values of type {pixels.dtype}; models take RGB of 8 bits. Convert such images first, "
+            "all in the same way, e.g. from their 2nd and 98th percentiles to 0 and 255."
+        )
     return pixels
 
 
@@ -123,22 +132,49 @@ class ImageFiles(Dataset[tuple[Image, dict[str, Any]] | None]):
 
 
 def find_images(patterns: Sequence[str]) -> list[Path]:
-    """The files that a user names by files, folders and globs, in order and each once.
+    """The files that a user names by files, folders and globs, as in `named_images`."""
+    return list(named_images(patterns))
+
+
+def named_images(patterns: Sequence[str]) -> dict[Path, str]:
+    """The files that a user names by files, folders and globs, in order and each once, with names for their results.
+
+    A name is the path below the folder that was given, or else the file's name, without suffix; it may come twice.
 
     Args:
-        patterns: a file is taken as it is; of a folder, the images in it; a glob may have `**`.
+        patterns: a file is taken as it is; of a folder, the images in it and its subfolders that are not hidden; a glob
+            may have `**`.
 
     Raises:
         FileNotFoundError: a pattern that matches nothing.
     """
-    found: list[Path] = []
+    found: dict[Path, str] = {}
     for pattern in patterns:
         path = Path(pattern)
-        candidates = path.iterdir() if path.is_dir() else map(Path, glob.glob(pattern, recursive=True))
+        candidates = files_below(path) if path.is_dir() else map(Path, glob.glob(pattern, recursive=True))
         files = [path] if path.is_file() else sorted(one for one in candidates if one.suffix.lower() in SUFFIXES)
         if not files:
             raise FileNotFoundError(
                 f"No image matches {pattern!r}; give files, folders or globs of {', '.join(SUFFIXES)} images."
             )
-        found += files
-    return list(dict.fromkeys(found))
+        for file in files:
+            name = file.relative_to(path) if path.is_dir() else Path(file.name)
+            found.setdefault(file, name.with_suffix("").as_posix())
+    return found
+
+
+def files_below(folder: Path, above: Sequence[str] = ()) -> Iterator[Path]:
+    """Files in a folder and its subfolders but hidden ones; links that lead back to a folder above are not followed.
+
+    Args:
+        folder: where to look.
+        above: real paths of the folders that it was reached through.
+    """
+    here = os.path.realpath(folder)
+    for path in folder.iterdir() if here not in above else ():
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from files_below(path, (*above, here))
+        else:
+            yield path

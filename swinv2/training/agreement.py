@@ -1,9 +1,19 @@
 """Whether model, data and checkpoint are meant for each other, asked before anything is computed."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
+
+from ..backbone import SwinTransformerV2
+
+log = logging.getLogger(__name__)
+
+NOT_OURS = (
+    "is not one that this task has written; to start from other weights, use --model.weights instead of --ckpt_path."
+)
 
 
 def check_class_count(num_classes: int, class_names: Sequence[str]) -> None:
@@ -15,7 +25,8 @@ def check_class_count(num_classes: int, class_names: Sequence[str]) -> None:
     if len(class_names) != num_classes:
         raise ValueError(
             f"The data has {len(class_names)} classes ({', '.join(class_names[:5])}, …), the model {num_classes}; set "
-            f"model.model.init_args.num_classes to {len(class_names)}."
+            f"model.model.init_args.num_classes to {len(class_names)}. If the model's number is that of --ckpt_path: "
+            "the data must have the classes of the checkpoint, or training starts from its weights by --model.weights."
         )
 
 
@@ -26,11 +37,59 @@ def checkpoint_classes(checkpoint: Mapping[str, Any]) -> list[str]:
         ValueError: it is a checkpoint of something else.
     """
     if "class_names" not in checkpoint:
-        raise ValueError(
-            "The checkpoint is not one that this task has written; to start from other weights, use --model.weights "
-            "instead of --ckpt_path."
-        )
+        raise ValueError(f"The checkpoint {NOT_OURS}")
     return checkpoint["class_names"]
+
+
+def read_classes(path: str) -> list[str]:
+    """Names of the classes of a checkpoint file.
+
+    Raises:
+        ValueError: it is no checkpoint, or one of something else.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # whatever torch raises for a file that is not its own, or holds more than tensors
+        raise ValueError(f"The checkpoint {path} {NOT_OURS}") from error
+    return checkpoint_classes(checkpoint if isinstance(checkpoint, Mapping) else {})
+
+
+def check_class_names(known: Sequence[str], saved: Sequence[str]) -> None:
+    """See that a checkpoint means the same as the data by a label.
+
+    Args:
+        known: names of the data's classes; none if there is no data.
+        saved: those of the checkpoint, as many.
+
+    Raises:
+        ValueError: it does not.
+    """
+    other = [(label, *names) for label, names in enumerate(zip(known, saved, strict=False)) if names[0] != names[1]]
+    if other:
+        label, ours, theirs = other[0]
+        raise ValueError(
+            f"The checkpoint was trained with other classes: label {label} is {theirs!r} there and {ours!r} in the "
+            f"data, and {len(other)} labels differ in all; give the data its classes, or start from its weights by "
+            "--model.weights."
+        )
+
+
+def check_windows(model: nn.Module, saved: Sequence[Sequence[int]]) -> None:
+    """Say in the log if a checkpoint was trained with other windows than the model has now.
+
+    Args:
+        model: with a backbone.
+        saved: window of each stage in the training, tokens along each axis.
+    """
+    now = backbone_of(model).window_size
+    if [tuple(window) for window in saved] != now:
+        texts = [", ".join("x".join(map(str, window)) for window in windows) for windows in (saved, now)]
+        log.warning("The checkpoint was trained with windows %s; here they are %s.", *texts)
+
+
+def backbone_of(model: nn.Module) -> SwinTransformerV2:
+    """The backbone in a model."""
+    return next(module for module in model.modules() if isinstance(module, SwinTransformerV2))
 
 
 def check_checkpoint(model: nn.Module, checkpoint: Mapping[str, Any]) -> None:

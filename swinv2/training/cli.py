@@ -16,6 +16,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from .agreement import read_classes
 from .epochs import SeededEpochs
 from .messages import CAUSE, constructible, explain
 from .run_folder import find_checkpoint, next_version, set_aside
@@ -26,6 +27,7 @@ NOISE = re.compile(  # what libraries say that nobody can act on
     "(?s).*(Tip:|TPU available|does not have many workers|exists and is not empty|TypedStorage is deprecated"
     "|The number of training batches .* is smaller than the logging interval"
     "|is not supported by the model summary"
+    "|It is recommended to use `self.log"
     "|predict returned None|treespec, LeafSpec|JsonargparseDeprecationWarning|was deprecated in v4)"
 )
 
@@ -63,15 +65,25 @@ def run(
             raise ValueError(cause[1] if cause else str(error)) from error
 
 
-def forget_start(config: Namespace) -> None:
-    """Leave out the weights that a recipe starts from: a checkpoint has them all.
+def start_from_checkpoint(config: Namespace) -> None:
+    """Take the number of classes from the checkpoint, if there is one, and leave out the weights to start from.
 
     Args:
         config: of one command, changed in place.
+
+    Raises:
+        ValueError: it is no checkpoint of such a task.
     """
+    if config.ckpt_path is None:
+        return
+    model = config.model.model.init_args
     config.model.weights = None
-    if "backbone" in config.model.model.init_args:
-        config.model.model.init_args.backbone.weights = None
+    if "backbone" in model:
+        model.backbone.weights = None
+    if Path(config.ckpt_path).is_file():  # a sharded one is a folder
+        classes = read_classes(config.ckpt_path)
+        if "num_classes" in model and model.num_classes is None:
+            model.num_classes = len(classes)
 
 
 class TaskCLI(LightningCLI):

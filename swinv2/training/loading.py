@@ -22,6 +22,7 @@ def make_loader(
     trainer: Trainer | None = None,
     shuffle: bool = False,
     drop_last: bool = False,
+    large: bool = False,
 ) -> DataLoader[Any]:
     """A loader of a data set.
 
@@ -34,21 +35,24 @@ def make_loader(
         trainer: knows the epoch and the processes; without one it is always the first epoch of a single process.
         shuffle: for training: each epoch in another order. Otherwise every item comes once, in some process.
         drop_last: leave a last batch that is smaller than the others out, unless it is the only one.
+        large: items may take much memory: each process loads one batch ahead instead of two, and none is page-locked.
     """
     sampler: Sampler[Any] = SequentialSampler(dataset)  # type: ignore[arg-type]
     if shuffle:
         sampler = EpochSampler(dataset, trainer, seed)
     elif trainer is not None and 1 < trainer.world_size <= len(dataset):  # type: ignore[arg-type]
         sampler = UnrepeatedDistributedSampler(dataset, trainer.world_size, trainer.global_rank, shuffle=False)
+    workers = min(num_workers, cores())
     return DataLoader(
         SeededDataset(dataset, seed) if shuffle else dataset,
         batch_size=batch_size,
         sampler=sampler,
         drop_last=drop_last and batch_size <= len(sampler),  # type: ignore[arg-type]
-        num_workers=min(num_workers, cores()),
+        num_workers=workers,
         collate_fn=collate,
-        pin_memory=torch.cuda.is_available(),
-        persistent_workers=min(num_workers, cores()) > 0,
+        pin_memory=torch.cuda.is_available() and not large,
+        prefetch_factor=1 if large and workers else None,  # PyTorch's own is 2
+        persistent_workers=workers > 0,
     )
 
 

@@ -18,19 +18,19 @@ def next_version(folder: Path) -> int:
     return max(taken, default=-1) + 1
 
 
-def set_aside(checkpoints: Path) -> None:
-    """Rename a folder of checkpoints from an earlier run, so that a new run does not overwrite them.
+def set_aside(folder: Path) -> None:
+    """Rename a folder of an earlier run, so that a new run neither overwrites what is in it nor mixes with it.
 
     Args:
-        checkpoints: the folder; it need not exist.
+        folder: of checkpoints or results; it need not exist.
     """
-    if not checkpoints.is_dir():
+    if not folder.is_dir():
         return
     number = 1
-    while (kept := checkpoints.with_name(f"{checkpoints.name}.{number}")).exists():
+    while (kept := folder.with_name(f"{folder.name}.{number}")).exists():
         number += 1
-    checkpoints.rename(kept)
-    log.warning("Starting anew: the checkpoints of the earlier run are now in %s.", kept)
+    folder.rename(kept)
+    log.warning("Starting anew: the %s of the earlier run are now in %s.", folder.name, kept)
 
 
 def find_checkpoint(which: str, folders: Mapping[str, Path]) -> Path:

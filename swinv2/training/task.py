@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..pictures import Picture, save
 from ..weights import load_weights
-from .agreement import check_checkpoint
+from .agreement import backbone_of, check_checkpoint, check_class_names, check_windows
 from .schedules import OptimizerConfig, training_steps
 
 
@@ -63,20 +63,29 @@ class Task(LightningModule):
 
     def write(self, name: str, picture: Picture) -> Path:
         """Write a picture to a file below the run's folder."""
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = self.path(name)
         save(path, picture)
         return path
 
+    def path(self, name: str) -> Path:
+        """Place of a file below the run's folder, whose own folder is made."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Classes travel with the weights."""
+        """Classes and windows travel with the weights."""
         checkpoint["class_names"] = self.class_names
+        checkpoint["window_size"] = backbone_of(self.model).window_size
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the classes over.
+        """Take the classes over, unless the data has said them, which then must be the same.
 
         Raises:
-            ValueError: the checkpoint's number of classes is not that of the model, or it is of something else.
+            ValueError: the checkpoint has other classes than model or data, or it is of something else.
         """
         check_checkpoint(self.model, checkpoint)
+        check_class_names(self.class_names, checkpoint["class_names"])
+        if "window_size" in checkpoint:
+            check_windows(self.model, checkpoint["window_size"])
         self.class_names = checkpoint["class_names"]

@@ -80,12 +80,13 @@ def test_classes_of_coco_stuff():
     [
         ("", "list is empty"),
         ("# nothing\n", "list is empty"),
+        ("sky\n", "one class, 'sky'; .*List the background as a class, too"),
         ("sky\nsea\nsky\n", "has the name 'sky' twice"),
         ("1: sky\n2: sea\n1: sand\n", "has the value 1 twice"),
         ("1: sky\nsea\n", "line 'sea' has no pixel value"),
         ("Idx\tName\none\tsky\n", r"row 'one\\tsky' has no whole number"),
         ("Idx\tVal\tName\n1\t7\n", r"row '1\\t7' has no"),
-        ("65536: sky\n", "pixel value 65536 is out of range"),
+        ("65536: sky\n1: sea\n", "pixel value 65536 is out of range"),
     ],
 )
 def test_bad_lists(tmp_path, text, message):
@@ -128,6 +129,29 @@ def test_wide_labels():
     assert classes.to_labels(np.array([[40000, 255, 65535]], np.uint16)).tolist() == [[1, 0, IGNORED]]
 
 
+@pytest.mark.parametrize(("reduce", "written"), [(False, 254), (True, 0)])
+def test_several_ignored_values(reduce, written):
+    """Several values may mean that nothing is known; the first is written."""
+    classes = ClassList(("a", "b"), (3, 7), reduce, ignore_index=[254, 5])
+    labels = classes.to_labels(np.array([[3, 254], [5, 7]], np.uint8))
+    assert labels.tolist() == [[0, IGNORED], [IGNORED, 1]]
+    assert classes.to_values(labels).tolist() == [[3, written], [written, 7]]
+
+
+def test_no_ignored_value():
+    """One value to be ignored is needed, if only to write it."""
+    with pytest.raises(ValueError, match=r"ignore_index is empty; give a value, e\.g\. one that no file has, 65535"):
+        ClassList(("a", "b"), (3, 7), ignore_index=[])
+
+
+def test_summary():
+    """A line says which value means what: all of a few classes, else the first and the last."""
+    assert ClassList(("a", "b"), (3, 7), True).summary() == "3 a, 7 b (2 classes); left out: 0, 255"
+    assert ClassList.numbered(150).summary() == (
+        "0 class 0, 1 class 1, 2 class 2, …, 149 class 149 (150 classes); left out: 255"
+    )
+
+
 @pytest.mark.parametrize("reduce", [False, True])
 def test_values_of_labels(reduce):
     """Written values are those of the files; IGNORED becomes 0 or the value to be ignored."""
@@ -166,4 +190,4 @@ def test_values_that_are_no_class():
 def test_many_values_that_are_no_class():
     """Of many wrong values the first are shown."""
     with pytest.raises(ValueError, match=r"14 \(1 pixels\) and 2 more\. The list"):
-        ClassList(("a",), (0,)).to_labels(np.arange(10, 17, dtype=np.uint8)[None])
+        ClassList(("a", "b"), (0, 1)).to_labels(np.arange(10, 17, dtype=np.uint8)[None])

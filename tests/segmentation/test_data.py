@@ -1,5 +1,6 @@
 """Segmentation data for Lightning."""
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -149,17 +150,63 @@ def test_missing_root(tmp_path):
 def test_zero_label_that_was_not_reduced(root):
     """Maps whose zero is void, read as if it were not, say which setting helps."""
     data = small(root, reduce_zero_label=False)
-    with pytest.raises(ValueError, match=r"1\.png has .*no class: 0 \(30 pixels\).*set reduce_zero_label"):
+    with pytest.raises(ValueError, match=r"\d\.png has .*no class: 0 \(\d0 pixels\).*set reduce_zero_label"):
         data.setup("validate")
 
 
-def test_nothing_known_in_training(root):
-    """Maps without any known pixel give crops without any."""
+@pytest.mark.parametrize(("value", "classes"), [(0, r"0 \(left out, 2280 pixels\)"), (2, r"2 \(sea, 2280 pixels\)")])
+def test_nothing_to_learn(root, value, classes):
+    """Training maps with less than two classes stop training, and say what they hold; scoring has no need of them."""
     for index, size in SIZES.items():
-        write_map(root / f"annotations/training/{index}.png", np.zeros(size, np.uint8))
-    data = small(root)
+        write_map(root / f"annotations/training/{index}.png", np.full(size, value, np.uint8))
+    with pytest.raises(ValueError, match=f"3 training maps give nothing to learn, only {classes}; .*ignore_index"):
+        small(root).setup("fit")
+    small(root).setup("validate")
+
+
+def test_meaning_of_values_is_said(root, monkeypatch):
+    """At the start a line says which value is which class."""
+    said = []
+    monkeypatch.setattr("segmentation.data.rank_zero_info", said.append)
+    small(root).setup("validate")
+    assert said == ["class values: 1 sky, 2 sea (2 classes); left out: 0, 255"]
+
+
+@pytest.mark.parametrize("split", ["training", "validation"])
+def test_value_that_is_no_class(root, split):
+    """A value above the classes stops training at the start, wherever it is."""
+    write_map(root / f"annotations/{split}/3.png", np.full(SIZES[3], 3, np.uint8))
+    with pytest.raises(ValueError, match=rf"{split}/3\.png has pixel values that are no class: 3 \(720 pixels\)"):
+        small(root).setup("fit")
+
+
+def test_several_ignored_values(root):
+    """Several values of the maps may be left out."""
+    (root / "classes.txt").write_text("2: sea\n3: sand\n")
+    data = small(root, classes="classes.txt", reduce_zero_label=False, ignore_index=[0, 1])
+    data.setup("validate")
+    assert data.val_set[0][1]["labels"].unique().tolist() == [IGNORED, 0]
+
+
+def test_lists(root, tmp_path_factory):
+    """Text files below the root or elsewhere say which images are meant."""
+    elsewhere = tmp_path_factory.mktemp("lists") / "val.txt"
+    elsewhere.write_text("3\n")
+    (root / "train.txt").write_text("1\n2\n")
+    data = small(root, train_list="train.txt", val_list=str(elsewhere))
     data.setup("fit")
-    assert all((labels == IGNORED).all() for _, labels in data.train_dataloader())
+    assert [pair.name for pair in data.train_set.pairs] == ["1", "2"]
+    assert [pair.name for pair in data.val_set.pairs] == ["3"]
+
+
+def test_names_of_cityscapes(root):
+    """Images and maps may each have an end of their own."""
+    for kind, end in (("images", "_leftImg8bit.png"), ("annotations", "_gtFine.png")):
+        for path in list((root / kind / "validation").iterdir()):
+            path.rename(path.with_name(path.stem + end))
+    data = small(root, image_suffix="_leftImg8bit.png", map_suffix="_gtFine.png")
+    data.setup("validate")
+    assert [pair.name for pair in data.val_set.pairs] == ["1", "2", "3"]
 
 
 def test_prediction(root):
@@ -173,6 +220,35 @@ def test_prediction(root):
     assert [target["name"] for target in targets] == ["2", "1"]
     assert targets[0]["size"] == (48, 80)
     assert "labels" not in targets[0]
+
+
+def test_prediction_of_subfolders(root):
+    """Results of a folder have the names of the files below it; a name that comes again gets a number."""
+    other = root / "more"
+    other.mkdir()
+    shutil.copy(root / "images/validation/1.png", other / "1.png")
+    data = small(root, images=[str(root / "images"), str(root / "images/validation/2.png"), str(other), f"{other}/1.*"])
+    shutil.copy(other / "1.png", other / "1.bmp")
+    data.setup("predict")
+    of_images = [f"{split}/{index}" for split in ("training", "validation") for index in SIZES]
+    assert data.predict_set.names == [*of_images, "1", "1_2"]
+
+
+@pytest.mark.parametrize("stage", ["validate", "predict"])
+def test_images_come_one_by_one(root, monkeypatch, stage):
+    """Whatever the batch of training, other images come alone, few ahead and not in page-locked memory."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    data = small(root, batch_size=3, num_workers=1, images=str(root / "images/validation"))
+    data.setup(stage)
+    loader = data.val_dataloader() if stage == "validate" else data.predict_dataloader()
+    assert (loader.batch_size, loader.prefetch_factor, loader.pin_memory) == (1, 1, False)
+
+
+@pytest.mark.parametrize("setting", [{"batch_size": 0}, {"batch_size": -2}, {"num_workers": -1}])
+def test_settings_out_of_range(root, setting):
+    """Impossible numbers of images or processes are refused at once."""
+    with pytest.raises(ValueError, match=r"batch_size -?\d with num_workers -?\d: give at least 1 image"):
+        small(root, **setting)
 
 
 def test_prediction_of_nothing(root):
@@ -215,6 +291,7 @@ def test_sample_data_is_made(tmp_path):
         (["--data.images", "[a.jpg, 'b/*.jpg']"], "images", ["a.jpg", "b/*.jpg"]),
         (["--data.shapes.size", "64"], "shapes", Shapes(size=64)),
         (["--data.ignore_index", "65535"], "ignore_index", 65535),
+        (["--data.ignore_index", "[0, 255]"], "ignore_index", [0, 255]),
     ],
 )
 def test_command_line(arguments, name, value):

@@ -1,4 +1,4 @@
-"""Images and label maps from folders."""
+"""Images and label maps as data sets."""
 
 import logging
 
@@ -10,7 +10,8 @@ from torchvision.transforms import v2
 from torchvision.tv_tensors import Image, Mask
 
 from segmentation.class_list import IGNORED, ClassList
-from segmentation.folders import ImagesAndMaps, NamedImages, find_pairs, unique_names
+from segmentation.folders import ImagesAndMaps, NamedImages, unique_names
+from segmentation.pairs import find_pairs
 from segmentation.transforms import LookAt
 from swinv2.images import UnreadableImageError
 from swinv2.index_maps import write_map
@@ -35,42 +36,19 @@ class Folders:
         cv2.imwrite(str(image), np.full((*size, 3), 40 + 7 * len(name), np.uint8))
         write_map(label_map, values)
 
-    def pairs(self, **settings):
+    def pairs(self):
         """The pairs in the folders."""
-        return find_pairs(self.images, self.maps, **settings)
+        return find_pairs(self.images, self.maps)
 
-    def dataset(self, class_list=CLASSES, training=False):
+    def dataset(self, training=False):
         """The data set of the folders, with images as they are."""
-        return ImagesAndMaps(self.pairs(), class_list, v2.Identity(), training)
+        return ImagesAndMaps(self.pairs(), CLASSES, v2.Identity(), training)
 
 
 @pytest.fixture
 def folders(tmp_path):
     """Two folders of three pairs."""
     return Folders(tmp_path)
-
-
-def test_pairs(folders):
-    """Pairs have the same path but for the suffix, in subfolders too, and come in order of their names."""
-    pairs = folders.pairs()
-    assert [pair.name for pair in pairs] == ["a", "b", "deep/c"]
-    assert pairs[2].image == folders.images / "deep/c.jpg"
-    assert pairs[2].map == folders.maps / "deep/c.png"
-
-
-def test_suffix_of_maps(folders):
-    """The end of a map's name may be longer than its format."""
-    for path in list(folders.maps.rglob("*.png")):
-        path.rename(path.with_name(f"{path.stem}_labels.png"))
-    assert [pair.name for pair in folders.pairs(map_suffix="_labels.png")] == ["a", "b", "deep/c"]
-
-
-def test_other_files_do_not_count(folders):
-    """Texts and hidden files are neither images nor maps."""
-    (folders.images / "readme.txt").write_text("no image")
-    (folders.images / "._a.jpg").write_text("no image")
-    (folders.maps / ".a.png").write_text("no map")
-    assert len(folders.pairs()) == 3
 
 
 def test_sample(folders):
@@ -90,48 +68,6 @@ def test_transform(folders, training):
     """The transform has the last word."""
     dataset = ImagesAndMaps(folders.pairs(), CLASSES, LookAt(18, 100), training)
     assert dataset[0][1]["size"] == (18, 24)
-
-
-@pytest.mark.parametrize("lost", ["images", "maps"])
-def test_missing_folder(folders, lost):
-    """A missing folder is named, and what it should hold."""
-    getattr(folders, lost).rename(folders.images.parent / "elsewhere")
-    with pytest.raises(FileNotFoundError, match=rf"no folder .*{lost} of (images|label maps); check data\.root"):
-        folders.pairs()
-
-
-def test_empty_folder(folders):
-    """A folder without the files looked for says which ones these are."""
-    with pytest.raises(FileNotFoundError, match=r"maps has no label maps; looked for names that end in \.tif\."):
-        folders.pairs(map_suffix=".tif")
-
-
-def test_missing_maps(folders):
-    """Images without maps are counted, and the first three are named."""
-    for index in range(4):
-        folders.add(f"{index}.jpg")
-        (folders.maps / f"{index}.png").unlink()
-    message = (
-        r"4 of 7 images have no label map in .*maps, first .*0\.jpg, .*1\.jpg, .*2\.jpg\. The two .*data\.map_suffix"
-    )
-    with pytest.raises(FileNotFoundError, match=message):
-        folders.pairs()
-
-
-def test_missing_images(folders):
-    """So are maps without images, beside them."""
-    (folders.images / "a.jpg").unlink()
-    (folders.maps / "b.png").unlink()
-    message = r"1 of 2 images have no .*b\.png; 1 of 2 label maps have no image in .*images, first .*a\.png\."
-    with pytest.raises(FileNotFoundError, match=message):
-        folders.pairs()
-
-
-def test_two_images_of_one_name(folders):
-    """Which of two images a map belongs to is not guessed."""
-    folders.add("a.png")
-    with pytest.raises(ValueError, match=r"images has several images of the name a; keep one"):
-        folders.pairs()
 
 
 @pytest.mark.parametrize("name", ["b.png", "a.jpg"])
@@ -164,23 +100,6 @@ def test_orientation(folders, shape):
     write_map(folders.maps / "a.png", np.ones(shape, np.uint8))
     image, target = folders.dataset()[0]
     assert image.shape[1:] == target["labels"].shape == shape
-
-
-@pytest.mark.parametrize("name", ["a", "b"])
-def test_value_above_the_classes(folders, name):
-    """A value that is no class is an error with the file: in the first map at the start, in others when read."""
-    write_map(folders.maps / f"{name}.png", VALUES + 2)
-    with pytest.raises(ValueError, match=rf"{name}\.png has pixel values that are no class: 3 \(27 pixels\)"):
-        _ = folders.dataset()[1]
-
-
-def test_coloured_map(folders):
-    """A coloured picture in place of a map is refused at the start."""
-    colours = np.zeros((9, 12, 3), np.uint8)
-    colours[..., 1] = VALUES
-    cv2.imwrite(str(folders.maps / "a.png"), colours)
-    with pytest.raises(ValueError, match=r"a\.png is a coloured picture"):
-        folders.dataset()
 
 
 def test_wide_maps(folders):
@@ -221,16 +140,33 @@ def test_nothing_readable_in_training(folders):
 def test_images_to_predict(folders):
     """Images alone come with name, path and the size to look at them; None for one that cannot be read."""
     (folders.images / "broken.jpg").write_text("no image")
-    dataset = NamedImages([folders.images / "broken.jpg", folders.images / "deep/c.jpg"], LookAt(18, 100))
+    dataset = NamedImages(
+        {folders.images / "broken.jpg": "broken", folders.images / "deep/c.jpg": "deep/c"}, LookAt(18, 100)
+    )
     image, target = dataset[1]
     assert dataset[0] is None
     assert image.shape == (3, 9, 12)
-    assert (target["image_id"], target["name"], target["size"]) == (2, "c", (18, 24))
+    assert (target["image_id"], target["name"], target["size"]) == (2, "deep/c", (18, 24))
     assert target["path"] == folders.images / "deep/c.jpg"
 
 
-def test_names_are_unique(tmp_path):
-    """Images of one name from two folders get their position before it, which keeps all names apart."""
-    assert unique_names([tmp_path / "a.jpg", tmp_path / "b.jpg"]) == ["a", "b"]
-    paths = [tmp_path / "a.jpg", tmp_path / "x/a.jpg", tmp_path / "1_a.jpg"]
-    assert unique_names(paths) == ["1_a", "2_a", "3_1_a"]
+def test_value_above_the_classes(folders):
+    """A value that is no class is an error with the file when the pair is read."""
+    write_map(folders.maps / "b.png", VALUES + 2)
+    dataset = folders.dataset()
+    with pytest.raises(ValueError, match=r"b\.png has pixel values that are no class: 3 \(27 pixels\)"):
+        dataset[1]
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        (["a", "b"], ["a", "b"]),
+        (["a", "b", "a", "x/a", "a"], ["a", "b", "a_2", "x/a", "a_3"]),
+        (["a", "a", "a_2"], ["a", "a_3", "a_2"]),
+    ],
+    ids=["different", "again", "number taken"],
+)
+def test_names_are_unique(given, names):
+    """Only a name that comes again gets a number, and one that makes it new."""
+    assert unique_names(given) == names

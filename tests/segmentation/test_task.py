@@ -1,7 +1,5 @@
 """The segmentation command from end to end, on made data."""
 
-import shutil
-
 import cv2
 import numpy as np
 import pytest
@@ -15,54 +13,9 @@ from segmentation.task import SegmentationTask
 from swinv2 import BackboneConfig
 from swinv2.cli import main
 from swinv2.index_maps import read_map
-from swinv2.shapes import make_segmentation
-
-NAMES = ["gradient", "noise", "stripes", "checker", "circle", "rectangle", "star", "triangle"]
-DWARF = {"name": "swinv2_tiny_window8_256", "embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2]}
-SMALL = {
-    "num_workers": 0,
-    "short_edge": 64,
-    "long_edge": 64,
-    "crop_size": 64,
-    "val_short_edge": 64,
-    "val_long_edge": 64,
-}
 
 
-@pytest.fixture(scope="module")
-def shapes(tmp_path_factory):
-    """A small set of sample data."""
-    return make_segmentation(tmp_path_factory.mktemp("shapes") / "segmentation", train=8, val=5, size=64)
-
-
-def recipe(shapes, folder, classes=None, **extra):
-    """A recipe of a model of the least size, as a file."""
-    content = {
-        "model": {
-            "model": {
-                "class_path": "UPerNet",
-                "init_args": {"backbone": DWARF, "num_classes": classes, "channels": 8, "auxiliary_channels": 8},
-            },
-            "pictures": 2,
-        },
-        "data": {"root": str(shapes), "classes": "objectInfo.txt", "batch_size": 4, **SMALL},
-        "trainer": {"max_epochs": 1, "accelerator": "cpu", "enable_progress_bar": False, **extra},
-    }
-    path = folder / "small.yaml"
-    path.write_text(yaml.safe_dump(content))
-    return str(path)
-
-
-@pytest.fixture
-def trained(shapes, tmp_path, monkeypatch, capsys):
-    """The recipe of a finished run, whose folder is below the current one, and what the run said."""
-    monkeypatch.chdir(tmp_path)
-    path = recipe(shapes, tmp_path)
-    assert main(["segmentation", "fit", "--config", path]) == 0
-    return path, capsys.readouterr().out
-
-
-def test_fit_leaves_checkpoints_logs_and_pictures(trained, tmp_path):
+def test_fit_leaves_checkpoints_logs_and_pictures(trained, tmp_path, names):
     """The score is printed at the end; best and last checkpoints, metrics, TensorBoard and pictures are there."""
     _, said = trained
     run = tmp_path / "runs/segmentation/small"
@@ -73,16 +26,16 @@ def test_fit_leaves_checkpoints_logs_and_pictures(trained, tmp_path):
     assert list((run / "version_0").glob("events.out.tfevents*"))
     assert len(list((run / "version_0/pictures").glob("*.png"))) == 2
     saved = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
-    assert saved["class_names"] == NAMES
+    assert saved["class_names"] == names
     assert saved["class_list"]["values"] == tuple(range(1, 9))
 
 
-def test_validate_prints_the_classes_and_writes_maps_and_a_report(trained, tmp_path, capsys):
+def test_validate_prints_the_classes_and_writes_maps_and_a_report(trained, tmp_path, capsys, names):
     """The best checkpoint is scored by class; the maps that it writes have the values of the data's own."""
     path, _ = trained
     assert main(["segmentation", "validate", "--config", path, "--model.output", "scored"]) == 0
     said = capsys.readouterr().out
-    assert all(name in said for name in NAMES) and "over all classes, absent ones count 0" in said
+    assert all(name in said for name in names) and "over all classes, absent ones count 0" in said
     maps = sorted((tmp_path / "scored/results").iterdir())
     assert [one.name for one in maps] == [f"{i:08}.png" for i in range(1, 6)]
     values = np.stack([read_map(one) for one in maps])
@@ -111,7 +64,7 @@ def test_figures_are_those_of_the_maps(trained, tmp_path, capsys):
     assert f"mIoU {np.mean(ious):.3f} (over the classes that occur" in capsys.readouterr().out
 
 
-def test_absent_classes_may_count_zero(shapes, tmp_path, monkeypatch, capsys):
+def test_absent_classes_may_count_zero(shapes, tmp_path, monkeypatch, capsys, recipe):
     """The other convention is an option, and both are printed."""
     monkeypatch.chdir(tmp_path)
     zero = ["--model.absent_classes", "zero", "--ckpt_path", "null"]
@@ -150,13 +103,13 @@ def test_crop_as_large_as_the_image_is_the_whole_image(trained, tmp_path):
         assert one.read_bytes() == (tmp_path / "windows/results" / one.name).read_bytes()
 
 
-def test_window_of_the_test_is_for_the_test(shapes, tmp_path):
+def test_window_of_the_test_is_for_the_test(shapes, tmp_path, dwarf, small):
     """During training validation has its own window, and training goes on with the one that it had."""
-    model = SemanticFPN(BackboneConfig(**DWARF), 8, 8, 8)
+    model = SemanticFPN(BackboneConfig(**dwarf), 8, 8, 8)
     task = SegmentationTask(model, test_window_size=3, pictures=0)
     seen = []
     model.backbone.register_forward_pre_hook(lambda backbone, _: seen.append((model.training, backbone.window_size[0])))
-    data = Ade20kData(shapes, classes="objectInfo.txt", batch_size=4, **SMALL)
+    data = Ade20kData(shapes, classes="objectInfo.txt", batch_size=4, **small)
     options = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
     trainer = Trainer(accelerator="cpu", max_epochs=2, default_root_dir=tmp_path, enable_checkpointing=False, **options)
     trainer.fit(task, data)
@@ -183,7 +136,7 @@ def test_predict_without_data(trained, tmp_path, shapes):
     assert min(one.min() for one in maps) >= 1
 
 
-def test_model_as_built_predicts_without_names(shapes, tmp_path, monkeypatch):
+def test_model_as_built_predicts_without_names(shapes, tmp_path, monkeypatch, recipe):
     """Without a checkpoint classes have numbers for names and values."""
     monkeypatch.chdir(tmp_path)
     images = ["--ckpt_path", "null", "--data.images", str(shapes / "images/validation")]
@@ -192,8 +145,31 @@ def test_model_as_built_predicts_without_names(shapes, tmp_path, monkeypatch):
     assert max(one.max() for one in maps) <= 1
 
 
+def test_maps_of_an_earlier_run_are_put_aside(trained, tmp_path, shapes):
+    """A folder of results holds those of one run only, the others stay beside it."""
+    path, _ = trained
+    photos = sorted((shapes / "images/validation").iterdir())
+    for photo in photos[:2]:
+        given = ["--data.images", str(photo), "--model.output", "found"]
+        assert main(["segmentation", "predict", "--config", path, *given]) == 0
+    assert [one.stem for one in (tmp_path / "found/results").iterdir()] == [photos[1].stem]
+    assert [one.stem for one in (tmp_path / "found/results.1").iterdir()] == [photos[0].stem]
+
+
+def test_maps_and_pictures_may_be_left_out(trained, tmp_path):
+    """Scoring alone leaves the report; prediction alone the maps."""
+    path, _ = trained
+    cv2.imwrite(str(tmp_path / "photo.png"), np.zeros((40, 50, 3), np.uint8))
+    nothing = ["--model.pictures", "0", "--model.maps", "false", "--model.output", "scored"]
+    assert main(["segmentation", "validate", "--config", path, *nothing]) == 0
+    assert not {"results", "pictures"} & {one.name for one in (tmp_path / "scored").iterdir()}
+    given = ["--data.images", "photo.png", "--model.pictures", "0", "--model.output", "found"]
+    assert main(["segmentation", "predict", "--config", path, *given]) == 0
+    assert [one.name for one in (tmp_path / "found").iterdir()] == ["results"]
+
+
 @pytest.mark.parametrize("workers", [0, 2])
-def test_resumed_run_has_the_weights_of_an_uninterrupted_one(shapes, tmp_path, monkeypatch, workers):
+def test_resumed_run_has_the_weights_of_an_uninterrupted_one(shapes, tmp_path, monkeypatch, workers, recipe):
     """Two epochs in one go and one epoch resumed for a second end with the same numbers, with loading processes too."""
     monkeypatch.chdir(tmp_path)
     fit = ["segmentation", "fit", "--config", recipe(shapes, tmp_path), "--model.optimizer.lr", "1e-3"]
@@ -218,67 +194,15 @@ def test_images_smaller_than_a_patch(trained, tmp_path):
     assert len(list((tmp_path / "runs/segmentation/small/predict/results").iterdir())) == 3
 
 
-def test_classes_of_data_and_model_must_agree(shapes, tmp_path, monkeypatch, capsys):
-    """The error names both numbers and the key to change."""
-    monkeypatch.chdir(tmp_path)
-    assert main(["segmentation", "fit", "--config", recipe(shapes, tmp_path, classes=7)]) == 1
-    said = capsys.readouterr().err
-    assert "The data has 8 classes (gradient" in said
-    assert "the model 7; set model.model.init_args.num_classes to 8" in said
-
-
-def test_checkpoints_of_something_else_are_refused(trained, tmp_path, capsys):
-    """Another head, or a file of another kind, is named as such before its tensors are tried."""
-    path, _ = trained
-    assert main(["segmentation", "validate", "--config", path, "--model.model", "SemanticFPN"]) == 1
-    assert "The checkpoint is not one of this SemanticFPN" in capsys.readouterr().err
-    torch.save({"state_dict": {}, "pytorch-lightning_version": "2.5.0"}, tmp_path / "other.ckpt")
-    assert main(["segmentation", "validate", "--config", path, "--ckpt_path", "other.ckpt"]) == 1
-    assert "--model.weights" in capsys.readouterr().err
-
-
-def test_missing_data_is_named_before_anything_is_built(tmp_path, monkeypatch, capsys):
-    """A wrong root is a message, not a traceback."""
-    monkeypatch.chdir(tmp_path)
-    assert main(["segmentation", "fit", "--config", recipe(tmp_path / "nowhere", tmp_path)]) == 1
-    assert "There is no class list nowhere/objectInfo.txt" in capsys.readouterr().err.replace(f"{tmp_path}/", "")
-
-
-def test_label_above_the_class_count(shapes, tmp_path, monkeypatch, capsys):
-    """A map with a value that is no class stops the run with its name, from a loading process too."""
-    monkeypatch.chdir(tmp_path)
-    wrong = tmp_path / "wrong"
-    shutil.copytree(shapes, wrong)
-    path = wrong / "annotations/training/00000003.png"
-    values = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    values[:2] = 9
-    cv2.imwrite(str(path), values)
-    for workers in ("0", "1"):
-        assert main(["segmentation", "fit", "--config", recipe(wrong, tmp_path), "--data.num_workers", workers]) == 1
-        said = capsys.readouterr().err
-        assert "00000003.png has pixel values that are no class: 9 (128 pixels)" in said
-
-
-def test_validation_data_without_labels(shapes, tmp_path, monkeypatch, capsys):
-    """Maps of which nothing is known cannot be scored, which the message says."""
-    monkeypatch.chdir(tmp_path)
-    void = tmp_path / "void"
-    shutil.copytree(shapes, void)
-    for path in (void / "annotations/validation").iterdir():
-        cv2.imwrite(str(path), np.zeros((64, 64), np.uint8))
-    assert main(["segmentation", "fit", "--config", recipe(void, tmp_path)]) == 1
-    assert "there is nothing to score" in capsys.readouterr().err
-
-
-def test_weights_of_another_run_start_a_new_one(trained, tmp_path):
+def test_weights_of_another_run_start_a_new_one(trained, tmp_path, dwarf):
     """A segmenter's checkpoint fills all of a segmenter; its classifiers stay out where the classes differ."""
     weights = str(tmp_path / "runs/segmentation/small/checkpoints/last.ckpt")
     saved = torch.load(weights, weights_only=True)["state_dict"]
     options = {"channels": 8, "auxiliary_channels": 8}
-    task = SegmentationTask(UPerNet(BackboneConfig(**DWARF), 8, **options), weights=weights)
+    task = SegmentationTask(UPerNet(BackboneConfig(**dwarf), 8, **options), weights=weights)
     own = task.state_dict()
     assert all(torch.equal(value, own[name]) for name, value in saved.items() if not name.endswith("_tracked"))
-    other = SegmentationTask(UPerNet(BackboneConfig(**DWARF), 9, **options), weights=weights).state_dict()
+    other = SegmentationTask(UPerNet(BackboneConfig(**dwarf), 9, **options), weights=weights).state_dict()
     changed = {name for name, value in saved.items() if not torch.equal(other[name], value)}
     assert {name.rpartition(".")[0] for name in changed} == {
         "model.decode_head.conv_seg",
@@ -286,10 +210,10 @@ def test_weights_of_another_run_start_a_new_one(trained, tmp_path):
     }
 
 
-def test_training_learns_a_picture(shapes):
+def test_training_learns_a_picture(shapes, dwarf, small):
     """A few steps on one batch bring the loss down."""
-    model = UPerNet(BackboneConfig(**DWARF), 8, channels=16, auxiliary_channels=8)
-    data = Ade20kData(shapes, classes="objectInfo.txt", batch_size=4, **SMALL)
+    model = UPerNet(BackboneConfig(**dwarf), 8, channels=16, auxiliary_channels=8)
+    data = Ade20kData(shapes, classes="objectInfo.txt", batch_size=4, **small)
     data.setup("fit")
     batch = next(iter(data.train_dataloader()))
     optimizer = torch.optim.AdamW(model.parameters(), 1e-2)

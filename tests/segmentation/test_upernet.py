@@ -95,3 +95,14 @@ def test_one_image_is_too_few_to_learn_from():
     with pytest.raises(ValueError, match=r"two images a step and device or more, got 1; raise data\.batch_size"):
         model(images, labels)
     assert model.eval()(images).isfinite().all()
+
+
+@torch.no_grad()
+def test_rows_at_a_time_change_nothing(monkeypatch):
+    """In evaluation the head goes through the finest map in bands of rows, whatever their height."""
+    model = UPerNet(BackboneConfig("swinv2_tiny_window8_256", **DWARF), 7, channels=8).eval()
+    images = torch.rand(2, 3, 76, 92)  # 19 rows of 23
+    whole = model(images)
+    for places in (1, 23 * 4, 23 * 19):
+        monkeypatch.setattr("segmentation.upernet.PLACES", places)
+        torch.testing.assert_close(model(images), whole)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from segmentation.upsampling import Axis, Strip
+from segmentation.upsampling import Axis, Strip, add_at_once, add_one_by_one
 
 
 def whole(pixels, cells, length=None):
@@ -89,3 +89,14 @@ def test_weights_at_a_pixel_sum_to_one_over_all_windows():
         samples = axis.samples(start, 8)
         total[samples.first : samples.last] += samples.near + samples.far
     torch.testing.assert_close(total, torch.ones(50))
+
+
+def test_rows_at_once_or_one_by_one():
+    """What suits a GPU and what suits a CPU add the same."""
+    rows, cells = Axis(40, 40, 24, [0, 16]).samples(16, 6).cut(18, 31), torch.randn(6, 5, 3)
+    one_by_one, at_once = torch.ones(13, 5, 3), torch.ones(13, 5, 3)
+    begin = int(rows.lower[0])
+    add_one_by_one(one_by_one, cells[begin:], rows, begin)
+    add_at_once(at_once, cells[begin:], rows, begin)
+    assert (one_by_one != 1).any()
+    torch.testing.assert_close(at_once, one_by_one)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from detection.transforms import eval_transform
-from swinv2.images import ImageFiles, LeftOut, UnreadableImageError, find_images, read_image
+from swinv2.images import ImageFiles, LeftOut, UnreadableImageError, find_images, named_images, read_image
 
 ROTATED = (  # EXIF with orientation 6: the stored picture lies on its side
     b"\xff\xe1\x00\x22Exif\x00\x00MM\x00\x2a\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00\x00\x00\x00\x00"
@@ -37,6 +37,15 @@ def test_grey_image_has_three_channels(tmp_path):
     """A grey picture comes as RGB like any other."""
     cv2.imwrite(str(tmp_path / "grey.png"), np.full((4, 5), 77, np.uint8))
     assert read_image(tmp_path / "grey.png").unique().tolist() == [77]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 3)])
+def test_sixteen_bits(tmp_path, suffix, shape):
+    """Images of 16 bits, which OpenCV would darken, are refused with a way out, and are no damaged files."""
+    cv2.imwrite(str(tmp_path / f"satellite{suffix}"), np.full(shape, 1800, np.uint16))
+    with pytest.raises(ValueError, match=r"satellite\.\w+ has values of type uint16; .*8 bits.*percentiles"):
+        read_image(tmp_path / f"satellite{suffix}")
 
 
 @pytest.mark.parametrize(("size", "shape"), [(None, (30, 20)), ((30, 20), (30, 20)), ((20, 30), (20, 30))])
@@ -79,6 +88,29 @@ def test_find_files_folders_and_globs(tmp_path):
         (tmp_path / name).touch()
     found = find_images([str(tmp_path / "b.jpg"), str(tmp_path), f"{tmp_path}/**/*.jp*g"])
     assert [str(path.relative_to(tmp_path)) for path in found] == ["b.jpg", "a.PNG", "sub/c.jpeg"]
+
+
+def test_names_of_images(tmp_path):
+    """Results of a folder's images are named by the path below it, of others by the file; hidden ones do not count."""
+    for name in ("b.jpg", "sub/c.d.png", "sub/deep/b.png", ".trash/e.jpg", "sub/._f.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = named_images([f"{tmp_path}/sub/deep/*", str(tmp_path)])
+    names = {str(path.relative_to(tmp_path)): name for path, name in found.items()}
+    assert names == {"sub/deep/b.png": "b", "b.jpg": "b", "sub/c.d.png": "sub/c.d"}
+    assert find_images([str(tmp_path)]) == sorted(found)
+
+
+def test_links(tmp_path):
+    """Folders that are links count, but for those that lead back, to which there is no end."""
+    images, elsewhere = tmp_path / "images", tmp_path / "elsewhere"
+    for folder in (images, elsewhere):
+        folder.mkdir()
+        (folder / "a.jpg").touch()
+    (images / "linked").symlink_to(elsewhere)
+    (images / "loop").symlink_to(images)
+    (elsewhere / "back").symlink_to(images)
+    assert find_images([str(images)]) == [images / "a.jpg", images / "linked/a.jpg"]
 
 
 def test_file_name_with_brackets(tmp_path):

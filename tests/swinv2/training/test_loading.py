@@ -58,6 +58,15 @@ def test_training_order_depends_on_seed_and_epoch_only():
     assert first != batches(12, process(0, 1), shuffle=True, seed=1)
 
 
+@pytest.mark.parametrize(("large", "pinned", "ahead"), [(False, True, 2), (True, False, 1)])
+def test_large_items(monkeypatch, large, pinned, ahead):
+    """Of large items fewer are loaded ahead, and none is page-locked."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    options = {"batch_size": 1, "num_workers": 1, "collate": list, "seed": 0}
+    loader = make_loader(Numbers(3), large=large, **options)
+    assert (loader.pin_memory, loader.prefetch_factor) == (pinned, ahead)
+
+
 @pytest.mark.parametrize(("items", "sizes"), [(10, [4, 4]), (8, [4, 4]), (3, [3])])
 def test_small_last_batch_is_dropped(items, sizes):
     """A last batch that is smaller than the others is left out, unless nothing else is there."""

@@ -1,4 +1,4 @@
-"""`swinv2 segmentation windows`: one checkpoint at several windows and image sizes (the paper's table 1)."""
+"""`swinv2 windows`: one checkpoint of a segmenter at several windows and image sizes (the paper's table 1)."""
 
 import argparse
 import csv
@@ -9,7 +9,11 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-Validate = Callable[[Sequence[str]], None]  # runs `swinv2 segmentation validate` with these options
+from segmentation.cli import main as segmentation
+
+NOTHING_ELSE = ("--model.pictures", "0", "--model.maps", "false")
+
+Validate = Callable[[Sequence[str]], None]  # runs a validation with these options
 
 
 class Point(NamedTuple):
@@ -26,17 +30,16 @@ class Point(NamedTuple):
     mean_iou: float
 
 
-def main(args: Sequence[str], validate: Validate) -> None:
-    """Validate a checkpoint at every window and size asked for; print a table, and write it and a picture.
+def main(args: Sequence[str]) -> None:
+    """Validate a segmenter at every window and size asked for; print a table, and write it and a picture.
 
     Args:
-        args: the command line after `windows`.
-        validate: what does the work.
+        args: the command line after `swinv2 windows`.
     """
     parser = argparse.ArgumentParser(
-        prog="swinv2 segmentation windows",
-        description="Validate one checkpoint at several windows and image sizes. The position bias is a function of "
-        "offsets, so that no window needs new weights.",
+        prog="swinv2 windows",
+        description="Validate one checkpoint of a segmenter at several windows and image sizes. The position bias is a "
+        "function of offsets, so that no window needs new weights.",
         epilog="All other options are those of `swinv2 segmentation validate`, e.g. --config and --ckpt_path.",
     )
     parser.add_argument("--window_sizes", type=int, nargs="+", required=True, metavar="N", help="tokens")
@@ -51,6 +54,11 @@ def main(args: Sequence[str], validate: Validate) -> None:
     for point in points:
         print(f"{point.short_edge:10}  {point.window_size:6}  {point.mean_iou:.3f}")
     print(f"\ntable and picture: {own.output / 'windows.csv'}, {own.output / 'windows.png'}")
+
+
+def validate(options: Sequence[str]) -> None:
+    """Run `swinv2 segmentation validate` with these options."""
+    segmentation(["validate", *options])
 
 
 def measure(
@@ -70,7 +78,9 @@ def measure(
         for window in window_sizes:
             output = folder / f"edge{edge}_window{window}"
             size = ["--data.val_short_edge", str(edge), "--data.val_long_edge", str(4 * edge)]
-            validate([*options, *size, "--model.test_window_size", str(window), "--model.output", str(output)])
+            validate(
+                [*options, *size, "--model.test_window_size", str(window), "--model.output", str(output), *NOTHING_ELSE]
+            )
             points.append(Point(edge, window, json.loads((output / "scores.json").read_text())["mIoU"]))
     return points
 

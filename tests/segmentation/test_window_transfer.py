@@ -6,12 +6,13 @@ import json
 import numpy as np
 import pytest
 
-from segmentation.windows import Point, draw, main
+from segmentation import window_transfer
+from segmentation.window_transfer import Point, draw, main
 
 
 @pytest.fixture
 def scored(tmp_path, monkeypatch):
-    """Stands for validation: keeps the options of each and leaves a score that tells window and size apart."""
+    """The options of each validation, in whose place a score is left that tells window and size apart."""
     calls = []
 
     def validate(options):
@@ -23,16 +24,16 @@ def scored(tmp_path, monkeypatch):
         (folder / "scores.json").write_text(json.dumps({"mIoU": score}))
 
     monkeypatch.chdir(tmp_path)
-    return validate, calls
+    monkeypatch.setattr(window_transfer, "validate", validate)
+    return calls
 
 
 def test_every_window_at_every_size(scored, tmp_path, capsys):
     """The table has a line for each pair, with the score of the validation of just this pair; a picture is there."""
-    validate, calls = scored
     command = ["--config", "some.yaml", "--window_sizes", "4", "8", "--short_edges", "16", "32", "--output", "out"]
-    main([*command, "--ckpt_path", "some.ckpt"], validate)
-    assert [call["--config"] for call in calls] == ["some.yaml"] * 4
-    assert {call["--ckpt_path"] for call in calls} == {"some.ckpt"}
+    main([*command, "--ckpt_path", "some.ckpt"])
+    assert [call["--config"] for call in scored] == ["some.yaml"] * 4
+    assert {call["--ckpt_path"] for call in scored} == {"some.ckpt"}
     with (tmp_path / "out/windows.csv").open() as file:
         rows = [(int(edge), int(window), float(score)) for edge, window, score in list(csv.reader(file))[1:]]
     assert rows == [(16, 4, 0.25), (16, 8, 0.5), (32, 4, 0.125), (32, 8, 0.25)]
@@ -43,7 +44,7 @@ def test_every_window_at_every_size(scored, tmp_path, capsys):
 def test_windows_and_sizes_are_needed(scored, capsys):
     """Without them the command says what is missing."""
     with pytest.raises(SystemExit):
-        main(["--config", "some.yaml"], scored[0])
+        main(["--config", "some.yaml"])
     assert "--window_sizes, --short_edges" in capsys.readouterr().err
 
 
