@@ -24,7 +24,7 @@ BUILT_ON = [
     "torchvision",
 ]
 
-TEST = ["beartype", "pytest", "timm", "transformers"]
+TEST = ["av", "beartype", "pytest", "timm", "transformers"]
 DEV = ["mypy", "pre-commit", "ruff"]
 FASTER = ["faster-coco-eval"]
 

@@ -13,6 +13,7 @@ Commands = argparse._SubParsersAction  # the type has no public name
 TASKS = {  # module that runs the command, and what it does
     "detection": ("detection.cli", "train, score and use detectors: fit, validate, predict"),
     "segmentation": ("segmentation.cli", "train, score and use segmenters: fit, validate, predict"),
+    "video": ("video.cli", "train, score and use video classifiers: fit, validate, predict"),
     "windows": (
         "segmentation.window_transfer",
         "score a segmenter with other windows than in training",

@@ -33,7 +33,7 @@ class VideoClassifier(ImageClassifier):
         self.num_classes = classes
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, clips: Shaped[Tensor, "b 3 t h w"]) -> Float[Tensor, "b classes"]:  # type: ignore[override]
+    def forward(self, clips: Shaped[Tensor, "b 3 t h w"]) -> Float[Tensor, "b classes"]:
         """Logits of each clip, in float32.
 
         Args:

@@ -2,7 +2,7 @@
 
 import itertools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -118,10 +118,10 @@ class TrainingClips(Dataset[tuple[Video, int]]):
         return self.transform(frames), item.label
 
 
-class ViewedVideos(Dataset[tuple[Views, dict[str, Any]] | None]):
+class ViewedVideos(Dataset[tuple[Views | None, dict[str, Any]] | None]):
     """The views of each video with a target of `label`, `video_id`, `path` and `name`; an id is the position, from 1.
 
-    A video that cannot be read is None, and the log counts it.
+    A video that cannot be read is None, and the log counts it. One that is finished has its target only.
 
     Args:
         items: videos and their labels.
@@ -132,6 +132,7 @@ class ViewedVideos(Dataset[tuple[Views, dict[str, Any]] | None]):
 
     Attributes:
         left_out: positions of those that cannot be read.
+        finished: names of those that are not to be opened.
 
     Raises:
         ValueError: no clips.
@@ -153,21 +154,25 @@ class ViewedVideos(Dataset[tuple[Views, dict[str, Any]] | None]):
         self.crops = crops
         self.backend = backend
         self.left_out = LeftOutVideos(len(items))
+        self.finished: Container[str] = ()
 
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, index: int) -> tuple[Views, dict[str, Any]] | None:
+    def __getitem__(self, index: int) -> tuple[Views | None, dict[str, Any]] | None:
         if index in self.left_out:
             return None
         item = self.items[index]
+        target = {"label": item.label, "video_id": index + 1, "path": item.path, "name": item.name}
+        if item.name in self.finished:
+            return None, target
         try:
             with open_footage(item.path, self.backend) as footage:
                 views = read_views(footage, self.sampling.test(footage.length, self.clips), self.crops)
         except UnreadableVideoError as error:
             self.left_out.add(index, error)
             return None
-        return views, {"label": item.label, "video_id": index + 1, "path": item.path, "name": item.name}
+        return views, target
 
 
 def read(footage: Footage, indices: Sequence[int]) -> Video:

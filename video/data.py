@@ -1,6 +1,6 @@
 """Video data for Lightning: lists or folders of clips for training and scoring, any videos for prediction."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -27,7 +27,7 @@ from video.transforms import Crops, train_transform
 TrainBatch = tuple[UInt8[Tensor, "b 3 t h w"], Int64[Tensor, " b"]]
 CLASSES = "classes.txt"  # name of a file of class names that need not be asked for
 
-Batch = tuple[list[Views], list[dict[str, Any]]]
+Batch = tuple[list[Views | None], list[dict[str, Any]]]
 
 
 class KineticsData(LightningDataModule):
@@ -162,6 +162,11 @@ class KineticsData(LightningDataModule):
             self.train_set = TrainingClips(train.items, self.sampling, self.train_transform, self.backend)
             self.mixing = Mixing(self.num_classes, *self.alphas) if any(self.alphas) else None
 
+    def skip(self, names: Container[str]) -> None:
+        """Give only the targets of some validation videos, which are finished; to be called after `setup`."""
+        if self.val_set is not None:
+            self.val_set.finished = names
+
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of clips in random order, and their labels."""
         return self._loader(self.train_set, stack, self.batch_size, shuffle=True)
@@ -225,7 +230,7 @@ def stack(samples: Sequence[tuple[Video, int]]) -> TrainBatch:
     return clips, torch.tensor([label for _, label in samples])
 
 
-def collate(samples: Sequence[tuple[Views, dict[str, Any]] | None]) -> Batch:
+def collate(samples: Sequence[tuple[Views | None, dict[str, Any]] | None]) -> Batch:
     """A list of views and a list of targets, without what could not be read."""
     kept = [sample for sample in samples if sample is not None]
     return [views for views, _ in kept], [target for _, target in kept]

@@ -1,0 +1,57 @@
+"""Accuracy of a classifier."""
+
+import numpy as np
+import pytest
+import torch
+
+from swinv2.classification.scores import ClassificationScores, Scores, format_table
+
+
+def counted(scores, labels, num_classes):
+    """Scores of some, counted in two parts."""
+    metric = ClassificationScores(num_classes)
+    for part in (slice(0, 3), slice(3, None)):
+        metric.update(scores[part], labels[part])
+    return metric.compute()
+
+
+def test_scores_equal_counting_one_by_one():
+    """Top-1, top-5 and the mean over classes are what a loop over all of them counts."""
+    scores, labels = torch.rand(40, 8), torch.randint(0, 7, (40,))  # class 7 does not occur
+    found = counted(scores, labels, 8)
+    order = scores.argsort(1, descending=True).tolist()
+    pairs = list(zip(order, labels.tolist(), strict=True))
+    assert found.top1 == pytest.approx(np.mean([guesses[0] == label for guesses, label in pairs]))
+    assert found.top5 == pytest.approx(np.mean([label in guesses[:5] for guesses, label in pairs]))
+    by_class = [[guesses[0] == label for guesses, label in pairs if label == c] for c in range(7)]
+    assert found.class_accuracy == pytest.approx(np.mean([np.mean(hits) for hits in by_class]))
+    assert found.confusion.sum() == 40
+
+
+def test_fewer_classes_than_guesses():
+    """Of three classes the true one is always among the best five."""
+    assert counted(torch.rand(10, 3), torch.randint(0, 3, (10,)), 3).top5 == 1
+
+
+def test_processes_add_up():
+    """Two parts counted apart and merged are the whole."""
+    scores, labels = torch.rand(20, 6), torch.randint(0, 6, (20,))
+    parts = [ClassificationScores(6) for _ in range(2)]
+    for part, rows in zip(parts, (slice(0, 7), slice(7, None)), strict=True):
+        part.update(scores[rows], labels[rows])
+    parts[0].merge_state(parts[1])
+    whole = counted(scores, labels, 6)
+    assert parts[0].compute().figures() == whole.figures()
+
+
+def test_nothing_to_score():
+    """Without data there is a message, not a division by zero."""
+    with pytest.warns(UserWarning, match="before the"), pytest.raises(ValueError, match="nothing to score"):
+        ClassificationScores(3).compute()
+
+
+def test_table():
+    """A line for each class, a dash where it does not occur."""
+    lines = format_table(Scores(np.array([[3, 1], [0, 0]]), 4), ["walking", "sitting"]).splitlines()
+    assert lines[1].split() == ["walking", "4", "0.750"]
+    assert lines[2].split() == ["sitting", "0", "-"]

@@ -1,0 +1,39 @@
+"""`swinv2 video fit | validate | predict`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jsonargparse import Namespace
+
+from swinv2.shapes import make_video
+from swinv2.training.cli import run, start_from_checkpoint
+from video.data import KineticsData, read_names
+from video.task import VideoTask
+
+
+def main(args: Sequence[str]) -> None:
+    """Run a command.
+
+    Args:
+        args: the command line after `swinv2 video`.
+    """
+    run(VideoTask, KineticsData, args, "video", monitor="top1", complete=complete)
+
+
+def complete(config: Namespace) -> None:
+    """Fill in what other options say already: the number of classes.
+
+    Args:
+        config: of one command, changed in place.
+
+    Raises:
+        FileNotFoundError: there is no such data.
+        ValueError: the checkpoint or the class names are not what they should be.
+    """
+    start_from_checkpoint(config)
+    classifier, data = config.model.model.init_args, config.data
+    if classifier.num_classes is not None:
+        return
+    if data.shapes is not None:
+        make_video(Path(data.root), **vars(data.shapes))
+    classifier.num_classes = len(read_names(Path(data.root), data.train, data.classes))
