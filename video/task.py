@@ -1,6 +1,7 @@
 """Training, scoring and using a video classifier, as Lightning runs it."""
 
 import json
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from swinv2.classification.scores import ClassificationScores, Scores, format_table
@@ -16,10 +17,17 @@ from swinv2.confusion import confused_pairs, draw_confusion, write_csv
 from swinv2.training.agreement import check_class_count
 from swinv2.training.schedules import OptimizerConfig
 from swinv2.training.task import Task
+from video.annotation import annotate
+from video.by_second import per_second, write_table
+from video.by_second import summary as by_second_summary
 from video.classifier import VideoClassifier
 from video.clips import Views
 from video.data import Batch, KineticsData, TrainBatch
+from video.decoding import UnreadableVideoError, open_footage
 from video.finished import Finished
+from video.over_time import score_over_time
+
+logger = logging.getLogger(__name__)
 
 
 class VideoTask(Task):
@@ -62,6 +70,7 @@ class VideoTask(Task):
         self.scores = ClassificationScores(model.num_classes)
         self.scored: Scores | None = None
         self.finished: Finished | None = None
+        self.predicted = 0
 
     def setup(self, stage: str) -> None:
         """Compare the data with what the model asks for, before anything is computed.
@@ -86,9 +95,8 @@ class VideoTask(Task):
         total = torch.zeros(len(videos), self.model.num_classes, device=self.device)
         places = ((at, view) for at, views in enumerate(videos) for view in views)
         for chunk in chunks(places, self.views_at_once):
-            clips = torch.stack([view for _, view in chunk]).to(self.device)
-            probabilities = self.model(clips).softmax(1)
-            total.index_add_(0, torch.tensor([at for at, _ in chunk], device=self.device), probabilities)
+            clips = torch.stack([view for _, view in chunk])
+            total.index_add_(0, torch.tensor([at for at, _ in chunk], device=self.device), self.probabilities(clips))
         return total / torch.tensor([[len(views)] for views in videos], device=self.device)
 
     def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
@@ -137,6 +145,46 @@ class VideoTask(Task):
         """Say how good the classifier is."""
         if self.trainer.is_global_zero and self.scored is not None:
             print(f"\n{summary(self.scored)}")
+
+    def on_predict_start(self) -> None:
+        """Without a checkpoint classes have no names but their numbers."""
+        self.predicted = 0
+        self.class_names = self.class_names or [f"class {label}" for label in range(self.model.num_classes)]
+
+    def predict_step(self, batch: list[dict[str, Any]], batch_idx: int) -> None:
+        """Write the scores of a video by the second, and the video with them drawn over it."""
+        for target in batch:
+            try:
+                self._predict(target)
+            except UnreadableVideoError as error:  # only this: a file that cannot be written is another matter
+                logger.warning("Left out: %s", error)
+                continue
+            self.predicted += 1
+
+    def _predict(self, target: dict[str, Any]) -> None:
+        with open_footage(target["path"], self.data.backend) as footage:
+            scores = score_over_time(
+                self.probabilities, footage, self.data.sampling, self.data.crops, batch=self.views_at_once
+            )
+            seconds = per_second(scores)
+            write_table(self.path(f"scores/{target['name']}.csv"), seconds, self.class_names)
+            annotate(footage, seconds, self.class_names, self.path(f"videos/{target['name']}.mp4"))
+        print(f"{target['name']}: {by_second_summary(seconds, self.class_names)}")
+
+    def probabilities(self, clips: UInt8[Tensor, "b 3 t h w"]) -> Float[Tensor, "b k"]:
+        """Probabilities of each clip's classes."""
+        return self.model(clips.to(self.device)).softmax(1)
+
+    def on_predict_end(self) -> None:
+        """Say where the results are.
+
+        Raises:
+            ValueError: no video could be read.
+        """
+        if not self.predicted and self.trainer.world_size == 1:
+            raise ValueError("None of the videos could be read, so there are no results; see the messages above.")
+        if self.trainer.is_global_zero:
+            print(f"\nscores by second: {self.folder / 'scores'}\nvideos: {self.folder / 'videos'}")
 
     def _write_report(self, scores: Scores) -> list[Path]:
         means, picture, confused = (self.path(name) for name in ("scores.json", "confusion.png", "confused.csv"))
