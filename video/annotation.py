@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from swinv2.movies import write_video
 from swinv2.pictures import FONT, Picture, class_colour, font, text_height, write
 from video.by_second import Seconds, clock
 from video.footage import Footage
 from video.over_time import INSTANT, frame_bounds
-from video.writing import write_video
 
 LEAST_SIDE, GREATEST_SIDE = 240, 1280  # of the short and the long side, pixels; others are enlarged or made smaller
 SHOWN = 3  # classes

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 RECORD = "shapes.json"
-VERSION = 1  # to be raised when the same plan no longer gives the same files
+VERSION = 2  # to be raised when the same plan no longer gives the same files
 
 log = logging.getLogger(__name__)
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from swinv2.movies import write_video
 from video.decoding import open_footage
-from video.writing import write_video
 
 
 def pictures(count):
