@@ -128,12 +128,13 @@ def their_model() -> UperNetForSemanticSegmentation:
 
 
 def our_model(theirs: nn.Module) -> UPerNet:
-    """Ours with the weights of the peer, without the norms that it lacks."""
+    """Ours with the weights of the peer, without the norms that it lacks, prepared for inference."""
     model = UPerNet(BackboneConfig(NAME, window_size=WINDOW), CLASSES).eval()
     swinv2.load_weights(model, theirs.state_dict())
     model.backbone.set_pretrained_window_sizes(WINDOW)
     for level in range(4):
         setattr(model.backbone, f"norm{level}", nn.Identity())
+    swinv2.optimize_for_inference(model)
     return model
 
 
