@@ -29,7 +29,8 @@ class Linear(nn.Linear):
     def pack(self) -> None:
         """Keep the weight packed, where PyTorch can do that; it takes as much memory once more."""
         if can_pack() and self.weight.device.type == "cpu" and self.weight.dtype == torch.float32:
-            self._packed = [torch._C._nn.mkldnn_reorder_linear_weight(self.weight.detach())]
+            reorder = torch._C._nn.mkldnn_reorder_linear_weight  # type: ignore[attr-defined]
+            self._packed = [reorder(self.weight.detach())]
             self._packed_from = self._identity()
 
     def _packed_fits(self, x: Tensor) -> bool:
