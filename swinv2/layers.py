@@ -108,7 +108,7 @@ class PatchMerging(nn.Module):
         return self.norm(self.reduction(x.flatten(n + 1)))
 
 
-class Mlp(nn.Sequential):
+class Mlp(nn.Module):
     """Two linear layers with a GELU between.
 
     Args:
@@ -119,8 +119,11 @@ class Mlp(nn.Sequential):
     def __init__(self, dim: int, hidden_dim: int):
         super().__init__()
         self.fc1 = Linear(dim, hidden_dim)
-        self.act = nn.GELU()
         self.fc2 = Linear(hidden_dim, dim)
+
+    def forward(self, x: Float[Tensor, "... c"]) -> Float[Tensor, "... c"]:
+        """Each token by itself."""
+        return self.fc2(self.fc1.gelu(x))
 
 
 def missing(size: Sequence[int], multiple: Size) -> list[int]:

@@ -21,17 +21,22 @@ class Linear(nn.Linear):
     def forward(self, x: Float[Tensor, "... c"], bias: Float[Tensor, " o"] | None = None) -> Float[Tensor, "... o"]:
         """The product plus the layer's bias, or another one."""
         bias = self.bias if bias is None else bias
-        if not self._packed_fits(x):
-            return F.linear(x, self.weight, bias)
-        out = torch.ops.mkldnn._linear_pointwise(x.flatten(0, -2), self._packed[0], bias, "none", [], "")
-        return out.unflatten(0, x.shape[:-1])
+        return self._packed_product(x, bias, "none") if self._packed_fits(x) else F.linear(x, self.weight, bias)
+
+    def gelu(self, x: Float[Tensor, "... c"]) -> Float[Tensor, "... o"]:
+        """GELU of the layer's output, by the same kernel where the weight is packed."""
+        return self._packed_product(x, self.bias, "gelu") if self._packed_fits(x) else F.gelu(self(x))
 
     def pack(self) -> None:
         """Keep the weight packed, where PyTorch can do that; it takes as much memory once more."""
         if can_pack() and self.weight.device.type == "cpu" and self.weight.dtype == torch.float32:
-            reorder = torch._C._nn.mkldnn_reorder_linear_weight  # type: ignore[attr-defined]
-            self._packed = [reorder(self.weight.detach())]
+            self._packed = [torch.ops.mkldnn._reorder_linear_weight(self.weight.detach(), None)]
             self._packed_from = self._identity()
+
+    def _packed_product(self, x: Tensor, bias: Tensor | None, activation: str) -> Tensor:
+        kind = "none" if activation == "gelu" else ""  # of GELU: exact, not by tanh
+        out = torch.ops.mkldnn._linear_pointwise(x.flatten(0, -2), self._packed[0], bias, activation, [], kind)
+        return out.unflatten(0, x.shape[:-1])
 
     def _packed_fits(self, x: Tensor) -> bool:
         if self._packed_from is None or torch.is_grad_enabled() or torch.compiler.is_compiling():
@@ -53,7 +58,7 @@ def can_pack() -> bool:
     return (
         torch.backends.mkldnn.is_available()
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-        and hasattr(torch._C._nn, "mkldnn_reorder_linear_weight")
+        and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
     )
 
 
