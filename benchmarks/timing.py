@@ -11,19 +11,20 @@ from pathlib import Path
 import torch
 
 
-def medians(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+def medians(calls: Mapping[str, Callable[[], object]], rounds: int, first: int = 1) -> dict[str, float]:
     """Median seconds of each call, the calls taking turns after one round that does not count.
 
     Args:
         calls: what is timed, by name.
         rounds: how often each is called.
+        first: number of the first round that counts; 0 for calls that are long enough to need no other before them.
     """
     times: dict[str, list[float]] = {name: [] for name in calls}
-    for i in range(rounds + 1):
+    for i in range(rounds + first):
         for name, call in calls.items():
             start = time.perf_counter()
             call()
-            if i > 0:
+            if i >= first:
                 times[name].append(time.perf_counter() - start)
     return {name: statistics.median(seconds) for name, seconds in times.items()}
 

@@ -1,6 +1,7 @@
 """Swin Transformer V2: one N-D backbone for images and video, detection, segmentation and classification."""
 
 from .backbone import SwinTransformerV2
+from .linear import optimize_for_inference
 from .torchvision_backbone import as_torchvision_backbone
 from .variants import BackboneConfig, create_backbone, create_model, list_models
 from .weights import LoadReport, convert, load_weights
@@ -16,4 +17,5 @@ __all__ = [
     "create_model",
     "list_models",
     "load_weights",
+    "optimize_for_inference",
 ]

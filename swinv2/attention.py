@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from .linear import Linear
 from .windows import Group, Size
 
 Spacing = Literal["log", "linear"]  # of the offsets that the position bias is a function of; linear is an ablation
@@ -125,15 +126,15 @@ class WindowAttention(nn.Module):
         self.trained_window = trained_window
         self.logit_scale = nn.Parameter(torch.full((num_heads, 1, 1), math.log(10)))
         self.cpb_mlp = ContinuousPositionBias(num_axes, num_heads, spacing=spacing)
-        self.qkv = nn.Linear(dim, 3 * dim, bias=False)
+        self.qkv = Linear(dim, 3 * dim, bias=False)
         self.q_bias = nn.Parameter(torch.zeros(dim))
         self.v_bias = nn.Parameter(torch.zeros(dim))
-        self.proj = nn.Linear(dim, dim)
+        self.proj = Linear(dim, dim)
 
     def forward(self, x: Float[Tensor, "tokens c"], groups: Sequence[Group]) -> Float[Tensor, "tokens c"]:
         """Attention within each window of tokens in window order, `groups` being the windows' shapes and numbers."""
         bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
-        qkv = F.linear(x, self.qkv.weight, bias).unflatten(-1, (3, self.num_heads, -1))  # (tokens, 3, h, d)
+        qkv = self.qkv(x, bias).unflatten(-1, (3, self.num_heads, -1))  # (tokens, 3, h, d)
         scale = self.logit_scale.clamp(max=math.log(100)).exp()  # 1 / tau, tau >= 0.01
         biases = self.cpb_mlp([shape for shape, _ in groups], self.trained_window)
         with full_precision(x.device):

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from .linear import Linear
 from .windows import Cut, Size
 
 CONVOLUTION: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -92,7 +93,7 @@ class PatchMerging(nn.Module):
     def __init__(self, dim: int, stride: Size):
         super().__init__()
         self.stride = stride
-        self.reduction = nn.Linear(math.prod(stride) * dim, 2 * dim, bias=False)
+        self.reduction = Linear(math.prod(stride) * dim, 2 * dim, bias=False)
         self.norm = LayerNorm(2 * dim)
 
     def forward(self, x: Float[Tensor, "b *grid c"]) -> Float[Tensor, "b *merged 2*c"]:
@@ -107,7 +108,7 @@ class PatchMerging(nn.Module):
         return self.norm(self.reduction(x.flatten(n + 1)))
 
 
-class Mlp(nn.Sequential):
+class Mlp(nn.Module):
     """Two linear layers with a GELU between.
 
     Args:
@@ -117,9 +118,12 @@ class Mlp(nn.Sequential):
 
     def __init__(self, dim: int, hidden_dim: int):
         super().__init__()
-        self.fc1 = nn.Linear(dim, hidden_dim)
-        self.act = nn.GELU()
-        self.fc2 = nn.Linear(hidden_dim, dim)
+        self.fc1 = Linear(dim, hidden_dim)
+        self.fc2 = Linear(hidden_dim, dim)
+
+    def forward(self, x: Float[Tensor, "... c"]) -> Float[Tensor, "... c"]:
+        """Each token by itself."""
+        return self.fc2(self.fc1.gelu(x))
 
 
 def missing(size: Sequence[int], multiple: Size) -> list[int]:

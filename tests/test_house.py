@@ -21,7 +21,7 @@ TEXTS = [
     and path.suffix in ("", ".md", ".py", ".toml", ".yaml", ".csv", ".json")
     and path != Path(__file__)
 ]
-CORE = ("windows", "layers", "attention", "stage", "backbone")  # each may import those before it
+CORE = ("windows", "linear", "layers", "attention", "stage", "backbone")  # each may import those before it
 NEEDED = {"torch", "jaxtyping"}
 MODULES = {"opencv-python-headless": "cv2", "pillow": "PIL"}  # packages that are imported under another name
 

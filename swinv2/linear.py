@@ -1,0 +1,80 @@
+"""Linear layers that can keep their weights in the order in which a CPU multiplies them fastest."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Linear(nn.Linear):
+    """A linear layer whose weight may be kept packed for oneDNN beside itself, for evaluation on a CPU in float32.
+
+    What is packed is used as long as the weight is the one that was packed, and no gradient is asked for. Writing to
+    `weight.data`, which no version counts, goes unnoticed: pack again after it.
+    """
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True):
+        super().__init__(in_features, out_features, bias)
+        self._packed: list[Tensor] = []  # in a list: no buffer, which would be saved and moved
+        self._packed_from: tuple | None = None
+
+    def forward(self, x: Float[Tensor, "... c"], bias: Float[Tensor, " o"] | None = None) -> Float[Tensor, "... o"]:
+        """The product plus the layer's bias, or another one."""
+        bias = self.bias if bias is None else bias
+        return self._packed_product(x, bias, "none") if self._packed_fits(x) else F.linear(x, self.weight, bias)
+
+    def gelu(self, x: Float[Tensor, "... c"]) -> Float[Tensor, "... o"]:
+        """GELU of the layer's output, by the same kernel where the weight is packed."""
+        return self._packed_product(x, self.bias, "gelu") if self._packed_fits(x) else F.gelu(self(x))
+
+    def pack(self) -> None:
+        """Keep the weight packed, where PyTorch can do that; it takes as much memory once more."""
+        if can_pack() and self.weight.device.type == "cpu" and self.weight.dtype == torch.float32:
+            self._packed = [torch.ops.mkldnn._reorder_linear_weight(self.weight.detach(), None)]
+            self._packed_from = self._identity()
+
+    def _packed_product(self, x: Tensor, bias: Tensor | None, activation: str) -> Tensor:
+        kind = "none" if activation == "gelu" else ""  # of GELU: exact, not by tanh
+        out = torch.ops.mkldnn._linear_pointwise(x.flatten(0, -2), self._packed[0], bias, activation, [], kind)
+        return out.unflatten(0, x.shape[:-1])
+
+    def _packed_fits(self, x: Tensor) -> bool:
+        if self._packed_from is None or torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return False
+        return (
+            self._packed_from == self._identity() and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+        )
+
+    def _identity(self) -> tuple:
+        return self.weight.data_ptr(), None if self.weight.is_inference() else self.weight._version
+
+    def __getstate__(self) -> dict:
+        """Copies and pickles are without what is packed."""
+        return super().__getstate__() | {"_packed": [], "_packed_from": None}
+
+
+def can_pack() -> bool:
+    """Whether this PyTorch has the oneDNN functions, which are not public."""
+    return (
+        torch.backends.mkldnn.is_available()
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
+    )
+
+
+def optimize_for_inference(model: nn.Module) -> nn.Module:
+    """Prepare a model for evaluation on a CPU in float32: its blocks' linear layers run about a tenth faster.
+
+    To be called when the weights are loaded; weights that change later are used as they are, at the usual speed. Where
+    PyTorch has no means for it, or the model is elsewhere, it only switches to evaluation.
+
+    Args:
+        model: that holds a backbone; changed in place.
+
+    Returns:
+        The model.
+    """
+    for module in model.eval().modules():
+        if isinstance(module, Linear):
+            module.pack()
+    return model
