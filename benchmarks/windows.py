@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.timing import machine, table
 from segmentation.cli import main as segmentation
-from segmentation.window_transfer import Point, draw, measure, validate
+from swinv2.training.window_transfer import Point, combined, draw, measure
 
 ROOT = Path(__file__).parents[1]
 RESULT, PICTURE = Path(__file__).with_suffix(".md"), ROOT / "docs/windows.png"
@@ -31,7 +31,7 @@ def main() -> None:
     text = report(runs)
     print(text)
     RESULT.write_text(text)
-    draw({f"{spacing}-spaced bias": mean(found) for spacing, found in runs.items()}).savefig(PICTURE, dpi=110)
+    draw({f"{spacing}-spaced bias": mean(found) for spacing, found in runs.items()}, "mIoU").savefig(PICTURE, dpi=110)
 
 
 def trained_and_measured(spacing: str, seed: int, folder: Path) -> list[Point]:
@@ -46,12 +46,12 @@ def trained_and_measured(spacing: str, seed: int, folder: Path) -> list[Point]:
         segmentation(["fit", *options])
         (run / "finished").touch()
     scored = [*options, "--ckpt_path", str(run / "checkpoints/last.ckpt")]
-    return measure(validate, scored, WINDOWS, EDGES, run / "scores")
+    return measure("segmentation", scored, combined(EDGES, WINDOWS, False), run / "scores")
 
 
 def mean(runs: Sequence[Sequence[Point]]) -> list[Point]:
     """Points with the mean of several runs."""
-    return [same[0]._replace(mean_iou=statistics.mean(p.mean_iou for p in same)) for same in zip(*runs, strict=True)]
+    return [same[0]._replace(score=statistics.mean(p.score for p in same)) for same in zip(*runs, strict=True)]
 
 
 def report(runs: Mapping[str, Sequence[Sequence[Point]]]) -> str:
@@ -62,7 +62,7 @@ def report(runs: Mapping[str, Sequence[Sequence[Point]]]) -> str:
     """
     rows = []
     for found in zip(*(zip(*runs[spacing], strict=True) for spacing in SPACINGS), strict=True):
-        scores = [[point.mean_iou for point in same] for same in found]
+        scores = [[point.score for point in same] for same in found]
         gain = statistics.mean(scores[0]) - statistics.mean(scores[1])
         cells = [f"{statistics.mean(one):.3f} ± {statistics.stdev(one) if len(one) > 1 else 0:.3f}" for one in scores]
         rows.append([str(found[0][0].short_edge), str(found[0][0].window_size), *cells, f"{100 * gain:+.1f}"])

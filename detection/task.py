@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch.distributed as dist
 from torch import Tensor
 
 from detection.agreement import check_supervision
@@ -19,6 +18,7 @@ from detection.views import Views, check_model
 from swinv2.pictures import side_by_side
 from swinv2.resizing import resize
 from swinv2.training.agreement import check_class_count
+from swinv2.training.gathering import gather
 from swinv2.training.schedules import OptimizerConfig
 from swinv2.training.task import Task
 
@@ -158,10 +158,7 @@ class DetectionTask(Task):
 
     def on_predict_end(self) -> None:
         """Write all detections, of all processes, as COCO results."""
-        found = [self.found]
-        if dist.is_available() and dist.is_initialized():
-            found = [[] for _ in range(dist.get_world_size())]
-            dist.all_gather_object(found, self.found)
+        found = gather(self.found)
         by_image = {entry["image_id"]: part for part in found for entry in part}  # a sampler may repeat an image
         results = [entry for part in found for entry in part if by_image[entry["image_id"]] is part]
         if self.trainer.is_global_zero:

@@ -14,11 +14,12 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.tv_tensors import Image
 
 from segmentation.class_list import ClassList
-from segmentation.folders import ImagesAndMaps, NamedImages, Sample
+from segmentation.folders import ImagesAndMaps, Sample
 from segmentation.pairs import Pair, find_pairs
 from segmentation.survey import check_maps
 from segmentation.transforms import eval_transform, train_transform
-from swinv2.images import named_images
+from swinv2.images import NamedImages, named_images
+from swinv2.places import locate
 from swinv2.shapes import Shapes, make_segmentation
 from swinv2.training.loading import make_loader
 
@@ -220,12 +221,6 @@ def read_classes(
         ValueError: it is no class list.
     """
     return ClassList.read(locate(root, classes), reduce_zero_label, ignore_index)
-
-
-def locate(root: Path, name: str) -> Path:
-    """A file below the root, or by its own path if it is there only."""
-    below, alone = root / name, Path(name)
-    return alone if alone.is_file() and not below.is_file() else below
 
 
 def stack(samples: Sequence[Sample]) -> TrainBatch:

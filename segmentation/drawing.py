@@ -12,7 +12,7 @@ from torch import Tensor
 
 from segmentation.class_list import IGNORED
 from segmentation.palette import palette
-from swinv2.pictures import FONT, LEAST_SIDE, Colour, Picture, font, side_by_side, text_height, write
+from swinv2.pictures import FONT, LEAST_SIDE, Colour, Picture, font, resized, side_by_side, text_height, write
 
 GREATEST_SIDE = 2048  # larger pictures are made smaller; of several side by side each gets half
 OPACITY = 0.5  # of classes
@@ -67,20 +67,6 @@ def compare(
     entries = legend_entries([truth, labels], class_names)
     legend = draw_legend(entries, "share of pixels: truth | predicted", panels.shape[1], text_height(picture))
     return stack(panels, legend)
-
-
-def resized(image: UInt8[Tensor, "3 h w"], greatest: int) -> Picture:
-    """The image at a size to look at: the short side at least 512 pixels, unless the long one gets too long by that.
-
-    Args:
-        image: RGB.
-        greatest: length of the long side, pixels.
-    """
-    height, width = image.shape[-2:]
-    factor = min(max(1, LEAST_SIDE / min(height, width)), greatest / max(height, width))
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    return np.stack([cv2.resize(plane.cpu().numpy(), size, interpolation=how) for plane in image], axis=2)
 
 
 def tint(picture: Picture, labels: Int16[Tensor, "h w"], num_classes: int) -> Picture:

@@ -1,18 +1,16 @@
 """Images with their label maps, and images alone, as data sets."""
 
 import itertools
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch.utils.data import Dataset
-from torchvision.transforms import v2
 from torchvision.tv_tensors import Image, Mask
 
 from segmentation.class_list import ClassList
 from segmentation.pairs import Pair, check_sizes, read_upright
-from swinv2.images import ImageFiles, LeftOut, Transform, UnreadableImageError
+from swinv2.images import LeftOut, Transform, UnreadableImageError
 from swinv2.index_maps import read_map
 
 Sample = tuple[Image, dict[str, Any]]
@@ -71,35 +69,3 @@ class ImagesAndMaps(Dataset[Sample | None]):
 
     def _labels(self, pair: Pair) -> Mask:
         return Mask(torch.from_numpy(self.class_list.to_labels(read_map(pair.map), pair.map)))
-
-
-class NamedImages(ImageFiles):
-    """Images to predict: targets `image_id`, `path`, `name` and `size`; None if unreadable.
-
-    Args:
-        images: the files, and a name for the results of each.
-        transform: changes image and target together.
-    """
-
-    def __init__(self, images: Mapping[Path, str], transform: Transform) -> None:
-        super().__init__([*images], v2.Identity())
-        self.finish = transform
-        self.names = unique_names([*images.values()])
-
-    def __getitem__(self, index: int) -> Sample | None:
-        sample = super().__getitem__(index)
-        if sample is None:
-            return None
-        image, target = sample
-        return self.finish(image, target | {"name": self.names[index]})
-
-
-def unique_names(names: Sequence[str]) -> list[str]:
-    """Names that differ: where one comes again, a number that makes it a new one is put behind it."""
-    taken, found = {*names}, dict[str, None]()
-    for name in names:
-        if name in found:
-            name = next(one for one in (f"{name}_{i}" for i in itertools.count(2)) if one not in taken)
-            taken.add(name)
-        found[name] = None
-    return [*found]

@@ -1,7 +1,6 @@
 """Training, scoring and using a segmenter, as Lightning runs it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from segmentation.sliding import Sliding
 from segmentation.views import Views
 from swinv2.index_maps import write_map
 from swinv2.training.agreement import check_class_count
+from swinv2.training.other_window import other_window
 from swinv2.training.run_folder import set_aside
 from swinv2.training.schedules import OptimizerConfig
 from swinv2.training.task import Task
@@ -100,16 +100,9 @@ class SegmentationTask(Task):
         with self.test_window():
             return segment(self.model, image, size, self.sliding, self.views)
 
-    @contextmanager
-    def test_window(self) -> Iterator[None]:
+    def test_window(self) -> AbstractContextManager[None]:
         """The backbone has the window of the test, and then again the one that it had."""
-        backbone = self.model.backbone
-        before = backbone.window_size
-        try:
-            backbone.set_window_size(before if self.test_window_size is None else self.test_window_size)
-            yield
-        finally:
-            backbone.set_window_size(before)
+        return other_window(self.model.backbone, self.test_window_size)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Sum of the losses of a batch."""

@@ -103,7 +103,10 @@ class SwinTransformerV2(nn.Module):
         Raises:
             ValueError: wrong number of axes or channels, or an input smaller than one patch.
         """
-        x = self.patch_embed(x)
+        return self.encode(self.patch_embed(x))
+
+    def encode(self, x: Float[Tensor, "b *grid c"]) -> list[Float[Tensor, "b _ *_"]]:
+        """Features of tokens that are embedded already; masked-image modelling replaces some of them before."""
         features = []
         for i, stage in enumerate(self.stages):
             x = stage(x)

@@ -14,10 +14,16 @@ TASKS = {  # module that runs the command, and what it does
     "detection": ("detection.cli", "train, score and use detectors: fit, validate, predict"),
     "segmentation": ("segmentation.cli", "train, score and use segmenters: fit, validate, predict"),
     "video": ("video.cli", "train, score and use video classifiers: fit, validate, predict"),
-    "windows": (
-        "segmentation.window_transfer",
-        "score a segmenter with other windows than in training",
+    "classification": (
+        "swinv2.classification.cli",
+        "train, score and use image classifiers: fit, validate, predict",
     ),
+    "simmim": ("swinv2.simmim.cli", "pre-train on images without labels: fit, validate, predict"),
+    "windows": (
+        "swinv2.training.window_transfer",
+        "score a classifier or segmenter with other windows than in training",
+    ),
+    "plan": ("swinv2.training.plan", "print what a recipe would do: parameters, multiply-adds, steps, schedule"),
     "detectron2": ("detection.detectron2", "train and score in detectron2, where that is installed"),
 }
 CONVERTERS = dict.fromkeys(("detectron2", "ours"), "detection.detectron2_weights")  # that know whole detectors
@@ -26,6 +32,7 @@ EXAMPLES = """
 examples:
   swinv2 models 'swinv2_tiny*'
   swinv2 shapes data/shapes
+  swinv2 plan configs/detection/mask_rcnn_swinv2_tiny_coco.yaml --trainer.devices 8
   swinv2 detection fit --config configs/detection/quickstart.yaml
   swinv2 detection validate --config configs/detection/quickstart.yaml
   swinv2 detection predict --config configs/detection/quickstart.yaml --data.images photo.jpg

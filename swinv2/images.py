@@ -1,9 +1,10 @@
 """Image files: which ones are meant, reading one with care, and counting those that cannot be read."""
 
 import glob
+import itertools
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch.utils.data import Dataset
+from torchvision.transforms import v2
 from torchvision.tv_tensors import Image
 
 logger = logging.getLogger(__name__)
@@ -39,10 +41,7 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> Image:
         UnreadableImageError: the file gives no whole image of that size.
         ValueError: its values do not have 8 bits.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UnreadableImageError(f"{path} cannot be opened: {error.strerror}") from error
+    data = read_bytes(path)
     pixels = decode(data, path)
     if size is not None and pixels.shape[:2] != size:
         pixels = decode(data, path, cv2.IMREAD_IGNORE_ORIENTATION)
@@ -51,6 +50,14 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> Image:
             f"{path} measures {pixels.shape[:2]} pixels (height, width), its annotation says {size}"
         )
     return Image(torch.from_numpy(pixels).permute(2, 0, 1))
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file; raises UnreadableImageError if it cannot be opened."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UnreadableImageError(f"{path} cannot be opened: {error.strerror}") from error
 
 
 def decode(data: bytes, path: Path, flags: int = 0) -> UInt8[np.ndarray, "h w 3"]:
@@ -129,6 +136,38 @@ class ImageFiles(Dataset[tuple[Image, dict[str, Any]] | None]):
         target = {"image_id": index + 1, "path": self.paths[index], "orig_size": tuple(image.shape[-2:])}
         image, target = self.transform(image, target)
         return image, target | {"size": tuple(image.shape[-2:])}
+
+
+class NamedImages(ImageFiles):
+    """Images to predict: targets `image_id`, `path`, `name` and `size`; None if unreadable.
+
+    Args:
+        images: the files, and a name for the results of each.
+        transform: changes image and target together.
+    """
+
+    def __init__(self, images: Mapping[Path, str], transform: Transform) -> None:
+        super().__init__([*images], v2.Identity())
+        self.finish = transform
+        self.names = unique_names([*images.values()])
+
+    def __getitem__(self, index: int) -> tuple[Image, dict[str, Any]] | None:
+        sample = super().__getitem__(index)
+        if sample is None:
+            return None
+        image, target = sample
+        return self.finish(image, target | {"name": self.names[index]})
+
+
+def unique_names(names: Sequence[str]) -> list[str]:
+    """Names that differ: where one comes again, a number that makes it a new one is put behind it."""
+    taken, found = {*names}, dict[str, None]()
+    for name in names:
+        if name in found:
+            name = next(one for one in (f"{name}_{i}" for i in itertools.count(2)) if one not in taken)
+            taken.add(name)
+        found[name] = None
+    return [*found]
 
 
 def find_images(patterns: Sequence[str]) -> list[Path]:

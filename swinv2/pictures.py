@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from jaxtyping import UInt8
+from torch import Tensor
 
 LEAST_SIDE = 512  # smaller pictures are enlarged, so that labels can be read
 GOLDEN_RATIO = 0.618034
@@ -14,6 +15,20 @@ FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 Picture = UInt8[np.ndarray, "_ _ 3"]  # of any height and width
 Colour = tuple[int, int, int]
+
+
+def resized(image: UInt8[Tensor, "3 h w"], greatest: int) -> Picture:
+    """The image at a size to look at: the short side at least 512 pixels, unless the long one gets too long by that.
+
+    Args:
+        image: RGB.
+        greatest: length of the long side, pixels.
+    """
+    height, width = image.shape[-2:]
+    factor = min(max(1, LEAST_SIDE / min(height, width)), greatest / max(height, width))
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    return np.stack([cv2.resize(plane.cpu().numpy(), size, interpolation=how) for plane in image], axis=2)
 
 
 def side_by_side(pictures: Sequence[Picture], titles: Sequence[str]) -> Picture:

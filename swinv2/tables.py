@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from .attention import WindowAttention
+from .classification.classifier import create_model
 from .stage import Stage
-from .variants import VARIANTS, create_model, list_models
+from .variants import VARIANTS, list_models
 
 with warnings.catch_warnings(action="ignore"):  # what fvcore calls on import is deprecated
     from fvcore.nn import FlopCountAnalysis

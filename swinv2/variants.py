@@ -1,7 +1,7 @@
 """The named models, from tiny to giant, and how they are made."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatch
 
@@ -9,7 +9,6 @@ from torch import nn
 
 from .attention import Spacing
 from .backbone import SwinTransformerV2, Window
-from .classification.classifier import ImageClassifier
 from .weights import load_weights, weights_url
 
 
@@ -141,48 +140,21 @@ def create_backbone(
         frozen_stages=frozen_stages,
         checkpointing=checkpointing,
     )
-    _load(backbone, name, weights)
+    load_named(backbone, name, weights)
     return backbone
 
 
-def create_model(
-    name: str,
-    *,
-    num_classes: int | None = None,
-    weights: str | None = None,
-    window_size: Window | None = None,
-    in_channels: int = 3,
-    drop_path_rate: float = 0.0,
-    checkpointing: bool | Sequence[int] = False,
-) -> ImageClassifier:
-    """A named model that classifies images.
+def load_named(model: nn.Module, name: str, weights: str | None) -> None:
+    """Load weights, unless they are None, into a backbone or a model around it.
 
     Args:
-        name: one of `list_models()`.
-        num_classes: number of classes, if not that of the release; the head of weights with another number is not used.
+        model: what they are loaded into.
+        name: of the backbone, one of `list_models()`.
         weights: `imagenet1k` or `imagenet22k` for published weights, or the path, URL or hub id of a checkpoint.
-        window_size: window in tokens, if not that of the name; one number, one per axis, or one entry per stage.
-        in_channels: channels of the input; weights for three channels are adapted.
-        drop_path_rate: stochastic depth of the last block, growing linearly from 0 at the first.
-        checkpointing: whether to recompute blocks in the backward pass, in all stages or in those listed.
 
     Raises:
-        ValueError: no such model or weights, or numbers that do not fit each other.
+        ValueError: none are published, or they do not fit.
     """
-    backbone = create_backbone(
-        name,
-        window_size=window_size,
-        out_indices=(len(variant(name).depths) - 1,),
-        in_channels=in_channels,
-        drop_path_rate=drop_path_rate,
-        checkpointing=checkpointing,
-    )
-    model = ImageClassifier(backbone, variant(name).num_classes if num_classes is None else num_classes)
-    _load(model, name, weights)
-    return model
-
-
-def _load(model: nn.Module, name: str, weights: str | None) -> None:
     if weights is not None:
         load_weights(model, weights_url(name, weights) if weights.startswith("imagenet") else weights)
 
@@ -222,3 +194,7 @@ class BackboneConfig:
     def build(self, video: bool = False) -> SwinTransformerV2:
         """The backbone, with its weights, for images or for clips."""
         return create_backbone(**asdict(self), video=video)
+
+    def of_last_stage(self) -> "BackboneConfig":
+        """The same backbone, which gives the features of its last stage only."""
+        return replace(self, out_indices=(len(self.depths or variant(self.name).depths) - 1,))

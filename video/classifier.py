@@ -1,14 +1,11 @@
 """A classifier of clips: the backbone with an axis of time, and one linear layer."""
 
-from dataclasses import replace
-
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from swinv2 import BackboneConfig
 from swinv2.classification.classifier import ImageClassifier
 from swinv2.pixels import check_num_classes, normalize
-from swinv2.variants import variant
 
 
 class VideoClassifier(ImageClassifier):
@@ -28,9 +25,7 @@ class VideoClassifier(ImageClassifier):
 
     def __init__(self, backbone: BackboneConfig, num_classes: int | None = None, dropout: float = 0.5):
         classes = check_num_classes(num_classes)
-        last = len(backbone.depths or variant(backbone.name).depths) - 1
-        super().__init__(replace(backbone, out_indices=(last,)).build(video=True), classes)
-        self.num_classes = classes
+        super().__init__(backbone.of_last_stage().build(video=True), classes)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, clips: Shaped[Tensor, "b 3 t h w"]) -> Float[Tensor, "b classes"]:

@@ -5,7 +5,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import torch
 from jaxtyping import Int64, UInt8
 from lightning import LightningDataModule
@@ -13,14 +12,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.tv_tensors import Video
 
+from swinv2.class_names import name_classes, read_class_names
+from swinv2.places import locate
 from swinv2.shapes import Shapes, make_video
 from swinv2.training.loading import make_loader
-from video.class_names import read_class_names
+from swinv2.training.mixing import Mixing
 from video.clips import TrainingClips, ViewedVideos, Views
 from video.files import VideoFiles, find_videos
 from video.list_formats import read_rows
-from video.lists import name_classes, read_class_folders, read_videos
-from video.mixing import Mixing
+from video.lists import read_class_folders, read_videos
 from video.sampling import Dense, Segments
 from video.transforms import Crops, train_transform
 
@@ -190,8 +190,6 @@ class KineticsData(LightningDataModule):
     ) -> DataLoader[Any]:
         if dataset is None:
             raise RuntimeError("KineticsData has no data for this stage yet; call setup with its name first.")
-        if opened and self.num_workers:
-            cv2.setNumThreads(1)  # a forked worker has none of its threads, but would wait for them for ever
         return make_loader(
             dataset,
             batch_size=batch_size,
@@ -210,16 +208,15 @@ def read_names(root: Path, train: str, classes: str | None) -> list[str]:
         FileNotFoundError: there is neither a file of names nor a list or folder of training videos.
         ValueError: the file or the list is none.
     """
-    below, alone = root / (classes or CLASSES), Path(classes or CLASSES)
-    if classes is not None or below.is_file():
-        return read_class_names(alone if alone.is_file() and not below.is_file() else below)
+    if classes is not None or (root / CLASSES).is_file():
+        return read_class_names(locate(root, classes or CLASSES))
     source = root / train
     if source.is_dir():
         return read_class_folders(source).class_names
     if not source.is_file():
         raise FileNotFoundError(
-            f"There are no training videos {source}, nor {below} to name the classes; check data.root, data.train and "
-            "data.classes."
+            f"There are no training videos {source}, nor {root / CLASSES} to name the classes; check data.root, "
+            "data.train and data.classes."
         )
     return name_classes([row.label for row in read_rows(source)])
 

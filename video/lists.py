@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from swinv2.class_names import labels_of, name_classes
 from swinv2.images import SUFFIXES as PICTURES
 from video.decoding import SUFFIXES
 from video.list_formats import read_rows
@@ -63,7 +64,7 @@ def read_videos(source: Path, videos: Path, class_names: Sequence[str] = ()) -> 
         return read_class_folders(source, class_names)
     rows = read_rows(source)
     names = [*class_names] or name_classes([row.label for row in rows])
-    labels = {label: label_of(label, names, source) for label in {row.label: None for row in rows}}
+    labels = labels_of([row.label for row in rows], names, source)
     look_into = cache(list_folder)
     items, missing = [], []
     for row in rows:
@@ -89,8 +90,9 @@ def read_class_folders(folder: Path, class_names: Sequence[str] = ()) -> VideoLi
     """
     folders = sorted(entry for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != ".")
     names = [*class_names] or [entry.name for entry in folders]
+    labels = labels_of([entry.name for entry in folders], names, folder)
     items = [
-        VideoItem(path, label_of(entry.name, names, folder), name_below(path, folder))
+        VideoItem(path, labels[entry.name], name_below(path, folder))
         for entry in folders
         for path in sorted(entry.iterdir())
         if path.name[0] != "." and is_video(path)
@@ -101,34 +103,6 @@ def read_class_folders(folder: Path, class_names: Sequence[str] = ()) -> VideoLi
             "files and for folders of pictures."
         )
     return VideoList(items, names, [])
-
-
-def name_classes(labels: Sequence[str]) -> list[str]:
-    """Names of the classes that a list has: sorted if it names them, otherwise made of their numbers."""
-    if all(label.isdecimal() for label in labels):
-        return [f"class {number}" for number in range(max(map(int, labels)) + 1)]
-    return sorted({*labels})
-
-
-def label_of(label: str, class_names: Sequence[str], source: Path) -> int:
-    """The number of a class.
-
-    Args:
-        label: its name, or its number if no class has that as its name.
-        class_names: by label.
-        source: where the label is from, for the message.
-
-    Raises:
-        ValueError: there is no such class.
-    """
-    if label in class_names:
-        return class_names.index(label)
-    if label.isdecimal() and int(label) < len(class_names):
-        return int(label)
-    raise ValueError(
-        f"{source} has the class {label!r}, but the {len(class_names)} classes are {', '.join(class_names[:SHOWN])}, … "
-        f"with labels from 0 to {len(class_names) - 1}. Give all classes in a file (data.classes)."
-    )
 
 
 def find(places: Sequence[str], videos: Path, look_into: Callable[[Path], dict[str, Path]]) -> Path | None:

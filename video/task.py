@@ -1,6 +1,5 @@
 """Training, scoring and using a video classifier, as Lightning runs it."""
 
-import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -12,8 +11,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from swinv2.classification.scores import ClassificationScores, Scores, format_table
-from swinv2.confusion import confused_pairs, draw_confusion, write_csv
+from swinv2.classification.report import write_report
+from swinv2.classification.scores import ClassificationScores, Scores, format_table, summary
 from swinv2.training.agreement import check_class_count
 from swinv2.training.schedules import OptimizerConfig
 from swinv2.training.task import Task
@@ -139,7 +138,7 @@ class VideoTask(Task):
         self.log_dict(figures)
         if self.trainer.state.fn == "validate" and self.trainer.is_global_zero:
             print(f"\n{format_table(self.scored, self.class_names)}\n\n{summary(self.scored)}\n")
-            print(f"report: {', '.join(map(str, self._write_report(self.scored)))}")
+            print(f"report: {', '.join(map(str, write_report(self.folder, self.scored, self.class_names)))}")
 
     def on_fit_end(self) -> None:
         """Say how good the classifier is."""
@@ -186,22 +185,9 @@ class VideoTask(Task):
         if self.trainer.is_global_zero:
             print(f"\nscores by second: {self.folder / 'scores'}\nvideos: {self.folder / 'videos'}")
 
-    def _write_report(self, scores: Scores) -> list[Path]:
-        means, picture, confused = (self.path(name) for name in ("scores.json", "confusion.png", "confused.csv"))
-        means.write_text(json.dumps(scores.figures(), indent=2))
-        draw_confusion(scores.confusion, self.class_names).savefig(picture, dpi=110)
-        pairs = confused_pairs(scores.confusion, self.class_names)
-        write_csv(confused, ("truth", "predicted", "share_of_truth", "number"), pairs)
-        return [means, picture, confused]
-
 
 def chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
     """Items in lists of a size, the last one shorter."""
     items = iter(items)
     while chunk := list(islice(items, size)):
         yield chunk
-
-
-def summary(scores: Scores) -> str:
-    """The means in a line."""
-    return f"top-1 {scores.top1:.3f}  top-5 {scores.top5:.3f}  mean class accuracy {scores.class_accuracy:.3f}"

@@ -11,12 +11,11 @@ from typing import Any
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from swinv2.resizing import draw
+from swinv2.resizing import check_crops, check_size, draw
 
 SHARES = (1.0, 0.875, 0.75, 0.66)  # of the short edge
 SHAPES = [(SHARES[i], SHARES[j]) for i, j in product(range(len(SHARES)), repeat=2) if abs(i - j) <= 1]
 PLACES = [(row, column) for row, column in product(range(5), repeat=2) if (row + column) % 2 == 0]  # 13, in quarters
-LEAST_SHARE = 0.01  # of the area, below which a crop is hardly a picture
 GREY = 128.0  # what comes in at the border when frames are turned or moved
 STRONGEST = 30  # magnitude of RandAugment
 CROPS = (1, 3, 5)
@@ -110,14 +109,7 @@ def train_transform(
     Raises:
         ValueError: a setting out of range.
     """
-    check_size(size)
-    if not LEAST_SHARE <= scale_range[0] <= scale_range[1] <= 1:
-        raise ValueError(
-            f"scale_range {scale_range}: give the least and the greatest share of the area that is cut out, from "
-            f"{LEAST_SHARE} to 1 and ascending, e.g. [0.08, 1.0]."
-        )
-    if not 0 <= flip_prob <= 1:
-        raise ValueError(f"flip_prob {flip_prob}: give a probability from 0 to 1, e.g. 0.5.")
+    check_crops(size, scale_range, flip_prob)
     crop = MultiScaleCrop(size) if multi_scale else v2.RandomResizedCrop(size, scale_range, antialias=True)
     return v2.Compose([crop, v2.RandomHorizontalFlip(flip_prob), *rand_augmentation(rand_augment)])
 
@@ -140,9 +132,3 @@ def rand_augmentation(setting: tuple[int, int] | None) -> list[v2.Transform]:
             "e.g. [2, 9]; null for none."
         )
     return [v2.RandAugment(operations, magnitude, num_magnitude_bins=STRONGEST + 1, fill=GREY)]
-
-
-def check_size(size: int) -> None:
-    """See that clips have a height and width; raises ValueError."""
-    if size < 1:
-        raise ValueError(f"size {size}: give the height and width of clips in pixels, e.g. 224.")

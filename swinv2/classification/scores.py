@@ -10,34 +10,41 @@ from torch import Tensor
 from torchmetrics import Metric
 
 TOP = 5  # best guesses among which the true class may be
+CONFUSED = 4096  # classes; the matrix of more takes gigabytes, and nobody looks at it
+LISTED = 100  # classes; of more, only the least accurate are printed
 
 
 class Scores(NamedTuple):
     """What was scored, and how well.
 
     Attributes:
-        confusion: how many of each true class (row) are taken for each class (column).
+        counts: how many there are of each class.
+        right: how many of them are found: the best guess is the true class.
         in_top: how many have the true class among the five best guesses.
+        confusion: how many of each true class (row) are taken for each class (column); None for very many classes.
+        real: of those with labels of another kind (ReaL), how many have the best guess among them, and their number.
     """
 
-    confusion: Int64[np.ndarray, "k k"]
+    counts: Int64[np.ndarray, " k"]
+    right: Int64[np.ndarray, " k"]
     in_top: int
+    confusion: Int64[np.ndarray, "k k"] | None = None
+    real: tuple[int, int] = (0, 0)
 
     @property
     def top1(self) -> float:
         """Share whose best guess is the true class."""
-        return float(self.confusion.trace() / self.confusion.sum())
+        return float(self.right.sum() / self.counts.sum())
 
     @property
     def top5(self) -> float:
         """Share with the true class among the five best guesses."""
-        return float(self.in_top / self.confusion.sum())
+        return float(self.in_top / self.counts.sum())
 
     @property
     def accuracy(self) -> Float[np.ndarray, " k"]:
         """Share of each class that is found; not a number for one that does not occur."""
-        counts = self.confusion.sum(axis=1)
-        return np.where(counts > 0, self.confusion.diagonal() / np.maximum(counts, 1), np.nan)
+        return np.where(self.counts > 0, self.right / np.maximum(self.counts, 1), np.nan)
 
     @property
     def class_accuracy(self) -> float:
@@ -46,7 +53,9 @@ class Scores(NamedTuple):
 
     def figures(self) -> dict[str, float]:
         """What is logged."""
-        return {"top1": self.top1, "top5": self.top5, "class_accuracy": self.class_accuracy}
+        right, scored = self.real
+        more = {"real": right / scored} if scored else {}
+        return {"top1": self.top1, "top5": self.top5, "class_accuracy": self.class_accuracy, **more}
 
 
 class ClassificationScores(Metric):
@@ -57,26 +66,40 @@ class ClassificationScores(Metric):
     """
 
     full_state_update = False
-    confusion: Tensor
+    counts: Tensor
+    right: Tensor
     in_top: Tensor
+    confusion: Tensor
+    real: Tensor
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
-        self.num_classes = num_classes
-        self.add_state("confusion", torch.zeros(num_classes, num_classes, dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("in_top", torch.tensor(0), dist_reduce_fx="sum")
+        cells = num_classes**2 if num_classes <= CONFUSED else 0
+        sizes = {"counts": num_classes, "right": num_classes, "in_top": 1, "confusion": cells, "real": 2}
+        for name, size in sizes.items():
+            self.add_state(name, torch.zeros(size, dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, scores: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]) -> None:
+    def update(
+        self, scores: Float[Tensor, "n k"], labels: Int64[Tensor, " n"], real: Sequence[Sequence[int]] = ()
+    ) -> None:
         """Count some.
 
         Args:
             scores: logits or probabilities.
             labels: true classes.
+            real: ReaL labels of each: all classes that can be seen; none for one that is not to be scored by them.
         """
-        guesses = scores.topk(min(TOP, self.num_classes), dim=1).indices  # (n, 5), the best first
-        self.in_top += (guesses == labels[:, None]).sum()
-        cells = labels * self.num_classes + guesses[:, 0]
-        self.confusion += torch.bincount(cells, minlength=self.num_classes**2).view_as(self.confusion)
+        num_classes, ones = len(self.counts), torch.ones_like(labels)
+        guesses = scores.topk(min(TOP, num_classes), dim=1).indices  # (n, 5), the best first
+        hits = guesses == labels[:, None]
+        self.counts.index_add_(0, labels, ones)
+        self.right.index_add_(0, labels, hits[:, 0].long())
+        self.in_top += hits.sum()
+        if len(self.confusion):
+            self.confusion.index_add_(0, labels * num_classes + guesses[:, 0], ones)
+        if any(real):
+            right = sum(guess in seen for guess, seen in zip(guesses[:, 0].tolist(), real, strict=True))
+            self.real += torch.tensor([right, sum(map(bool, real))], device=self.real.device)
 
     def compute(self) -> Scores:
         """Scores of all so far.
@@ -84,14 +107,31 @@ class ClassificationScores(Metric):
         Raises:
             ValueError: there were none.
         """
-        if not self.confusion.any():
+        if not self.counts.any():
             raise ValueError("there is nothing to score: none of the validation data could be read")
-        return Scores(self.confusion.cpu().numpy(), int(self.in_top))
+        counts, right, real = (state.cpu().numpy() for state in (self.counts, self.right, self.real))
+        confusion = self.confusion.cpu().numpy().reshape(len(counts), -1) if len(self.confusion) else None
+        return Scores(counts, right, int(self.in_top), confusion, (int(real[0]), int(real[1])))
 
 
 def format_table(scores: Scores, class_names: Sequence[str]) -> str:
-    """Accuracy by class as aligned text, with the number of each; a dash where a class does not occur."""
-    width = max(map(len, class_names))
-    rows = zip(class_names, scores.confusion.sum(axis=1), scores.accuracy, strict=True)
-    lines = [f"{name:{width}}  {count:6}  {'-' if np.isnan(part) else f'{part:.3f}':>8}" for name, count, part in rows]
-    return "\n".join([f"{'class':{width}}  number  accuracy", *lines])
+    """Accuracy by class as aligned text, with the number of each; a dash where a class does not occur.
+
+    Of very many classes it has the least accurate.
+    """
+    accuracy = scores.accuracy
+    many = len(class_names) > LISTED
+    shown = np.argsort(accuracy, kind="stable")[:LISTED].tolist() if many else range(len(class_names))
+    width = max(len(class_names[label]) for label in shown)
+    title = f"the {LISTED} least accurate of {len(class_names)} classes\n" if many else ""
+    lines = [f"{title}{'class':{width}}  number  accuracy"]
+    for label in shown:
+        part = "-" if np.isnan(accuracy[label]) else f"{accuracy[label]:.3f}"
+        lines.append(f"{class_names[label]:{width}}  {scores.counts[label]:6}  {part:>8}")
+    return "\n".join(lines)
+
+
+def summary(scores: Scores) -> str:
+    """The means in a line."""
+    names = {"top1": "top-1", "top5": "top-5", "class_accuracy": "mean class accuracy", "real": "ReaL"}
+    return "  ".join(f"{names[name]} {figure:.3f}" for name, figure in scores.figures().items())

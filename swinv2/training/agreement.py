@@ -93,7 +93,7 @@ def backbone_of(model: nn.Module) -> SwinTransformerV2:
 
 
 def check_checkpoint(model: nn.Module, checkpoint: Mapping[str, Any]) -> None:
-    """See that a checkpoint is of such a model, with as many classes.
+    """See that a checkpoint is of such a classifier, detector, …, with as many classes.
 
     Args:
         model: with `num_classes`.
@@ -109,6 +109,19 @@ def check_checkpoint(model: nn.Module, checkpoint: Mapping[str, Any]) -> None:
             f"{num_classes}; set model.model.init_args.num_classes to {len(names)}, or start from its "
             "weights without its classifier by --model.weights."
         )
+    check_tensors(model, checkpoint)
+
+
+def check_tensors(model: nn.Module, checkpoint: Mapping[str, Any]) -> None:
+    """See that a checkpoint has the tensors of a model and no others.
+
+    Args:
+        model: any.
+        checkpoint: that a task has written; the model's names start with "model.".
+
+    Raises:
+        ValueError: it has not.
+    """
     own = model.state_dict()
     saved = {key.removeprefix("model."): value for key, value in checkpoint["state_dict"].items()}
     other = [key for key in own | saved if key not in own or key not in saved or shape(own[key]) != shape(saved[key])]

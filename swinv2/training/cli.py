@@ -6,8 +6,9 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Collection, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from jsonargparse import Namespace
 from lightning import LightningDataModule, LightningModule, Trainer
@@ -28,6 +29,7 @@ NOISE = re.compile(  # what libraries say that nobody can act on
     "|The number of training batches .* is smaller than the logging interval"
     "|is not supported by the model summary"
     "|It is recommended to use `self.log"
+    "|You're using the WeightAveraging callback, but"
     "|predict returned None|treespec, LeafSpec|JsonargparseDeprecationWarning|was deprecated in v4)"
 )
 
@@ -39,17 +41,19 @@ def run(
     name: str,
     monitor: str,
     complete: Callable[[Namespace], None],
+    mode: Literal["max", "min"] = "max",
 ) -> None:
-    """Run one command of a task: fit, validate or predict.
+    """Run one command of a task: fit, validate, predict or plan.
 
     Args:
         task: the LightningModule; its constructor is the `model` part of a recipe.
         data: the LightningDataModule; its constructor is the `data` part.
         args: command line after the name of the task, e.g. ["fit", "--config", "recipe.yaml"].
         name: of the task, e.g. "detection"; runs are kept in runs/NAME/RECIPE.
-        monitor: metric, the higher the better, by which the best checkpoint is chosen, e.g. "mask/AP".
+        monitor: metric by which the best checkpoint is chosen, e.g. "mask/AP".
         complete: fills in what a recipe leaves open because the data or the checkpoint knows it, before the model is
             built.
+        mode: "max" if the metric is the better the higher, "min" for a loss.
 
     Raises:
         ValueError: options of the trainer that contradict each other.
@@ -59,7 +63,12 @@ def run(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", NOISE.pattern)
         try:
-            TaskCLI(task, data, args, name, monitor, complete)
+            if args[:1] == ["plan"]:
+                cli = import_module(".plan", __package__).PlanCLI
+                args = ["fit", *args[1:]]
+            else:
+                cli = TaskCLI
+            cli(task, data, args, name, monitor, complete, mode)
         except (MisconfigurationException, ValueError) as error:
             cause = CAUSE.search(str(error))
             raise ValueError(cause[1] if cause else str(error)) from error
@@ -97,8 +106,9 @@ class TaskCLI(LightningCLI):
         data: the LightningDataModule.
         args: command line after the name of the task.
         name: of the task.
-        monitor: metric of the best checkpoint, the higher the better.
+        monitor: metric of the best checkpoint.
         complete: fills in what a recipe leaves open.
+        mode: "max" if the metric is the better the higher, "min" for a loss.
     """
 
     def __init__(
@@ -109,9 +119,10 @@ class TaskCLI(LightningCLI):
         name: str,
         monitor: str,
         complete: Callable[[Namespace], None],
+        mode: Literal["max", "min"],
     ):
         self.name = name
-        self.monitor = monitor
+        self.monitor, self.mode = monitor, mode
         self.complete = complete
         self.classes = (task, data)
         raising: dict[str, Any] = {"exit_on_error": False}
@@ -139,7 +150,7 @@ class TaskCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the two checkpoints, which a recipe may change."""
-        best = {"filename": "best", "monitor": self.monitor, "mode": "max", "enable_version_counter": False}
+        best = {"filename": "best", "monitor": self.monitor, "mode": self.mode, "enable_version_counter": False}
         last = {"filename": "last", "save_on_train_epoch_end": True, "enable_version_counter": False}
         for group, defaults in {"best_checkpoint": best, "last_checkpoint": last}.items():
             parser.add_lightning_class_args(ModelCheckpoint, group)

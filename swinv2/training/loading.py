@@ -1,15 +1,16 @@
 """Batches for Lightning: the same order whether a run is resumed or not, and no item twice where it is scored."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import cv2
 import torch
 from lightning import Trainer
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import DataLoader, Dataset, Sampler, SequentialSampler
 
-from .epochs import EpochSampler, SeededDataset
+from .epochs import EpochSampler, SeededDataset, ShardSampler
 
 
 def make_loader(
@@ -23,6 +24,7 @@ def make_loader(
     shuffle: bool = False,
     drop_last: bool = False,
     large: bool = False,
+    shards: Sequence[int] = (),
 ) -> DataLoader[Any]:
     """A loader of a data set.
 
@@ -36,13 +38,17 @@ def make_loader(
         shuffle: for training: each epoch in another order. Otherwise every item comes once, in some process.
         drop_last: leave a last batch that is smaller than the others out, unless it is the only one.
         large: items may take much memory: each process loads one batch ahead instead of two, and none is page-locked.
+        shards: number of items in each file, in order, if the items are in a few large ones: then shuffling keeps to
+            some of these at a time.
     """
     sampler: Sampler[Any] = SequentialSampler(dataset)  # type: ignore[arg-type]
     if shuffle:
-        sampler = EpochSampler(dataset, trainer, seed)
+        sampler = ShardSampler(dataset, trainer, seed, shards) if shards else EpochSampler(dataset, trainer, seed)
     elif trainer is not None and 1 < trainer.world_size <= len(dataset):  # type: ignore[arg-type]
         sampler = UnrepeatedDistributedSampler(dataset, trainer.world_size, trainer.global_rank, shuffle=False)
     workers = min(num_workers, cores())
+    if workers:
+        cv2.setNumThreads(1)  # a forked worker has none of its threads, but would wait for them for ever
     return DataLoader(
         SeededDataset(dataset, seed) if shuffle else dataset,
         batch_size=batch_size,

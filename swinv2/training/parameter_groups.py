@@ -1,16 +1,23 @@
 """Which parameters learn how fast, and which decay."""
 
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
 from swinv2.backbone import SwinTransformerV2
 
-NO_DECAY = ("cpb_mlp", "logit_scale")  # beside everything with one axis: biases, norms, q_bias, v_bias
+NO_DECAY = ("cpb_mlp", "logit_scale", "mask_token")  # beside everything with one axis: biases, norms, q_bias, v_bias
+
+Merging = Literal["shared", "own"]
 
 
 def parameter_groups(
-    model: nn.Module, lr: float, weight_decay: float, layer_decay: float = 1.0, backbone_lr_scale: float = 1.0
+    model: nn.Module,
+    lr: float,
+    weight_decay: float,
+    layer_decay: float = 1.0,
+    backbone_lr_scale: float = 1.0,
+    layer_decay_merging: Merging = "shared",
 ) -> list[dict[str, Any]]:
     """Parameter groups for AdamW, merged where learning rate and weight decay agree; frozen parameters are left out.
 
@@ -24,6 +31,8 @@ def parameter_groups(
         weight_decay: of AdamW, 0 or more.
         layer_decay: factor per layer, above 0, at most 1, which switches it off.
         backbone_lr_scale: factor of all learning rates of the backbone, e.g. 0.1.
+        layer_decay_merging: whether a patch merging is in the layer of the block before it ("shared", as in SimMIM) or
+            a layer of its own ("own", as in MIM-Depth); both are public code of the authors.
 
     Returns:
         Groups with `params`, `lr`, `weight_decay` and a readable `name` such as "lr*0.75 decay", the fastest first.
@@ -31,8 +40,8 @@ def parameter_groups(
     Raises:
         ValueError: if nothing is to be trained, or a backbone shall be slowed down where there is none.
     """
-    depths = _depths(model)
-    if not depths and (layer_decay != 1 or backbone_lr_scale != 1):
+    layers = _layers(model, layer_decay_merging)
+    if not layers and (layer_decay != 1 or backbone_lr_scale != 1):
         raise ValueError(
             f"layer_decay={layer_decay} and backbone_lr_scale={backbone_lr_scale} need a SwinTransformerV2 in the "
             f"model; {type(model).__name__} has none: leave both at 1."
@@ -40,7 +49,7 @@ def parameter_groups(
     groups: dict[str, dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            scale = _scale(name, depths, layer_decay, backbone_lr_scale)
+            scale = _scale(name, layers, layer_decay, backbone_lr_scale)
             decays = parameter.ndim > 1 and not any(part in name for part in NO_DECAY)
             key = f"lr*{scale:.6g} {'decay' if decays else 'no decay'}"
             group = {"params": [], "lr": lr * scale, "weight_decay": weight_decay if decays else 0.0, "name": key}
@@ -51,14 +60,14 @@ def parameter_groups(
 
 
 def layer_id(name: str, depths: list[int]) -> int:
-    """Layer of a backbone's parameter in the convention of SimMIM, from 0 to `sum(depths) + 1`.
+    """Layer of a backbone's parameter, from 0 to `sum(depths) + 1`.
 
-    The patch embedding is layer 0, block k of all blocks is layer k + 1, a downsampling belongs to the block before it,
-    and the output norms are the last layer.
+    The patch embedding is layer 0; the blocks of all stages follow, each a layer. The patch merging at the end of a
+    stage is in the stage's last layer. The output norms are the last layer.
 
     Args:
         name: as in the backbone's state dict, e.g. "layers.2.blocks.0.attn.qkv.weight".
-        depths: blocks of each stage.
+        depths: layers of each stage: its blocks, and one more where the patch merging is a layer of its own.
     """
     part, *rest = name.split(".")
     if part == "patch_embed":
@@ -69,18 +78,20 @@ def layer_id(name: str, depths: list[int]) -> int:
     return sum(depths[:stage]) + int(rest[2]) + 1 if rest[1] == "blocks" else sum(depths[: stage + 1])
 
 
-def _depths(model: nn.Module) -> dict[str, list[int]]:
-    """Blocks of each stage of each backbone, by the prefix of its parameters."""
+def _layers(model: nn.Module, merging: Merging) -> dict[str, list[int]]:
+    """Layers of each stage of each backbone, by the prefix of its parameters."""
     return {
-        f"{name}." if name else "": [len(list(stage.get_submodule("blocks").children())) for stage in module.layers]
+        f"{name}." if name else "": [
+            len(stage.blocks) + (merging == "own" and stage.downsample is not None) for stage in module.stages
+        ]
         for name, module in model.named_modules()
         if isinstance(module, SwinTransformerV2)
     }
 
 
-def _scale(name: str, depths: dict[str, list[int]], layer_decay: float, backbone_lr_scale: float) -> float:
-    for prefix, blocks in depths.items():
+def _scale(name: str, layers: dict[str, list[int]], layer_decay: float, backbone_lr_scale: float) -> float:
+    for prefix, of_stages in layers.items():
         if name.startswith(prefix):
-            last = sum(blocks) + 1
-            return backbone_lr_scale * layer_decay ** (last - layer_id(name.removeprefix(prefix), blocks))
+            last = sum(of_stages) + 1
+            return backbone_lr_scale * layer_decay ** (last - layer_id(name.removeprefix(prefix), of_stages))
     return 1.0

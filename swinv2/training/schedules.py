@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
-from .parameter_groups import parameter_groups
+from .parameter_groups import Merging, parameter_groups
 
 DROP = 0.1  # factor of the learning rate at each milestone
 FAR = 10**9  # steps; the first learning rate is the same however long the training
@@ -26,6 +26,8 @@ class OptimizerConfig:
         weight_decay: 0 or more.
         betas: of AdamW.
         layer_decay: factor per layer of the backbone, above 0, at most 1, which switches it off.
+        layer_decay_merging: whether a patch merging is in the layer of the block before it ("shared", as in SimMIM) or
+            a layer of its own ("own", as in MIM-Depth).
         backbone_lr_scale: factor of the backbone's learning rates, e.g. 0.1.
         warmup_steps: length of the warm-up in optimizer steps.
         warmup_epochs: length of the warm-up in epochs, instead of `warmup_steps`.
@@ -43,6 +45,7 @@ class OptimizerConfig:
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.999)
     layer_decay: float = 1.0
+    layer_decay_merging: Merging = "shared"
     backbone_lr_scale: float = 1.0
     warmup_steps: int = 0
     warmup_epochs: float = 0.0
@@ -79,7 +82,7 @@ class OptimizerConfig:
             steps_per_epoch: optimizer steps of an epoch.
             total_steps: optimizer steps of the whole training.
         """
-        warmup = self.warmup_steps or round(self.warmup_epochs * steps_per_epoch)
+        warmup = self.warmup_length(steps_per_epoch)
         if step < warmup:
             return self.warmup_start_factor + (1 - self.warmup_start_factor) * step / warmup
         if self.schedule == "multistep":
@@ -88,6 +91,15 @@ class OptimizerConfig:
         height = 1 - progress if self.schedule == "linear" else (1 + math.cos(math.pi * progress)) / 2
         return height + (1 - height) * self.min_lr / self.lr
 
+    def warmup_length(self, steps_per_epoch: int) -> int:
+        """Optimizer steps of the warm-up."""
+        return self.warmup_steps or round(self.warmup_epochs * steps_per_epoch)
+
+    def groups(self, model: nn.Module) -> list[dict[str, Any]]:
+        """Parameter groups of a model, see `parameter_groups`."""
+        rates = self.lr, self.weight_decay, self.layer_decay, self.backbone_lr_scale
+        return parameter_groups(model, *rates, self.layer_decay_merging)
+
     def configure(self, model: nn.Module, steps: Callable[[], tuple[int, int]]) -> dict[str, Any]:
         """What a LightningModule's `configure_optimizers` returns.
 
@@ -95,8 +107,7 @@ class OptimizerConfig:
             model: the module whose parameters are trained.
             steps: gives the optimizer steps of an epoch and of the whole training; asked once, after the first step.
         """
-        groups = parameter_groups(model, self.lr, self.weight_decay, self.layer_decay, self.backbone_lr_scale)
-        optimizer = AdamW(groups, lr=self.lr, betas=self.betas, foreach=True)
+        optimizer = AdamW(self.groups(model), lr=self.lr, betas=self.betas, foreach=True)
         known = cache(steps)
         scheduler = LambdaLR(optimizer, lambda step: self.factor(step, *(known() if step else (FAR, FAR))))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -1,5 +1,5 @@
 from benchmarks.windows import EDGES, SPACINGS, WINDOWS, mean, report
-from segmentation.window_transfer import Point
+from swinv2.training.window_transfer import Point
 
 
 def test_report_compares_the_means_of_each_window():

@@ -10,7 +10,7 @@ from torchvision.transforms import v2
 from torchvision.tv_tensors import Image, Mask
 
 from segmentation.class_list import IGNORED, ClassList
-from segmentation.folders import ImagesAndMaps, NamedImages, unique_names
+from segmentation.folders import ImagesAndMaps
 from segmentation.pairs import find_pairs
 from segmentation.transforms import LookAt
 from swinv2.images import UnreadableImageError
@@ -137,36 +137,9 @@ def test_nothing_readable_in_training(folders):
         _ = folders.dataset(training=True)[1]
 
 
-def test_images_to_predict(folders):
-    """Images alone come with name, path and the size to look at them; None for one that cannot be read."""
-    (folders.images / "broken.jpg").write_text("no image")
-    dataset = NamedImages(
-        {folders.images / "broken.jpg": "broken", folders.images / "deep/c.jpg": "deep/c"}, LookAt(18, 100)
-    )
-    image, target = dataset[1]
-    assert dataset[0] is None
-    assert image.shape == (3, 9, 12)
-    assert (target["image_id"], target["name"], target["size"]) == (2, "deep/c", (18, 24))
-    assert target["path"] == folders.images / "deep/c.jpg"
-
-
 def test_value_above_the_classes(folders):
     """A value that is no class is an error with the file when the pair is read."""
     write_map(folders.maps / "b.png", VALUES + 2)
     dataset = folders.dataset()
     with pytest.raises(ValueError, match=r"b\.png has pixel values that are no class: 3 \(27 pixels\)"):
         dataset[1]
-
-
-@pytest.mark.parametrize(
-    ("given", "names"),
-    [
-        (["a", "b"], ["a", "b"]),
-        (["a", "b", "a", "x/a", "a"], ["a", "b", "a_2", "x/a", "a_3"]),
-        (["a", "a", "a_2"], ["a", "a_3", "a_2"]),
-    ],
-    ids=["different", "again", "number taken"],
-)
-def test_names_are_unique(given, names):
-    """Only a name that comes again gets a number, and one that makes it new."""
-    assert unique_names(given) == names

@@ -240,6 +240,14 @@ def test_shift_can_be_left_out_by_stage():
         assert (x.grad[..., 16:].abs().sum() > 0) == shift
 
 
+def test_embedding_and_stages_are_the_whole():
+    """Tokens may be changed between the patch embedding and the stages; unchanged, they give the same features."""
+    model = build()
+    images = image(2, 3, 40, 36)
+    whole, parts = model(images), model.encode(model.patch_embed(images))
+    assert all(torch.equal(*pair) for pair in zip(whole, parts, strict=True))
+
+
 def test_outputs_are_those_asked_for():
     """Fewer levels, coarse only, finest first whatever the order given."""
     model = create_backbone("swinv2_tiny_window8_256", embed_dim=8, num_heads=(1, 1, 2, 2), out_indices=(3, 1))

@@ -8,7 +8,16 @@ import pytest
 import torch
 
 from detection.transforms import eval_transform
-from swinv2.images import ImageFiles, LeftOut, UnreadableImageError, find_images, named_images, read_image
+from swinv2.images import (
+    ImageFiles,
+    LeftOut,
+    NamedImages,
+    UnreadableImageError,
+    find_images,
+    named_images,
+    read_image,
+    unique_names,
+)
 
 ROTATED = (  # EXIF with orientation 6: the stored picture lies on its side
     b"\xff\xe1\x00\x22Exif\x00\x00MM\x00\x2a\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00\x00\x00\x00\x00"
@@ -141,6 +150,30 @@ def test_unreadable_file_to_predict(picture, caplog):
         assert files[0] is None
     assert "Left out an image, 1 of 2 so far" in caplog.text
     assert len(files.left_out) == 1
+
+
+def test_named_images_to_predict(picture):
+    """Images come with their names, resized by the transform at last; None for one that cannot be read."""
+    (picture.parent / "bad.jpg").write_text("text")
+    dataset = NamedImages({picture.parent / "bad.jpg": "bad", picture: "deep/c"}, eval_transform(40, 100))
+    assert dataset[0] is None
+    image, target = dataset[1]
+    assert image.shape == (3, 40, 60)
+    assert (target["image_id"], target["name"], target["path"]) == (2, "deep/c", picture)
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        (["a", "b"], ["a", "b"]),
+        (["a", "b", "a", "x/a", "a"], ["a", "b", "a_2", "x/a", "a_3"]),
+        (["a", "a", "a_2"], ["a", "a_3", "a_2"]),
+    ],
+    ids=["different", "again", "number taken"],
+)
+def test_names_are_unique(given, names):
+    """Only a name that comes again gets a number, and one that makes it new."""
+    assert unique_names(given) == names
 
 
 def test_left_out_is_shared():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from swinv2.classification.scores import ClassificationScores, Scores, format_table
+from swinv2.classification.scores import ClassificationScores, Scores, format_table, summary
 
 
 def counted(scores, labels, num_classes):
@@ -52,6 +52,44 @@ def test_nothing_to_score():
 
 def test_table():
     """A line for each class, a dash where it does not occur."""
-    lines = format_table(Scores(np.array([[3, 1], [0, 0]]), 4), ["walking", "sitting"]).splitlines()
+    lines = format_table(Scores(np.array([4, 0]), np.array([3, 0]), 4), ["walking", "sitting"]).splitlines()
     assert lines[1].split() == ["walking", "4", "0.750"]
     assert lines[2].split() == ["sitting", "0", "-"]
+
+
+def test_table_of_many_classes_has_the_worst():
+    """Of a thousand classes the hundred with the least accuracy stand there, those that do not occur last."""
+    counts, right = np.full(1000, 1000), np.arange(1000)[::-1].copy()
+    counts[999] = 0
+    lines = format_table(Scores(counts, right, 0), [f"class {label}" for label in range(1000)]).splitlines()
+    assert lines[0] == "the 100 least accurate of 1000 classes"
+    assert [line.split()[1] for line in lines[2:]] == [str(label) for label in range(998, 898, -1)]
+
+
+def test_real_labels():
+    """The best guess is right if it is among the labels of an image; one without any does not count."""
+    metric = ClassificationScores(3)
+    guesses = torch.eye(3)[[0, 1, 2, 2]]
+    metric.update(guesses, torch.tensor([0, 0, 0, 0]), [[0, 2], [2], [], [0, 1, 2]])
+    assert metric.compute().figures()["real"] == pytest.approx(2 / 3)
+    assert "ReaL 0.667" in summary(metric.compute())
+
+
+def test_without_real_labels_there_is_no_figure():
+    """Neither in the log nor in the summary."""
+    metric = ClassificationScores(3)
+    metric.update(torch.eye(3), torch.tensor([0, 1, 0]), [[], [], []])
+    assert set(metric.compute().figures()) == {"top1", "top5", "class_accuracy"}
+    assert summary(metric.compute()) == "top-1 0.667  top-5 1.000  mean class accuracy 0.750"
+
+
+def test_very_many_classes_have_no_matrix():
+    """The means are counted without it, in little memory."""
+    metric = ClassificationScores(21841)
+    scores, labels = torch.zeros(4, 21841), torch.tensor([5, 5, 21840, 7])
+    scores[range(4), [5, 6, 21840, 1]] = 1
+    metric.update(scores, labels)
+    found = metric.compute()
+    assert found.confusion is None
+    assert found.top1 == 0.5
+    assert found.class_accuracy == pytest.approx(0.5)

@@ -1,11 +1,14 @@
 """Randomness that depends on seed and epoch only."""
 
+from itertools import chain
+from unittest.mock import Mock
+
 import pytest
 import torch
 from lightning import Trainer
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from swinv2.training.epochs import EpochSampler, SeededDataset, SeededEpochs
+from swinv2.training.epochs import POOL, EpochSampler, SeededDataset, SeededEpochs, ShardSampler
 
 
 class Numbers(Dataset):
@@ -77,3 +80,34 @@ def test_the_first_step_of_an_epoch_is_seeded(trainer):
         drawn.append(torch.rand(()).item())
     assert drawn[0] == drawn[2]
     assert len(set(drawn)) == 3
+
+
+def shard_order(rank=0, processes=1, epoch=0, shards=(5, 0, 7, 3)):
+    """The items that a process gets in an epoch."""
+    trainer = Mock(spec=Trainer, world_size=processes, global_rank=rank, current_epoch=epoch)
+    data = TensorDataset(torch.arange(sum(shards)))
+    return [index for _, index in ShardSampler(data, trainer, 0, shards)]
+
+
+def test_shards_give_each_item_once():
+    """An epoch has all items of all files, in an order of its own."""
+    assert sorted(shard_order()) == list(range(15))
+    assert shard_order(epoch=2) == shard_order(epoch=2) != shard_order(epoch=1)
+
+
+@pytest.mark.parametrize(("items", "processes"), [(15, 2), (15, 3), (2, 4)])
+def test_processes_share_shards(items, processes):
+    """Processes get as many items each, stretches of one order, and first ones again where they do not come out."""
+    parts = [shard_order(rank, processes, shards=(items,)) for rank in range(processes)]
+    together = [*chain.from_iterable(parts)]
+    assert {len(part) for part in parts} == {-(-items // processes)}
+    assert sorted(together[:items]) == list(range(items))
+    assert together[items:] == (2 * together[:items])[: len(together) - items]
+
+
+def test_few_shards_at_a_time():
+    """Items are shuffled with those of few other files, so that only these are read from at a time."""
+    files = [index // 10 for index in shard_order(shards=[10] * 3 * POOL)]
+    parts = [files[start : start + 10 * POOL] for start in range(0, len(files), 10 * POOL)]
+    assert [len({*part}) for part in parts] == [POOL] * 3
+    assert len({*files[:10]}) > 2

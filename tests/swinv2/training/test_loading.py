@@ -71,3 +71,10 @@ def test_large_items(monkeypatch, large, pinned, ahead):
 def test_small_last_batch_is_dropped(items, sizes):
     """A last batch that is smaller than the others is left out, unless nothing else is there."""
     assert [len(batch) for batch in batches(items, shuffle=True, drop_last=True)] == sizes
+
+
+def test_items_in_few_files():
+    """Items of large files are shuffled a few files at a time, and all come."""
+    items = [*chain(*batches(400, shuffle=True, shards=[10] * 40))]
+    assert sorted(items) == list(range(400))
+    assert len({item // 10 for item in items[:80]}) == 8

@@ -1,0 +1,41 @@
+"""`swinv2 classification fit | validate | predict`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jsonargparse import Namespace
+
+from ..shapes import make_classification
+from ..training.cli import run, start_from_checkpoint
+from .data import ImageNetData, read_names
+from .task import ClassificationTask
+
+
+def main(args: Sequence[str]) -> None:
+    """Run a command.
+
+    Args:
+        args: the command line after `swinv2 classification`.
+    """
+    run(ClassificationTask, ImageNetData, args, "classification", monitor="top1", complete=complete)
+
+
+def complete(config: Namespace) -> None:
+    """Fill in what other options say already: the number of classes.
+
+    Args:
+        config: of one command, changed in place.
+
+    Raises:
+        FileNotFoundError: there is no such data.
+        ValueError: the checkpoint or the class names are not what they should be.
+    """
+    start_from_checkpoint(config)
+    if config.ckpt_path is not None:
+        config.model.head_rows = None  # of weights, which the checkpoint replaces
+    classifier, data = config.model.model.init_args, config.data
+    if classifier.num_classes is not None:
+        return
+    if data.shapes is not None:
+        make_classification(Path(data.root), **vars(data.shapes))
+    classifier.num_classes = len(read_names(Path(data.root), data.train, data.classes))

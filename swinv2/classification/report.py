@@ -1,0 +1,39 @@
+"""What a validation leaves to look at: scores by class, and which classes are taken for which."""
+
+import json
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..confusion import confused_pairs, draw_confusion, write_csv
+from .scores import Scores
+
+
+def write_report(folder: Path, scores: Scores, class_names: Sequence[str]) -> list[Path]:
+    """Write the means, the accuracy of each class, the confusion matrix as a picture and its largest cells.
+
+    Args:
+        folder: where to; it is made if missing.
+        scores: of the data set.
+        class_names: by label.
+
+    Returns:
+        The files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    means, classes, picture, confused = (
+        folder / name for name in ("scores.json", "classes.csv", "confusion.png", "confused.csv")
+    )
+    means.write_text(json.dumps(scores.figures(), indent=2))
+    accuracy = ["" if np.isnan(share) else f"{share:.6f}" for share in scores.accuracy]
+    write_csv(classes, ("class", "number", "accuracy"), zip(class_names, scores.counts.tolist(), accuracy, strict=True))
+    if scores.confusion is None:
+        return [means, classes]
+    pairs = confused_pairs(scores.confusion, class_names)
+    write_csv(confused, ("truth", "predicted", "share_of_truth", "number"), pairs)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # a name in letters that the font does not have
+        draw_confusion(scores.confusion, class_names).savefig(picture, dpi=110)
+    return [means, classes, picture, confused]

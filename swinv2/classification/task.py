@@ -1,0 +1,213 @@
+"""Training, scoring and using an image classifier, as Lightning runs it."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64, Shaped, UInt8
+from torch import Tensor, nn
+
+from ..images import read_image
+from ..pixels import normalize
+from ..training.agreement import check_class_count
+from ..training.gathering import gather
+from ..training.other_window import other_window
+from ..training.schedules import OptimizerConfig
+from ..training.task import Task
+from ..training.throughput import Throughput
+from .classifier import ImageClassifier
+from .data import ImageNetData
+from .guesses import Guesses, best_guesses, draw_guesses, format_guesses, write_guesses
+from .remap import load_head
+from .report import write_report
+from .scores import TOP, ClassificationScores, Scores, format_table, summary
+
+TrainBatch = tuple[UInt8[Tensor, "b 3 h w"], Int64[Tensor, " b"]]
+Batch = tuple[UInt8[Tensor, "b 3 h w"], list[dict[str, Any]]]
+
+
+class ClassificationTask(Task):
+    """Trains an image classifier with AdamW, and scores it by top-1, top-5, mean class and ReaL accuracy.
+
+    Weights averaged over the training (EMA) are Lightning's: with its callback EMAWeightAveraging in a recipe, the
+    averaged weights are those that are validated and saved; on a GPU give it `device: cuda`, or the average is kept on
+    the CPU. A checkpoint carries the names of its classes.
+
+    Args:
+        model: the classifier.
+        optimizer: learning rate, decay, schedule.
+        weights: checkpoint of any known layout to start from.
+        head_rows: where `weights` have other classes: file with the number of their row for each class of the data,
+            one a line and from 0, as the authors' map22kto1k.txt; or "names" to find them by the names of the classes,
+            which our own checkpoints have.
+        label_smoothing: share of the target that goes to all classes alike, 0 to 1.
+        test_window_size: window in validation and prediction, in tokens, if not that of the training; one number, one
+            per axis, or one entry per stage.
+        pictures: whether prediction draws the images with the names of their classes.
+        output: folder for what validation and prediction write; if None, the run's folder.
+
+    Raises:
+        ValueError: a setting out of range, or rows of no weights.
+    """
+
+    model: ImageClassifier
+
+    def __init__(
+        self,
+        model: ImageClassifier,
+        optimizer: OptimizerConfig = OptimizerConfig(),
+        weights: str | None = None,
+        head_rows: str | None = None,
+        label_smoothing: float = 0.0,
+        test_window_size: int | list[int] | list[list[int]] | None = None,
+        pictures: bool = True,
+        output: Path | None = None,
+    ):
+        super().__init__(model, optimizer, weights, output)
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"label_smoothing must be from 0 to below 1, got {label_smoothing}.")
+        if head_rows is not None and weights is None:
+            raise ValueError(f"head_rows {head_rows} are those of weights, but there are none; give model.weights.")
+        self.weights = weights
+        self.head_rows = head_rows
+        self.label_smoothing = label_smoothing
+        self.test_window_size = test_window_size
+        self.pictures = pictures
+        self.scores = ClassificationScores(model.num_classes)
+        self.scored: Scores | None = None
+        self.throughput = Throughput()
+        self.found: dict[str, Guesses] = {}
+        with other_window(model.backbone, test_window_size):
+            pass  # raises here if the numbers do not fit
+
+    def setup(self, stage: str) -> None:
+        """Compare the data with what the model asks for, before anything is computed, and take over rows of the head.
+
+        Raises:
+            ValueError: the numbers of classes differ, or the rows do not fit.
+        """
+        if stage == "predict":
+            return  # a checkpoint brings the classes
+        check_class_count(self.model.num_classes, self.data.class_names)
+        self.class_names = self.data.class_names
+        if stage == "fit" and self.head_rows is not None and self.weights is not None:
+            load_head(cast(nn.Linear, self.model.head), self.weights, self.head_rows, self.class_names)
+
+    @property
+    def data(self) -> ImageNetData:
+        """The data that the trainer runs on."""
+        return self.trainer.datamodule  # type: ignore[attr-defined]
+
+    def forward(self, images: UInt8[Tensor, "b 3 h w"]) -> Float[Tensor, "b k"]:
+        """Logits of images, in float32, with the window of the test."""
+        with other_window(self.model.backbone, self.test_window_size):
+            return self.model(self.normalized(images)).float()
+
+    def normalized(self, images: UInt8[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
+        """Images as the model takes them."""
+        return normalize(images, next(self.model.parameters()).dtype)
+
+    def on_train_epoch_start(self) -> None:
+        """The clock does not count what comes between two epochs."""
+        self.throughput.restart()
+
+    def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
+        """Cross-entropy of a batch, erased and mixed as the data say."""
+        images, targets = self.augmented(*batch)
+        logits = self.model(images).float()
+        loss = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
+        self._log_progress(logits.detach(), targets if targets.ndim == 1 else targets.argmax(1))
+        return self.log_losses({"loss_classification": loss}, len(images))
+
+    def augmented(
+        self, images: UInt8[Tensor, "b 3 h w"], labels: Int64[Tensor, " b"]
+    ) -> tuple[Float[Tensor, "b 3 h w"], Shaped[Tensor, "b *k"]]:
+        """A batch as the model is trained with it: normalised, erased and mixed, in the order of the official training.
+
+        Returns:
+            The images, and their labels or the share of each class in them.
+        """
+        pixels = self.normalized(images)
+        if self.data.erasing is not None:
+            pixels = self.data.erasing(pixels)
+        return (pixels, labels) if self.data.mixing is None else self.data.mixing(pixels, labels)
+
+    def _log_progress(self, logits: Float[Tensor, "b k"], labels: Int64[Tensor, " b"]) -> None:
+        """Log the accuracy of a batch, of mixed images for the greater share, and the images a second."""
+        guesses = logits.topk(min(TOP, logits.shape[1]), dim=1).indices
+        hits = guesses == labels[:, None]
+        figures = {"train/top1": hits[:, 0].float().mean(), "train/top5": hits.any(1).float().mean()}
+        self.log_dict(figures, batch_size=len(labels))
+        self.throughput.items += len(labels) * self.trainer.world_size
+        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            self.log("images_per_second", self.throughput.read(), batch_size=len(labels))
+
+    def on_validation_epoch_start(self) -> None:
+        """The clock counts the validation only."""
+        self.throughput.restart()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Count which images of a batch are right."""
+        images, targets = batch
+        if targets:
+            labels = torch.tensor([target["label"] for target in targets], device=self.device)
+            self.scores.update(self(images), labels, [target["labels"] for target in targets])
+            self.throughput.items += len(targets) * self.trainer.world_size
+
+    def on_validation_epoch_end(self) -> None:
+        """Score what was counted."""
+        if self.trainer.sanity_checking:
+            self.scores.reset()
+            return
+        self.scored, rate = self.scores.compute(), self.throughput.read()
+        self.scores.reset()
+        figures = self.scored.figures()
+        self.log_dict({"top1": figures.pop("top1")}, prog_bar=True)
+        self.log_dict(figures)
+        if self.trainer.state.fn == "validate" and self.trainer.is_global_zero:
+            report = ", ".join(map(str, write_report(self.folder, self.scored, self.class_names)))
+            print(f"\n{format_table(self.scored, self.class_names)}\n\n{summary(self.scored)}  ({rate:.0f} images/s)")
+            print(f"\nreport: {report}")
+
+    def on_validation_end(self) -> None:
+        """The training's clock starts anew."""
+        self.throughput.restart()
+
+    def on_fit_end(self) -> None:
+        """Say how good the classifier is."""
+        if self.trainer.is_global_zero and self.scored is not None:
+            print(f"\n{summary(self.scored)}")
+
+    def on_predict_start(self) -> None:
+        """Without a checkpoint classes have no names but their numbers."""
+        self.found = {}
+        self.class_names = self.class_names or [f"class {label}" for label in range(self.model.num_classes)]
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> None:
+        """Keep the most probable classes of a batch of files, and draw them."""
+        images, targets = batch
+        if not targets:
+            return
+        found = best_guesses(self(images).softmax(1), self.class_names)
+        for target, guesses in zip(targets, found, strict=True):
+            self.found[str(target["path"])] = guesses
+            if self.pictures:
+                picture = draw_guesses(read_image(target["path"]), guesses)
+                self.write(f"pictures/{target['name']}.jpg", picture)
+
+    def on_predict_end(self) -> None:
+        """Print the most probable classes, and write those of all processes as a table.
+
+        Raises:
+            ValueError: no image could be read.
+        """
+        found = {path: guesses for part in gather(self.found) for path, guesses in part.items()}
+        if not found:
+            raise ValueError("None of the images could be read, so there are no results; see the messages above.")
+        if self.trainer.is_global_zero:
+            path, found = self.path("predictions.csv"), dict(sorted(found.items()))
+            write_guesses(path, found)
+            print(f"\n{format_guesses(found)}\n\n{len(found)} images: {path}")
+            if self.pictures:
+                print(f"pictures: {self.folder / 'pictures'}")

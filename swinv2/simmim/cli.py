@@ -1,0 +1,31 @@
+"""`swinv2 simmim fit | validate | predict`."""
+
+from collections.abc import Sequence
+
+from jsonargparse import Namespace
+
+from ..training.cli import run
+from .data import SimMIMData
+from .task import SimMIMTask
+
+
+def main(args: Sequence[str]) -> None:
+    """Run a command.
+
+    Args:
+        args: the command line after `swinv2 simmim`.
+    """
+    run(SimMIMTask, SimMIMData, args, "simmim", monitor="val_loss", complete=complete, mode="min")
+
+
+def complete(config: Namespace) -> None:
+    """Weights to start from are not needed where a checkpoint is; without validation the best is the latest.
+
+    Args:
+        config: of one command, changed in place.
+    """
+    if config.ckpt_path is not None:
+        config.model.weights = config.model.model.init_args.backbone.weights = None
+    if config.data.val is None:
+        config.trainer.limit_val_batches = 0
+        config.best_checkpoint.monitor, config.best_checkpoint.mode = "epoch", "max"

@@ -1,0 +1,140 @@
+"""Pre-training by masked images, as Lightning runs it."""
+
+import zlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torchmetrics.aggregation import MeanMetric
+
+from ..pictures import Picture, resized, side_by_side
+from ..training.agreement import backbone_of, check_tensors, check_windows
+from ..training.schedules import OptimizerConfig
+from ..training.task import Task
+from .data import Batch, TrainBatch
+from .model import SimMIM
+
+GREATEST_SIDE = 1024  # of each picture; those of other sizes are enlarged or made smaller
+
+
+class SimMIMTask(Task):
+    """Trains a backbone to predict hidden patches with AdamW; scored by the error on those of validation images.
+
+    In validation an image has the same patches hidden each time. Pictures of the first ones, masked, reconstructed and
+    original, go to the run's folder and to TensorBoard. Checkpoints are `weights` to start other tasks from.
+
+    Args:
+        model: the backbone and its decoder.
+        optimizer: learning rate, decay, schedule.
+        weights: checkpoint of any known layout to start from.
+        pictures: number of validation images to draw.
+        output: folder for the pictures of validation and prediction; if None, the run's folder.
+    """
+
+    model: SimMIM
+
+    def __init__(
+        self,
+        model: SimMIM,
+        optimizer: OptimizerConfig = OptimizerConfig(),
+        weights: str | None = None,
+        pictures: int = 8,
+        output: Path | None = None,
+    ):
+        super().__init__(model, optimizer, weights, output)
+        self.pictures = pictures
+        self.errors = MeanMetric()
+        self.drawn = 0
+        self.predicted = 0
+
+    def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
+        """Error on the hidden patches of a batch."""
+        masks = self.model.draw_masks(batch)
+        loss = self.model.loss(self.model(batch, masks), batch, masks)
+        return self.log_losses({"loss_reconstruction": loss}, len(batch))
+
+    def on_validation_start(self) -> None:
+        """Pictures are drawn anew in each validation."""
+        self.drawn = 0
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Measure the error on a batch, and draw the first images."""
+        images, targets = batch
+        if not targets:
+            return
+        prediction, masks = self(images, [target["name"] for target in targets])
+        self.errors.update(self.model.loss(prediction, images, masks), len(images))
+        if self.trainer.is_global_zero and not self.trainer.sanity_checking:
+            wanted = max(self.pictures - self.drawn, 0)
+            for target, picture in zip(targets, self._draw(prediction, images, masks, wanted), strict=False):
+                self.show(target["name"], picture)
+                self.drawn += 1
+
+    def forward(self, images: TrainBatch, names: list[str]) -> tuple[Float[Tensor, "b 3 s s"], Bool[Tensor, "b t t"]]:
+        """What is predicted for images, and where they are hidden, which depends on their names only."""
+        seeds = [zlib.crc32(name.encode()) for name in names]
+        masks = self.model.draw_masks(images, [torch.Generator().manual_seed(seed) for seed in seeds])
+        return self.model(images, masks), masks
+
+    def on_validation_epoch_end(self) -> None:
+        """Give the mean error."""
+        error = self.errors.compute()
+        self.errors.reset()
+        if self.trainer.sanity_checking:
+            return
+        self.log("val_loss", error, prog_bar=True)
+        if self.trainer.state.fn == "validate" and self.trainer.is_global_zero:
+            print(f"\nerror on hidden pixels {error:.4f}\npictures: {self.folder / 'pictures'}")
+
+    def on_fit_end(self) -> None:
+        """Say how good the model is and where its pictures are."""
+        error = self.trainer.callback_metrics.get("val_loss")
+        if self.trainer.is_global_zero and error is not None:
+            print(f"\nerror on hidden pixels {error:.4f}\npictures: {self.folder / 'pictures'}")
+
+    def on_predict_start(self) -> None:
+        """Count from none."""
+        self.predicted = 0
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> None:
+        """Draw what the model puts in the place of hidden patches of any images."""
+        images, targets = batch
+        if not targets:
+            return
+        prediction, masks = self(images, [target["name"] for target in targets])
+        for target, picture in zip(targets, self._draw(prediction, images, masks, len(images)), strict=True):
+            self.write(f"pictures/{target['name']}.png", picture)
+        self.predicted += len(images)
+
+    def on_predict_end(self) -> None:
+        """Say where the pictures are.
+
+        Raises:
+            ValueError: no image could be read.
+        """
+        if not self.predicted and self.trainer.world_size == 1:
+            raise ValueError("None of the images could be read, so there are no pictures; see the messages above.")
+        if self.trainer.is_global_zero:
+            print(f"\npictures: {self.folder / 'pictures'}")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Windows travel with the weights; there are no classes."""
+        checkpoint["window_size"] = backbone_of(self.model).window_size
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """See that it is a checkpoint of such a model.
+
+        Raises:
+            ValueError: it is not.
+        """
+        check_tensors(self.model, checkpoint)
+        check_windows(self.model, checkpoint["window_size"])
+
+    def _draw(self, prediction: Tensor, images: Tensor, masks: Tensor, count: int) -> list[Picture]:
+        """Masked, reconstructed and original image side by side, for the first ones."""
+        parts = self.model.reconstruct(prediction[:count], images[:count], masks[:count])
+        rows = zip(*parts, images[:count], strict=True)
+        titles = ("masked", "reconstructed", "original")
+        return [side_by_side([resized(one, GREATEST_SIDE) for one in row], titles) for row in rows]

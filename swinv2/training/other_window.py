@@ -1,0 +1,26 @@
+"""A backbone with another window for a while."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..backbone import SwinTransformerV2
+from ..windows import Window
+
+
+@contextmanager
+def other_window(backbone: SwinTransformerV2, window_size: Window | None) -> Iterator[None]:
+    """Give a backbone another window within a `with` statement; after it, it has the one that it had.
+
+    Args:
+        backbone: changed in place.
+        window_size: in tokens; one number, one per axis, or one entry per stage; None changes nothing.
+
+    Raises:
+        ValueError: the numbers do not fit the axes and stages.
+    """
+    before = backbone.window_size
+    try:
+        backbone.set_window_size(before if window_size is None else window_size)
+        yield
+    finally:
+        backbone.set_window_size(before)

@@ -1,0 +1,123 @@
+"""Rows of another classifier's head."""
+
+import logging
+
+import pytest
+import torch
+from torch import nn
+
+from swinv2 import BackboneConfig, convert
+from swinv2.classification.classifier import ImageClassifier
+from swinv2.classification.remap import find_rows, load_head, read_rows
+from swinv2.classification.task import ClassificationTask
+from swinv2.cli import main
+from swinv2.shapes import make_classification
+
+DWARF = {"name": "swinv2_tiny_window8_256", "embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2]}
+ROWS = [6, 0, 5, 2]
+
+
+@pytest.fixture
+def many():
+    """A classifier of seven classes."""
+    model = ImageClassifier(BackboneConfig(**DWARF), 7)
+    nn.init.normal_(model.head.bias)
+    return model
+
+
+@pytest.fixture
+def rows_file(tmp_path):
+    """A file of rows for four classes."""
+    path = tmp_path / "rows.txt"
+    path.write_text("".join(f"{row}\n" for row in ROWS))
+    return path
+
+
+@pytest.mark.parametrize("layout", ["official", "timm", "hf", "ours"])
+def test_rows_are_taken_exactly(many, rows_file, tmp_path, layout):
+    """Whatever layout the checkpoint has, weights and biases are those of the rows."""
+    path = tmp_path / "weights.pth"
+    torch.save(many.state_dict(), path)
+    if layout != "ours":
+        convert(path, path := tmp_path / "converted.pth", layout)
+    head = nn.Linear(64, 4)
+    load_head(head, str(path), str(rows_file), list("abcd"))
+    assert torch.equal(head.weight, many.head.weight[ROWS])
+    assert torch.equal(head.bias, many.head.bias[ROWS])
+
+
+def test_rows_by_name(many, tmp_path):
+    """A checkpoint of ours has names, by which rows are found."""
+    path = tmp_path / "trained.ckpt"
+    state = {f"model.{key}": value for key, value in many.state_dict().items()}
+    torch.save({"state_dict": state, "class_names": list("gfedcba")}, path)
+    head = nn.Linear(64, 3)
+    load_head(head, str(path), "names", ["b", "g", "a"])
+    assert torch.equal(head.weight, many.head.weight[[5, 0, 6]])
+
+
+@pytest.mark.parametrize(("others", "missing"), [("abx", "1 of 3"), ("aabc", "1 of 3"), ("xyz", "3 of 3")])
+def test_names_that_are_not_there(others, missing):
+    """Every class must be there just once."""
+    with pytest.raises(ValueError, match=f"{missing} classes of the data are not among"):
+        find_rows(list("abc"), list(others))
+
+
+@pytest.mark.parametrize(("text", "given"), [("", "nothing"), ("1\n-2\n", "'-2'"), ("1\nn01440764\n", "'n01440764'")])
+def test_bad_rows(tmp_path, text, given):
+    """A file of something else is refused."""
+    (tmp_path / "rows.txt").write_text(text)
+    with pytest.raises(ValueError, match=f"on each line, from 0, and has {given}"):
+        read_rows(tmp_path / "rows.txt")
+
+
+def test_missing_file(tmp_path):
+    """The message names the key to change."""
+    with pytest.raises(FileNotFoundError, match=r"no file .*rows.txt of rows; give model\.head_rows"):
+        read_rows(tmp_path / "rows.txt")
+
+
+@pytest.mark.parametrize(("inside", "classes"), [(64, 5), (32, 4)])
+def test_rows_that_do_not_fit(many, rows_file, tmp_path, inside, classes):
+    """There must be as many rows as classes, of the same width."""
+    torch.save(many.state_dict(), tmp_path / "weights.pth")
+    with pytest.raises(ValueError, match=r"names 4 rows up to 6 .* has 7 of 64 numbers; the model has"):
+        load_head(nn.Linear(inside, classes), str(tmp_path / "weights.pth"), str(rows_file), [])
+
+
+def test_row_beyond_the_classifier(many, tmp_path):
+    """A row that the checkpoint does not have is refused."""
+    torch.save(many.state_dict(), tmp_path / "weights.pth")
+    (tmp_path / "rows.txt").write_text("7")
+    with pytest.raises(ValueError, match=r"names 1 rows up to 7 .* has 7 of 64"):
+        load_head(nn.Linear(64, 1), str(tmp_path / "weights.pth"), str(tmp_path / "rows.txt"), [])
+
+
+def test_checkpoint_without_a_classifier(many, rows_file, tmp_path):
+    """A backbone has no rows."""
+    torch.save(many.backbone.state_dict(), tmp_path / "weights.pth")
+    with pytest.raises(ValueError, match=r"has no classifier whose rows could be taken; leave model\.head_rows out"):
+        load_head(nn.Linear(64, 4), str(tmp_path / "weights.pth"), str(rows_file), [])
+
+
+def test_training_starts_from_the_rows(many, rows_file, tmp_path, monkeypatch, caplog):
+    """`fit` takes backbone and rows from other weights; what a checkpoint is resumed from takes their place."""
+    monkeypatch.chdir(tmp_path)
+    root = make_classification(tmp_path / "shapes", train=4, val=4, size=32)
+    torch.save(many.state_dict(), tmp_path / "weights.pth")
+    started = []
+    monkeypatch.setattr(
+        ClassificationTask, "on_train_start", lambda task: started.append(task.model.head.weight.detach().clone())
+    )
+    backbone = [word for key, value in DWARF.items() for word in (f"--model.model.backbone.{key}", str(value))]
+    data = {"root": root, "batch_size": 4, "num_workers": 0, "size": 32}
+    options = [*backbone, *(word for key, value in data.items() for word in (f"--data.{key}", str(value)))]
+    options += ["--model.weights", "weights.pth", "--model.head_rows", str(rows_file), "--trainer.accelerator", "cpu"]
+    options += ["--trainer.enable_progress_bar", "false", "--trainer.default_root_dir", "run", "--trainer.max_epochs"]
+    caplog.set_level(logging.WARNING)
+    assert main(["classification", "fit", *options, "1"]) == 0
+    assert torch.equal(started[0], many.head.weight[ROWS])
+    assert main(["classification", "fit", *options, "2", "--ckpt_path", "last"]) == 0
+    kept = torch.load("run/checkpoints/last.ckpt", weights_only=True)["state_dict"]["model.head.weight"]
+    assert not torch.equal(started[1], many.head.weight[ROWS])
+    assert kept.shape == (4, 64)

@@ -1,0 +1,168 @@
+"""The index of a shard."""
+
+import io
+import json
+import logging
+import os
+import tarfile
+
+import pytest
+
+from swinv2.classification.shard_index import index_shard
+
+
+def files(index):
+    """Names and labels in an index."""
+    return list(zip(index.files, index.labels.tolist(), strict=True))
+
+
+def test_samples(shards):
+    """Each image comes with its label and its place in the file, in the order of the file."""
+    shard = shards.root / "train-001.tar"
+    index = index_shard(shard)
+    assert files(index) == [("0004.jpg", 1), ("0005.jpg", 2), ("0006.jpg", 0), ("0007.jpg", 1)]
+    assert (index.incomplete, index.cut) == (0, False)
+    with tarfile.open(shard) as archive:
+        for name, offset, size in zip(index.files, index.offsets, index.sizes, strict=True):
+            assert shard.read_bytes()[offset : offset + size] == archive.extractfile(name).read()
+
+
+def test_kinds_of_members(tmp_path, tar):
+    """Samples may lie in folders, have long names, files beside, and labels as JSON; hidden files do not count."""
+    long = "n01440764/" + 150 * "x"
+    shard = tar(
+        tmp_path / "a.tar",
+        [
+            ("./n01440764/._a.JPEG", b"hidden"),
+            ("./n01440764/a.JPEG", b"image"),
+            ("./n01440764/a.json", json.dumps({"label": 7, "filename": "a"}).encode()),
+            ("./n01440764/a.seg.png", b"other"),
+            (f"{long}.cls", b"3\n"),
+            (f"{long}.json", b"{}"),
+            (f"{long}.webp", b"webp"),
+        ],
+    )
+    assert files(index_shard(shard)) == [("n01440764/a.jpeg", 7), (f"{long}.webp", 3)]
+
+
+@pytest.mark.parametrize("kind", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+@pytest.mark.parametrize("folder", ["a", 80 * "b", "ä"])
+def test_kinds_of_tar_files(tmp_path, kind, folder):
+    """Each of the three ways to write a tar file gives the same names, long ones and others, and the same bytes."""
+    name = f"{folder}/{60 * 'c'}"
+    with tarfile.open(tmp_path / "a.tar", "w", format=kind) as archive:
+        for kind, content in (("jpg", 700 * b"x"), ("cls", b"12\n")):
+            member = tarfile.TarInfo(f"{name}.{kind}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    index = index_shard(tmp_path / "a.tar")
+    assert files(index) == [(f"{name}.jpg", 12)]
+    start = int(index.offsets[0])
+    assert (tmp_path / "a.tar").read_bytes()[start : start + 700] == 700 * b"x"
+
+
+def test_incomplete_samples_are_counted(tmp_path, tar):
+    """A sample without image or label, or with JSON that has none, is not there, and counted."""
+    members = [("a.jpg", b"x"), ("b.cls", b"0"), ("c.jpg", b"x"), ("c.json", b"{}"), ("d.jpg", b"x"), ("d.cls", b"1")]
+    index = index_shard(tar(tmp_path / "a.tar", members))
+    assert files(index) == [("d.jpg", 1)]
+    assert index.incomplete == 3
+
+
+@pytest.mark.parametrize("part", [0.999, 0.8, 0.5, 0.3, 0.1, 0.0])
+def test_cut_off(shards, part):
+    """Whatever is whole before the cut is there, wherever the cut is, and nothing behind it."""
+    shard = shards.root / "train-001.tar"
+    data = shard.read_bytes()
+    whole = index_shard(shard)
+    end = int(part * len(data))
+    shard.write_bytes(data[:end])
+    index = index_shard(shard)
+    known = [pair for pair, offset, size in zip(files(whole), whole.offsets, whole.sizes, strict=True)
+             if offset + size <= end]  # fmt: skip
+    assert files(index) == known
+    assert index.cut == (end < len(data.rstrip(b"\0")) + 512)
+
+
+def test_every_cut(shards):
+    """At each block, and in the middle of each, a cut leaves the images before it and never an error."""
+    shard = shards.root / "train-000.tar"
+    data = shard.read_bytes()
+    whole = index_shard(shard)
+    ends = whole.offsets + whole.sizes
+    content = int(-(-int(ends[-1]) // 512) * 512)
+    for end in range(0, content + 1, 256):
+        shard.write_bytes(data[:end])
+        index = index_shard(shard)
+        assert len(index.labels) == sum(ends <= end)
+        assert index.cut
+
+
+def test_overwritten_middle(shards):
+    """A shard whose middle is overwritten counts as cut off there."""
+    shard = shards.root / "train-000.tar"
+    data = bytearray(shard.read_bytes())
+    place = int(index_shard(shard).offsets[2]) - 512  # the header of the third image
+    data[place : place + 512] = 512 * b"\x07"
+    shard.write_bytes(data)
+    index = index_shard(shard)
+    assert (len(index.labels), index.cut) == (2, True)
+
+
+def test_no_tar_file(tmp_path):
+    """A file of another kind, or a compressed one, is an error."""
+    (tmp_path / "a.tar").write_bytes(b"\x1f\x8b" + 2000 * b"x")
+    with pytest.raises(ValueError, match=r"a\.tar is no tar file .*not compressed"):
+        index_shard(tmp_path / "a.tar")
+
+
+@pytest.mark.parametrize(
+    "member", [("a.cls", b"tench"), ("a.cls", b"-1"), ("a.json", b"{"), ("a.json", b'{"label": "7"}'), ("a.json", b"7")]
+)
+def test_label_that_is_no_number(tmp_path, tar, member):
+    """A label that is no number from 0 is an error that names the sample."""
+    with pytest.raises(ValueError, match=rf"a\.tar: the label of {member[0]} is .*from 0"):
+        index_shard(tar(tmp_path / "a.tar", [("a.jpg", b"x"), member]))
+
+
+def test_index_is_kept(shards, monkeypatch):
+    """The index is made once, and read from the file beside the shard from then on."""
+    shard = shards.root / "train-000.tar"
+    first = index_shard(shard)
+    assert (shards.root / "train-000.tar.index.npz").is_file()
+    monkeypatch.setattr(tarfile, "open", None)
+    again = index_shard(shard)
+    assert files(again) == files(first)
+    assert again.offsets.tolist() == first.offsets.tolist()
+    assert (again.incomplete, again.cut) == (0, False)
+
+
+def test_index_of_a_changed_shard(shards):
+    """A shard that has changed since is looked at again."""
+    shard = shards.root / "train-000.tar"
+    index_shard(shard)
+    shards.add("train-000.tar", [5, 6])
+    os.utime(shard, ns=(1, 1))
+    assert [name for name, _ in files(index_shard(shard))] == ["0005.jpg", "0006.jpg"]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"text"])
+def test_damaged_index(shards, content):
+    """An index that is none is made again."""
+    kept = shards.root / "train-000.tar.index.npz"
+    kept.write_bytes(content)
+    assert len(index_shard(shards.root / "train-000.tar").labels) == 4
+    assert kept.stat().st_size > 100
+
+
+def test_folder_that_cannot_be_written_to(shards, monkeypatch, caplog):
+    """Where nothing can be written the index stays in memory, and nothing is left lying."""
+
+    def fail(*args, **kwargs):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("swinv2.classification.shard_index.np.savez", fail)
+    with caplog.at_level(logging.INFO):
+        assert len(index_shard(shards.root / "train-000.tar").labels) == 4
+    assert "not kept" in caplog.text
+    assert sorted(path.name for path in shards.root.iterdir()) == [f"train-00{number}.tar" for number in range(3)]
