@@ -10,6 +10,7 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 
 from segmentation.cli import main as segmentation
+from swinv2.figures import save_figure
 
 NOTHING_ELSE = ("--model.pictures", "0", "--model.maps", "false")
 
@@ -49,7 +50,7 @@ def main(args: Sequence[str]) -> None:
     points = measure(validate, rest, own.window_sizes, own.short_edges, own.output)
     with (own.output / "windows.csv").open("w", newline="") as file:
         csv.writer(file).writerows([Point._fields, *points])
-    draw({"": points}).savefig(own.output / "windows.png", dpi=110)
+    save_figure(own.output / "windows.png", draw({"": points}))
     print("\nshort edge  window  mIoU")
     for point in points:
         print(f"{point.short_edge:10}  {point.window_size:6}  {point.mean_iou:.3f}")
