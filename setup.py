@@ -26,7 +26,7 @@ BUILT_ON = [
 
 TEST = ["av", "beartype", "pytest", "timm", "transformers"]
 DEV = ["mypy", "pre-commit", "ruff"]
-FASTER = ["faster-coco-eval"]
+FASTER = ["faster-coco-eval"]  # torchcodec is optional, too, but its release must be the one for the installed torch
 
 setup(
     name="swinv2",

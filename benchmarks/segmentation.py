@@ -1,8 +1,6 @@
 """UPerNet beside transformers' UperNetForSemanticSegmentation on its Swinv2: time by part, and peak memory."""
 
 import argparse
-import subprocess
-import sys
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -12,6 +10,7 @@ from torch import Tensor, nn
 from transformers import Swinv2Config, UperNetConfig, UperNetForSemanticSegmentation
 
 import swinv2
+from benchmarks.memory import in_process, peak
 from benchmarks.timing import machine, medians, table
 from segmentation import UPerNet
 from segmentation.inference import segment
@@ -33,7 +32,7 @@ def main() -> None:
     parser.add_argument("--peak", nargs=2, metavar=("WHOSE", "WORK"), help=argparse.SUPPRESS)  # in a process of its own
     options = parser.parse_args()
     if options.peak:
-        print(peak(*options.peak))
+        print(peak_of(*options.peak))
         return
     text = f"# UPerNet, SwinV2-T, float32, inference\n\n{speed(options.rounds)}\n{memory()}\n{machine()}.\n"
     text += (
@@ -91,18 +90,14 @@ def memory() -> str:
     """The table of peak memory, each in a process of its own."""
     rows = []
     for work, what in WORK.items():
-        peaks = []
-        for whose in ("theirs", "ours"):
-            command = [sys.executable, "-m", "benchmarks.segmentation", "--peak", whose, work]
-            done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True)
-            peaks.append(float(done.stdout.split()[-1]))
+        peaks = [in_process("benchmarks.segmentation", "--peak", whose, work) for whose in ("theirs", "ours")]
         rows.append([what, *(f"{one:.2f}" for one in peaks), f"{peaks[1] / peaks[0]:.2f}"])
     return table(["peak memory above the weights", "transformers, GiB", "ours, GiB", "ours / theirs"], rows) + "\n"
 
 
 @torch.inference_mode()
-def peak(whose: str, work: str) -> float:
-    """Largest resident memory while an image is segmented, GiB above that before (Linux)."""
+def peak_of(whose: str, work: str) -> float:
+    """Largest resident memory while an image is segmented, GiB above that before."""
     theirs = their_model()
     ours = our_model(theirs)
     side = WHOLE if work == "whole" else LARGE
@@ -113,16 +108,7 @@ def peak(whose: str, work: str) -> float:
         ("ours", "whole"): lambda: segment(ours, image, (side, side)),
         ("ours", "sliding"): lambda: our_sliding(ours, image),
     }
-    before = resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-    runs[whose, work]()
-    return resident("VmHWM") - before
-
-
-def resident(which: str) -> float:
-    """Resident memory of this process, GiB: VmRSS now, VmHWM at most."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(which)) / 2**20
+    return peak(runs[whose, work])
 
 
 def their_model(window: int = WINDOW) -> UperNetForSemanticSegmentation:

@@ -10,7 +10,7 @@ from jaxtyping import Bool, UInt8
 from torch import Tensor
 
 from detection.masks import paste_region, to_numpy
-from swinv2.pictures import FONT, LEAST_SIDE, Colour, Picture, class_colour, font, text_height, write
+from swinv2.pictures import LEAST_SIDE, Colour, Picture, class_colour, text_height, text_width, write
 
 OPACITY = 0.4  # of masks
 
@@ -133,8 +133,7 @@ def draw_labels(picture: Picture, figures: Sequence[Figure]) -> None:
     height = text_height(picture)
     margin = max(3, height // 3)
     for one in figures:
-        (width, _), _ = cv2.getTextSize(one.text, FONT, *font(height))
-        tag = place(one.corners, width + 2 * margin, height + 2 * margin, tags, picture.shape)
+        tag = place(one.corners, text_width(one.text, height) + 2 * margin, height + 2 * margin, tags, picture.shape)
         tags.append(tag)
         cv2.rectangle(picture, tag[:2], (tag.right - 1, tag.bottom - 1), one.colour, cv2.FILLED)
         ink = (0, 0, 0) if np.dot(one.colour, (0.299, 0.587, 0.114)) > 140 else (255, 255, 255)

@@ -13,7 +13,7 @@ from pycocotools import mask as mask_utils
 
 from detection.annotations import CocoAnnotations
 from swinv2.images import UnreadableImageError, read_image
-from swinv2.pictures import FONT, Colour, Picture, font, write
+from swinv2.pictures import Colour, Picture, cut, write
 
 FOUND = 0.5  # overlap of a detection with an object from which it counts as found
 NEAR = 0.1  # overlap from which a detection has to do with an object
@@ -193,7 +193,7 @@ def draw_tile(mistake: Mistake, annotations: CocoAnnotations, images: Path) -> P
     tile = np.full((TILE + 4 * LINE, TILE + GAP, 3), 255, np.uint8)
     tile[:TILE, :TILE] = view
     for place, text in enumerate(mistake.caption):
-        write(tile, fitted(text), 0, TILE + LINE * (place + 1), TEXT, BLACK)
+        write(tile, cut(text, TILE, TEXT), 0, TILE + LINE * (place + 1), TEXT, BLACK)
     return tile
 
 
@@ -230,10 +230,3 @@ def corners(box: Sequence[int | float]) -> Float[np.ndarray, "4"]:
     """Left, top, right and bottom of a COCO box."""
     left, top, width, height = box
     return np.array([left, top, left + width, top + height], np.float64)
-
-
-def fitted(text: str) -> str:
-    """A text cut to the width of a tile."""
-    while cv2.getTextSize(text, FONT, *font(TEXT))[0][0] > TILE:
-        text = f"{text.removesuffix('...')[:-1]}..."
-    return text

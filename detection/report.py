@@ -1,7 +1,6 @@
 """What a validation leaves to look at: precision-recall curves, average precision by class, and the worst mistakes."""
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from matplotlib.figure import Figure
 from detection.average_precision import ClassScore
 from detection.evaluation import CocoEvaluator
 from detection.mistakes import draw_sheet, find_mistakes
+from swinv2.figures import save_figure
 from swinv2.pictures import save
 
 MOST_CURVES = 20  # classes; of more, one sees nothing
@@ -41,9 +41,7 @@ def write_report(folder: Path, evaluator: CocoEvaluator, images: Path) -> list[P
     names = [score.name for score in evaluator.class_scores]
     figures = draw_curves(evaluator.curves, names), draw_bars(evaluator.class_scores)
     for path, figure in zip(paths[:2], figures, strict=True):
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph", UserWarning)  # a name in letters that the font does not have
-            figure.savefig(path, dpi=110)
+        save_figure(path, figure)
     wrong, missed = find_mistakes(evaluator.annotations, evaluator.found, MISTAKES)
     sections = {"False positives with the highest scores": wrong, "Largest objects missed": missed}
     save(paths[-1], draw_sheet(sections, evaluator.annotations, images))

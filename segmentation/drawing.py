@@ -12,7 +12,7 @@ from torch import Tensor
 
 from segmentation.class_list import IGNORED
 from segmentation.palette import palette
-from swinv2.pictures import FONT, LEAST_SIDE, Colour, Picture, font, resized, side_by_side, text_height, write
+from swinv2.pictures import LEAST_SIDE, Colour, Picture, cut, resized, side_by_side, text_height, text_width, write
 
 GREATEST_SIDE = 2048  # larger pictures are made smaller; of several side by side each gets half
 OPACITY = 0.5  # of classes
@@ -139,20 +139,6 @@ def draw_legend(entries: Sequence[Entry], caption: str, width: int, height: int)
         end = (column + 1) * room - height
         write(board, entry.figures, end - text_width(entry.figures, height), bottom, height, GREY)
     return board
-
-
-def cut(text: str, room: int, height: int) -> str:
-    """A text as long as there is room for it, in pixels, at some height of capitals."""
-    if text_width(text, height) <= room:
-        return text
-    while text and text_width(f"{text}...", height) > room:
-        text = text[:-1]
-    return f"{text.rstrip()}..."
-
-
-def text_width(text: str, height: int) -> int:
-    """Pixels that a text takes at some height of capitals."""
-    return int(cv2.getTextSize(text, FONT, *font(height))[0][0])
 
 
 def stack(picture: Picture, legend: Picture) -> Picture:

@@ -2,7 +2,6 @@
 
 import json
 import math
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from matplotlib.figure import Figure
 
 from segmentation.scores import Scores
 from swinv2.confusion import Row, confused_pairs, draw_confusion, write_csv
+from swinv2.figures import save_figure
 
 BARS = 40  # above each other, before there is a second column
 
@@ -33,11 +33,8 @@ def write_report(folder: Path, scores: Scores, class_names: Sequence[str]) -> li
     write_csv(classes, ("class", "pixels", "IoU", "accuracy"), class_rows(scores, class_names))
     pairs = confused_pairs(scores.confusion, class_names)
     write_csv(confused, ("truth", "predicted", "share_of_truth", "pixels"), pairs)
-    figures = {bars: draw_bars(scores, class_names), confusion: draw_confusion(scores.confusion, class_names)}
-    for path, figure in figures.items():
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph", UserWarning)  # a name in letters that the font does not have
-            figure.savefig(path, dpi=110)
+    save_figure(bars, draw_bars(scores, class_names))
+    save_figure(confusion, draw_confusion(scores.confusion, class_names))
     return paths
 
 

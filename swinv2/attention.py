@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from .attention_core import RecomputedAttention, attend, factors
 from .linear import Linear
 from .windows import Group, Size
 
@@ -157,18 +158,10 @@ def window_attention(
         groups: shape and number of the windows of each shape, in order.
     """
     dtype = torch.promote_types(qkv.dtype, torch.float32)
-    queries_keys, values = qkv.to(dtype).split((2, 1), 1)
-    scale = torch.stack([scale, torch.ones_like(scale)]).unsqueeze(-1).to(dtype)  # (2, h, 1): keys stay of length one
-    factor = scale / torch.linalg.vector_norm(queries_keys, dim=-1, keepdim=True).clamp_min(1e-12)
+    given, scale, biases = qkv.to(dtype), scale.to(dtype), [bias.to(dtype) for bias in biases]
+    if torch.is_grad_enabled() and qkv.device.type == "cpu" and not torch.compiler.is_compiling():
+        return RecomputedAttention.apply(given, scale, groups, *biases).to(qkv.dtype)
+    queries_keys, values = given.split((2, 1), 1)
+    factor = factors(queries_keys, scale)
     queries_keys = queries_keys * factor if torch.is_grad_enabled() else queries_keys.mul_(factor)
-
-    lengths = [math.prod(shape) * count for shape, count in groups]
-    contexts = []
-    for (shape, count), bias, qk, v in zip(
-        groups, biases, queries_keys.split(lengths), values.split(lengths), strict=True
-    ):
-        q, k = qk.unflatten(0, (count, math.prod(shape))).transpose(1, 3).unbind(2)  # (count, h, N, d)
-        v = v.squeeze(1).unflatten(0, (count, math.prod(shape))).transpose(1, 2)
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(dtype).unsqueeze(0), scale=1.0)
-        contexts.append(out.transpose(1, 2).flatten(2).flatten(0, 1))  # (count·N, C)
-    return torch.cat(contexts).to(qkv.dtype) if len(contexts) > 1 else contexts[0].to(qkv.dtype)
+    return attend(queries_keys, values, groups, biases).to(qkv.dtype)

@@ -90,13 +90,15 @@ def decode(data: bytes, path: Path, flags: int = 0) -> UInt8[np.ndarray, "h w 3"
 
 
 class LeftOut:
-    """Positions of images that cannot be read; worker processes share it.
+    """Positions of files that cannot be read; worker processes share it.
 
     Args:
-        total: number of images.
+        total: number of files.
+        kind: what one of them is, with its article, for the log.
     """
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, kind: str = "an image") -> None:
+        self.kind = kind
         self._flags = torch.zeros(total, dtype=torch.bool).share_memory_()
 
     def __len__(self) -> int:
@@ -105,10 +107,10 @@ class LeftOut:
     def __contains__(self, position: int) -> bool:
         return bool(self._flags[position])
 
-    def add(self, position: int, error: UnreadableImageError) -> None:
-        """Leave an image out, and log why and how many that makes."""
+    def add(self, position: int, error: OSError) -> None:
+        """Leave a file out, and log why and how many that makes."""
         self._flags[position] = True
-        logger.warning("Left out an image, %d of %d so far: %s", len(self), len(self._flags), error)
+        logger.warning("Left out %s, %d of %d so far: %s", self.kind, len(self), len(self._flags), error)
 
 
 class ImageFiles(Dataset[tuple[Image, dict[str, Any]] | None]):

@@ -75,6 +75,20 @@ def font(height: int) -> tuple[float, int]:
     return cv2.getFontScaleFromHeight(FONT, height, thickness), thickness
 
 
+def cut(text: str, room: int, height: int) -> str:
+    """A text as long as there is room for it, in pixels, at some height of capitals."""
+    if text_width(text, height) <= room:
+        return text
+    while text and text_width(f"{text}...", height) > room:
+        text = text[:-1]
+    return f"{text.rstrip()}..."
+
+
+def text_width(text: str, height: int) -> int:
+    """Pixels that a text takes at some height of capitals."""
+    return int(cv2.getTextSize(text, FONT, *font(height))[0][0])
+
+
 def write(picture: Picture, text: str, left: int, bottom: int, height: int, ink: Colour) -> None:
     """Write a line of text.
 

@@ -17,7 +17,8 @@ from torch import nn
 from detection import Detector
 from segmentation import Segmenter
 from swinv2.cli import main
-from swinv2.shapes import make_detection, make_segmentation
+from swinv2.shapes import make_detection, make_segmentation, make_video
+from video.classifier import VideoClassifier
 
 ROOT = Path(__file__).parent.parent
 RECIPES = sorted((ROOT / "configs").rglob("*.yaml"))
@@ -34,7 +35,7 @@ class Task:
 
     Attributes:
         model: base class of its models.
-        make: makes a few small pictures in a folder.
+        make: makes a few small pictures or clips in a folder.
         data: a recipe to what its data become, on the spot.
         heads: a recipe to what its heads become.
         metric: in which a validation ends.
@@ -99,15 +100,32 @@ def segmentation_heads(recipe):
     return {"channels": 16, more[recipe["model"]["model"]["class_path"]]: 16}
 
 
+def make_kinetics(folder):
+    """A few clips of four motions, in lists as for Kinetics."""
+    return make_video(folder, train=4, val=2, size=32)
+
+
+def kinetics(recipe):
+    """The lists of `make_kinetics`, in which videos are named by their paths."""
+    lists = {"train": "train.txt", "val": "val.txt", "train_videos": ".", "val_videos": ".", "classes": "classes.txt"}
+    return {"batch_size": 2, "frames": 4, "size": 32, "short_edge": 32} | lists
+
+
+def video_heads(recipe):
+    """A linear layer is small as it is."""
+    return {}
+
+
 TASKS = {
     "detection": Task(Detector, make_coco, coco, detection_heads, "box/AP"),
     "segmentation": Task(Segmenter, make_ade20k, ade20k, segmentation_heads, "mIoU"),
+    "video": Task(VideoClassifier, make_kinetics, kinetics, video_heads, "top1"),
 }
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A task's name to the folder of its pictures, which are made at first use."""
+    """A task's name to the folder of its data, which are made at first use."""
     return cache(lambda name: TASKS[name].make(tmp_path_factory.mktemp(name) / "shapes"))
 
 
@@ -130,8 +148,9 @@ def commands():
 def test_recipe_builds_in_full(recipe):
     """The model that it describes, of 80 classes, in its true size, but without memory and weights."""
     model = yaml.safe_load(recipe.read_text())["model"]["model"]
-    model["init_args"]["backbone"]["weights"] = None
-    model["init_args"]["num_classes"] = 80
+    settings = model.get("init_args", model)  # a recipe may leave the class out where there is only one
+    settings["backbone"]["weights"] = None
+    settings["num_classes"] = 80
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--model", type=TASKS[recipe.parent.name].model)
     with torch.device("meta"):
@@ -141,7 +160,7 @@ def test_recipe_builds_in_full(recipe):
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=IDS)
 def test_recipe_runs_two_steps(recipe, made, tmp_path, monkeypatch):
-    """Built, trained for two steps, scored: with small made pictures, without weights from elsewhere, on the CPU."""
+    """Built, trained for two steps, scored: with small made data, without weights from elsewhere, on the CPU."""
     monkeypatch.chdir(tmp_path)
     name = recipe.parent.name
     task, content = TASKS[name], yaml.safe_load(recipe.read_text())

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from swinv2.movies import write_video
-from swinv2.pictures import FONT, Picture, class_colour, font, text_height, write
+from swinv2.pictures import Picture, class_colour, cut, text_height, text_width, write
 from video.by_second import Seconds, clock
 from video.footage import Footage
 from video.over_time import INSTANT, frame_bounds
@@ -89,20 +89,6 @@ def fitting_names(seconds: Seconds, class_names: Sequence[str], room: int, heigh
     """
     shown = {label for row in seconds for label in best(row)}
     return {label: cut(class_names[label], room, height) for label in shown}
-
-
-def cut(text: str, room: int, height: int) -> str:
-    """A text as long as there is room for it, in pixels, at some height of capitals."""
-    if text_width(text, height) <= room:
-        return text
-    while text and text_width(f"{text}...", height) > room:
-        text = text[:-1]
-    return f"{text.rstrip()}..."
-
-
-def text_width(text: str, height: int) -> int:
-    """Pixels that a text takes at some height of capitals."""
-    return int(cv2.getTextSize(text, FONT, *font(height))[0][0])
 
 
 def draw_panel(row: Float32[np.ndarray, " k"], names: Mapping[int, str], stamp: str, height: int) -> Picture:

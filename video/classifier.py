@@ -1,5 +1,6 @@
 """A classifier of clips: the backbone with an axis of time, and one linear layer."""
 
+import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
@@ -32,8 +33,10 @@ class VideoClassifier(ImageClassifier):
         """Logits of each clip, in float32.
 
         Args:
-            clips: RGB, uint8 or float from 0 to 1, two frames or more.
+            clips: RGB, uint8 or float from 0 to 1; the last frame is repeated where their number is odd.
         """
+        missing = -clips.shape[2] % self.backbone.patch_embed.patch_size[0]
+        clips = torch.cat([clips, clips[:, :, -1:].expand(-1, -1, missing, -1, -1)], 2)
         frames = normalize(clips.transpose(1, 2), next(self.parameters()).dtype)  # (b, t, 3, h, w)
         feature = self.backbone(frames.transpose(1, 2))[-1].flatten(2).mean(-1)  # (b, c)
         return self.head(self.dropout(feature)).float()

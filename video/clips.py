@@ -1,7 +1,6 @@
 """Videos as training clips, and as views for a test."""
 
 import itertools
-import logging
 from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
@@ -16,21 +15,10 @@ from torchvision.tv_tensors import Video
 from swinv2.images import LeftOut
 from video.decoding import Footage, UnreadableVideoError, open_footage
 from video.lists import VideoItem
-from video.sampling import Dense, Segments
+from video.sampling import Sampling
 from video.transforms import Crops
 
-logger = logging.getLogger(__name__)
-
 CHUNK = 32  # frames that are there in the size of the file at the same time
-
-
-class LeftOutVideos(LeftOut):
-    """Positions of videos that cannot be read; worker processes share it."""
-
-    def add(self, position: int, error: OSError) -> None:
-        """Leave a video out, and log why and how many that makes."""
-        self._flags[position] = True
-        logger.warning("Left out a video, %d of %d so far: %s", len(self), len(self._flags), error)
 
 
 class Views:
@@ -89,13 +77,13 @@ class TrainingClips(Dataset[tuple[Video, int]]):
     """
 
     def __init__(
-        self, items: Sequence[VideoItem], sampling: Dense | Segments, transform: v2.Transform, backend: str = "opencv"
+        self, items: Sequence[VideoItem], sampling: Sampling, transform: v2.Transform, backend: str = "opencv"
     ) -> None:
         self.items = items
         self.sampling = sampling
         self.transform = transform
         self.backend = backend
-        self.left_out = LeftOutVideos(len(items))
+        self.left_out = LeftOut(len(items), "a video")
 
     def __len__(self) -> int:
         return len(self.items)
@@ -132,7 +120,7 @@ class ViewedVideos(Dataset[tuple[Views | None, dict[str, Any]] | None]):
 
     Attributes:
         left_out: positions of those that cannot be read.
-        finished: names of those that are not to be opened.
+        finished: paths of those that are not to be opened.
 
     Raises:
         ValueError: no clips.
@@ -141,7 +129,7 @@ class ViewedVideos(Dataset[tuple[Views | None, dict[str, Any]] | None]):
     def __init__(
         self,
         items: Sequence[VideoItem],
-        sampling: Dense | Segments,
+        sampling: Sampling,
         clips: int,
         crops: Crops,
         backend: str = "opencv",
@@ -153,7 +141,7 @@ class ViewedVideos(Dataset[tuple[Views | None, dict[str, Any]] | None]):
         self.clips = clips
         self.crops = crops
         self.backend = backend
-        self.left_out = LeftOutVideos(len(items))
+        self.left_out = LeftOut(len(items), "a video")
         self.finished: Container[str] = ()
 
     def __len__(self) -> int:
@@ -164,7 +152,7 @@ class ViewedVideos(Dataset[tuple[Views | None, dict[str, Any]] | None]):
             return None
         item = self.items[index]
         target = {"label": item.label, "video_id": index + 1, "path": item.path, "name": item.name}
-        if item.name in self.finished:
+        if str(item.path) in self.finished:
             return None, target
         try:
             with open_footage(item.path, self.backend) as footage:

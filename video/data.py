@@ -21,7 +21,7 @@ from video.clips import TrainingClips, ViewedVideos, Views
 from video.files import VideoFiles, find_videos
 from video.list_formats import read_rows
 from video.lists import read_class_folders, read_videos
-from video.sampling import Dense, Segments
+from video.sampling import Dense, Segments, Shuffled
 from video.transforms import Crops, train_transform
 
 TrainBatch = tuple[UInt8[Tensor, "b 3 t h w"], Int64[Tensor, " b"]]
@@ -47,6 +47,8 @@ class KineticsData(LightningDataModule):
         stride: from one frame of a clip to the next, in frames of the video; for dense sampling.
         sampling: "dense": consecutive frames, `stride` apart; "segments": one frame of each of as many equal parts of
             the video as a clip has frames.
+        shuffle_frames: give the frames of each clip in random order, in training and validation; a control, which shows
+            how much of the classes is told by what is seen at all, and how much by the motion.
         batch_size: clips a step and device; in validation, as many videos as have no more views, or one.
         num_workers: processes that load videos, at most one a core.
         size: height and width of clips, pixels.
@@ -66,6 +68,8 @@ class KineticsData(LightningDataModule):
     Attributes:
         mixing: what a task does to batches in its training step, where torch's random numbers are those of the epoch;
             None for nothing, and before `setup("fit")`.
+        finished: gives the paths of validation videos that need not be opened, as they are scored already; asked when
+            validation begins and the model has its weights. By default it gives none.
 
     Raises:
         ValueError: a setting out of range.
@@ -82,6 +86,7 @@ class KineticsData(LightningDataModule):
         frames: int = 32,
         stride: int = 2,
         sampling: Literal["dense", "segments"] = "dense",
+        shuffle_frames: bool = False,
         batch_size: int = 8,
         num_workers: int = 4,
         size: int = 224,
@@ -103,7 +108,8 @@ class KineticsData(LightningDataModule):
         self.train, self.val = train, val
         self.train_videos, self.val_videos = root / train_videos, root / val_videos
         self.classes = classes
-        self.sampling = Dense(frames, stride) if sampling == "dense" else Segments(frames)
+        self.sampling = Dense(frames, stride) if sampling == "dense" else Segments(frames)  # of predictions
+        self.clip_sampling = Shuffled(self.sampling) if shuffle_frames else self.sampling
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.train_transform = train_transform(size, scale_range, multi_scale, flip_prob, rand_augment)
@@ -118,6 +124,7 @@ class KineticsData(LightningDataModule):
         self.val_set: ViewedVideos | None = None
         self.predict_set: VideoFiles | None = None
         self.mixing: Mixing | None = None
+        self.finished: Callable[[], Container[str]] = tuple
 
     @cached_property
     def class_names(self) -> list[str]:
@@ -156,16 +163,11 @@ class KineticsData(LightningDataModule):
             self.predict_set = VideoFiles(find_videos(self.videos))
             return
         val = read_videos(self.root / self.val, self.val_videos, self.class_names)
-        self.val_set = ViewedVideos(val.items, self.sampling, self.val_clips, self.crops, self.backend)
+        self.val_set = ViewedVideos(val.items, self.clip_sampling, self.val_clips, self.crops, self.backend)
         if stage == "fit":
             train = read_videos(self.root / self.train, self.train_videos, self.class_names)
-            self.train_set = TrainingClips(train.items, self.sampling, self.train_transform, self.backend)
+            self.train_set = TrainingClips(train.items, self.clip_sampling, self.train_transform, self.backend)
             self.mixing = Mixing(self.num_classes, *self.alphas) if any(self.alphas) else None
-
-    def skip(self, names: Container[str]) -> None:
-        """Give only the targets of some validation videos, which are finished; to be called after `setup`."""
-        if self.val_set is not None:
-            self.val_set.finished = names
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of clips in random order, and their labels."""
@@ -174,6 +176,8 @@ class KineticsData(LightningDataModule):
     def val_dataloader(self) -> DataLoader[Any]:
         """Batches of validation videos as two lists: views and targets; empty if none of them can be read."""
         views = self.val_clips * self.crops.count
+        if self.val_set is not None:
+            self.val_set.finished = self.finished()
         return self._loader(self.val_set, collate, max(self.batch_size // views, 1))
 
     def predict_dataloader(self) -> DataLoader[Any]:

@@ -1,66 +1,86 @@
-"""Which videos of a test are finished: a file that a killed run leaves and the next one goes on with."""
+"""Which videos of a test are finished: files that a killed run leaves and the next one goes on with."""
 
+import hashlib
 import json
-import logging
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-logger = logging.getLogger(__name__)
+import torch
+from jaxtyping import Float32
+from torch import Tensor
+
+LETTERS = 12  # of a name made of a digest
 
 
 class Finished:
-    """Probabilities of the videos that are done, one JSON line each, written as soon as they are there.
+    """Probabilities of the videos that are done, a line for each batch, written as soon as they are there.
 
-    Every process has a file of its own. The first line of a file says what the test was; files of another test, another
-    checkpoint or other views, are put aside.
+    A test has a folder of its own, named after what makes it that test, and each process a file in it. A batch is
+    finished as a whole or not at all, so that the next run computes the others as this one would have. A line begins
+    with its line break: what a killed process has begun to write spoils no other line.
 
     Args:
-        folder: of the files.
-        test: what makes two tests the same, e.g. checkpoint and views.
+        folder: of the folders of tests.
+        test: what makes two tests the same, e.g. weights and views.
         process: number of this process.
+
+    Attributes:
+        probabilities: of the classes, by video; of the runs before this one.
+
+    Raises:
+        OSError: the folder cannot be made or read.
     """
 
     def __init__(self, folder: Path, test: Mapping[str, Any], process: int = 0) -> None:
-        self.test = json.dumps(test, sort_keys=True)
-        self.path = folder / f"finished_{process}.jsonl"
-        self.probabilities: dict[str, list[float]] = {}
-        for path in sorted(folder.glob("finished_*.jsonl")):
-            self._read(path)
-        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder / f"finished-{digest(json.dumps(test, sort_keys=True).encode())}"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.path = self.folder / f"{process}.jsonl"
+        files = sorted(self.folder.glob("*.jsonl"))
+        self.probabilities = {video: torch.tensor(row) for path in files for video, row in read(path).items()}
 
-    def __contains__(self, name: str) -> bool:
-        return name in self.probabilities
-
-    def add(self, name: str, probabilities: Sequence[float]) -> None:
-        """Note that a video is done.
+    def add(self, batch: Mapping[str, Float32[Tensor, " k"]]) -> None:
+        """Note that the videos of a batch are done.
 
         Args:
-            name: of the video, which no other has.
-            probabilities: of the classes.
-        """
-        self.probabilities[name] = list(probabilities)
-        new = not self.path.exists()
-        with self.path.open("a", encoding="utf-8") as file:
-            if new:
-                file.write(self.test + "\n")
-            file.write(json.dumps([name, self.probabilities[name]]) + "\n")
+            batch: probabilities of the classes, by video.
 
-    def _read(self, path: Path) -> None:
-        text = path.read_text(encoding="utf-8")
-        first, *lines = text.splitlines() or [""]
-        if first != self.test:
-            aside = path.with_suffix(".other")
-            path.rename(aside)
-            logger.warning("%s belongs to another test; it is now %s.", path, aside)
-            return
-        whole = []
-        for line in lines:
-            try:
-                name, probabilities = json.loads(line)
-            except ValueError:  # the last line, which the run that was killed did not finish
-                continue
-            self.probabilities[name] = probabilities
-            whole.append(line)
-        if len(whole) < len(lines) or not text.endswith("\n"):
-            path.write_text("\n".join([first, *whole]) + "\n", encoding="utf-8")
+        Raises:
+            OSError: the file cannot be written.
+        """
+        with self.path.open("a", encoding="ascii") as file:
+            file.write("\n" + json.dumps({video: row.tolist() for video, row in batch.items()}))
+
+    def forget(self) -> None:
+        """Remove the files of all processes: all videos are scored."""
+        shutil.rmtree(self.folder)
+
+
+def read(path: Path) -> dict[str, list[float]]:
+    """The whole lines of a file, put together."""
+    found: dict[str, list[float]] = {}
+    for line in path.read_text(encoding="ascii", errors="replace").split("\n"):
+        try:
+            found |= json.loads(line)
+        except ValueError:  # empty, or the last one of a killed process
+            continue
+    return found
+
+
+def fingerprint(state: Mapping[str, Tensor]) -> str:
+    """A short text that depends on all values of a state, and on nothing else.
+
+    Args:
+        state: tensors by name.
+    """
+    parts = (name.encode() + value.cpu().flatten().view(torch.uint8).numpy().tobytes() for name, value in state.items())
+    return digest(*parts)
+
+
+def digest(*parts: bytes) -> str:
+    """A short text that tells data apart."""
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(part)
+    return total.hexdigest()[:LETTERS]

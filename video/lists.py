@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from swinv2.class_names import labels_of, name_classes
-from swinv2.images import SUFFIXES as PICTURES
 from video.decoding import SUFFIXES
+from video.files import is_video
 from video.list_formats import read_rows
 
 logger = logging.getLogger(__name__)
@@ -124,14 +124,6 @@ def list_folder(folder: Path) -> dict[str, Path]:
     entries = sorted(folder.iterdir())
     stems = {entry.stem: entry for entry in reversed(entries) if entry.suffix.lower() in SUFFIXES}
     return stems | {entry.name: entry for entry in entries}
-
-
-def is_video(path: Path) -> bool:
-    """Whether a path is a file with the suffix of a video, or a folder of pictures and not of videos."""
-    if not path.is_dir():
-        return path.suffix.lower() in SUFFIXES and path.is_file()
-    suffixes = {entry.suffix.lower() for entry in path.iterdir() if entry.name[0] != "."}
-    return not suffixes.isdisjoint(PICTURES) and suffixes.isdisjoint(SUFFIXES)
 
 
 def name_below(path: Path, folder: Path) -> str:

@@ -41,10 +41,7 @@ class OpenCVFootage(Footage):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._threads = 0
-        if get_worker_info():
-            self._threads = 1
-            cv2.setNumThreads(1)
+        self._threads = 1 if get_worker_info() else 0
         self._at = 0  # number of the frame that is grabbed; that of no frame behind the end
         self._rewind()
         self._timeline, self._told_by_time = self._read_timeline()

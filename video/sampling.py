@@ -112,6 +112,39 @@ class Segments:
         return [(round(size * i), round(size * (i + 1))) for i in range(self.frames)]
 
 
+@dataclass(frozen=True)
+class Shuffled:
+    """The frames of another sampling in random order: a control, which shows how much of a class the order tells.
+
+    Attributes:
+        sampling: what chooses the frames.
+    """
+
+    sampling: Dense | Segments
+
+    @property
+    def frames(self) -> int:
+        """Of a clip."""
+        return self.sampling.frames
+
+    def train(self, length: int) -> list[int]:
+        """A clip in any order; for `length` see the sampling."""
+        return shuffled(self.sampling.train(length))
+
+    def test(self, length: int, clips: int = 1) -> list[list[int]]:
+        """Each clip in an order of its own, the same in every test."""
+        chosen = enumerate(self.sampling.test(length, clips))
+        return [shuffled(clip, torch.Generator().manual_seed(number)) for number, clip in chosen]
+
+
+Sampling = Dense | Segments | Shuffled
+
+
+def shuffled(items: list[int], generator: torch.Generator | None = None) -> list[int]:
+    """Numbers in random order."""
+    return [items[place] for place in torch.randperm(len(items), generator=generator).tolist()]
+
+
 def check(**numbers: int) -> None:
     """See that none of some numbers is below 1.
 

@@ -1,7 +1,6 @@
 """Training, scoring and using a video classifier, as Lightning runs it."""
 
-import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,9 @@ from torch import Tensor
 
 from swinv2.classification.report import write_report
 from swinv2.classification.scores import ClassificationScores, Scores, format_table, summary
+from swinv2.images import LeftOut
 from swinv2.training.agreement import check_class_count
+from swinv2.training.run_folder import set_aside
 from swinv2.training.schedules import OptimizerConfig
 from swinv2.training.task import Task
 from video.annotation import annotate
@@ -23,17 +24,15 @@ from video.classifier import VideoClassifier
 from video.clips import Views
 from video.data import Batch, KineticsData, TrainBatch
 from video.decoding import UnreadableVideoError, open_footage
-from video.finished import Finished
+from video.finished import Finished, fingerprint
 from video.over_time import score_over_time
-
-logger = logging.getLogger(__name__)
 
 
 class VideoTask(Task):
     """Trains a video classifier with AdamW, and scores it by top-1, top-5 and mean class accuracy.
 
-    A test that looks at every video in many views can be killed at any time: the next `validate` with the same
-    checkpoint and views goes on after the videos that are finished. A checkpoint carries the names of its classes.
+    A test that looks at every video in many views can be killed at any time: the same command goes on after the videos
+    that are finished, as long as weights and views are the same. A checkpoint carries the names of its classes.
 
     Args:
         model: the classifier.
@@ -69,7 +68,7 @@ class VideoTask(Task):
         self.scores = ClassificationScores(model.num_classes)
         self.scored: Scores | None = None
         self.finished: Finished | None = None
-        self.predicted = 0
+        self.left_out = LeftOut(0)
 
     def setup(self, stage: str) -> None:
         """Compare the data with what the model asks for, before anything is computed.
@@ -77,12 +76,13 @@ class VideoTask(Task):
         Raises:
             ValueError: the numbers of classes differ.
         """
-        if stage != "predict":
-            check_class_count(self.model.num_classes, self.data.class_names)
-            self.class_names = self.data.class_names
-        if stage == "validate":
-            self.finished = Finished(self.folder / "finished", self._test(), self.global_rank)
-            self.data.skip(self.finished.probabilities)  # now, before processes that load data start
+        if stage == "predict":
+            return  # a checkpoint brings the classes
+        check_class_count(self.model.num_classes, self.data.class_names)
+        self.class_names = self.data.class_names
+        self.scores = ClassificationScores(self.model.num_classes)  # those of an earlier stage would be of its mode
+        self.finished = None
+        self.data.finished = self._take_up if stage == "validate" else tuple
 
     @property
     def data(self) -> KineticsData:
@@ -91,12 +91,9 @@ class VideoTask(Task):
 
     def forward(self, videos: Sequence[Views]) -> Float[Tensor, "n k"]:
         """Probabilities of each video's classes, the mean over its views; views of several videos run together."""
-        total = torch.zeros(len(videos), self.model.num_classes, device=self.device)
-        places = ((at, view) for at, views in enumerate(videos) for view in views)
-        for chunk in chunks(places, self.views_at_once):
-            clips = torch.stack([view for _, view in chunk])
-            total.index_add_(0, torch.tensor([at for at, _ in chunk], device=self.device), self.probabilities(clips))
-        return total / torch.tensor([[len(views)] for views in videos], device=self.device)
+        views = (view for views in videos for view in views)
+        found = torch.cat([self.probabilities(torch.stack(chunk)) for chunk in chunks(views, self.views_at_once)])
+        return torch.stack([part.mean(0) for part in found.split([len(views) for views in videos])])
 
     def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
         """Cross-entropy of a batch."""
@@ -106,25 +103,41 @@ class VideoTask(Task):
         loss = F.cross_entropy(self.model(clips), labels, label_smoothing=self.label_smoothing)
         return self.log_losses({"loss_classification": loss}, len(clips))
 
-    def _test(self) -> dict[str, Any]:
-        """What makes two tests the same."""
-        data, checkpoint = self.data, Path(str(self.trainer.ckpt_path))
-        return {
-            "checkpoint": [str(checkpoint), checkpoint.stat().st_mtime_ns if checkpoint.is_file() else 0],
-            "views": [str(data.sampling), data.val_clips, str(data.crops), data.backend],
-            "windows": [list(window) for window in self.model.backbone.window_size],
+    def _take_up(self) -> Container[str]:
+        """The paths of videos that a killed test of the same weights and views has finished."""
+        data = self.data
+        test = {
+            "weights": fingerprint(self.model.state_dict()),
+            "windows": self.model.backbone.window_size,
+            "views": [str(data.clip_sampling), data.val_clips, str(data.crops), data.backend],
+            "precision": self.trainer.precision,
         }
+        folder = self.output or Path(self.trainer.default_root_dir, "validate")  # the same however often it is started
+        self.finished = Finished(folder, test, self.global_rank)
+        known = frozenset(self.finished.probabilities)
+        if known and self.trainer.is_global_zero:
+            print(f"Going on with a test that was stopped: {len(known)} videos are finished.")
+        return known
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count which videos of a batch are right."""
-        videos, targets = batch
-        known = self.finished.probabilities if self.finished else {}
-        found = iter(self([views for views in videos if views is not None]))
-        for views, target in zip(videos, targets, strict=True):
-            row = torch.tensor(known[target["name"]], device=self.device) if views is None else next(found)
-            self.scores.update(row[None], torch.tensor([target["label"]], device=self.device))
-            if self.finished is not None and views is not None:
-                self.finished.add(target["name"], row.tolist())
+        rows = self._scored_before(batch) | self._score(batch)
+        found = torch.zeros(len(batch[1]), self.model.num_classes, device=self.device)  # of none, if none can be read
+        for row, target in zip(found, batch[1], strict=True):
+            row.copy_(rows[str(target["path"])])
+        self.scores.update(found, torch.tensor([target["label"] for target in batch[1]], device=self.device).long())
+
+    def _scored_before(self, batch: Batch) -> dict[str, Float[Tensor, " k"]]:
+        known = self.finished.probabilities if self.finished is not None else {}
+        paths = (str(target["path"]) for views, target in zip(*batch, strict=True) if views is None)
+        return {path: known[path].to(self.device) for path in paths}
+
+    def _score(self, batch: Batch) -> dict[str, Float[Tensor, " k"]]:
+        new = {str(target["path"]): views for views, target in zip(*batch, strict=True) if views is not None}
+        found = dict(zip(new, self([*new.values()]), strict=True)) if new else {}
+        if self.finished is not None and found:
+            self.finished.add(found)
+        return found
 
     def on_validation_epoch_end(self) -> None:
         """Score what was counted."""
@@ -139,6 +152,8 @@ class VideoTask(Task):
         if self.trainer.state.fn == "validate" and self.trainer.is_global_zero:
             print(f"\n{format_table(self.scored, self.class_names)}\n\n{summary(self.scored)}\n")
             print(f"report: {', '.join(map(str, write_report(self.folder, self.scored, self.class_names)))}")
+            if self.finished is not None:
+                self.finished.forget()
 
     def on_fit_end(self) -> None:
         """Say how good the classifier is."""
@@ -146,8 +161,20 @@ class VideoTask(Task):
             print(f"\n{summary(self.scored)}")
 
     def on_predict_start(self) -> None:
-        """Without a checkpoint classes have no names but their numbers."""
-        self.predicted = 0
+        """Put the results of an earlier prediction aside; without a checkpoint classes are called by their numbers.
+
+        Raises:
+            ValueError: a video to predict lies where the results go.
+        """
+        self.left_out = LeftOut(len(self.data.predict_set or ()), "a video")
+        places = [(self.folder / name).resolve() for name in ("scores", "videos")]
+        for path in self.data.predict_set.paths if self.data.predict_set else ():
+            if not {*places}.isdisjoint(path.resolve().parents):
+                raise ValueError(f"The results would take the place of {path}; give --model.output another folder.")
+        if self.trainer.is_global_zero:
+            for place in places:
+                set_aside(place)
+        self.trainer.strategy.barrier()
         self.class_names = self.class_names or [f"class {label}" for label in range(self.model.num_classes)]
 
     def predict_step(self, batch: list[dict[str, Any]], batch_idx: int) -> None:
@@ -156,9 +183,7 @@ class VideoTask(Task):
             try:
                 self._predict(target)
             except UnreadableVideoError as error:  # only this: a file that cannot be written is another matter
-                logger.warning("Left out: %s", error)
-                continue
-            self.predicted += 1
+                self.left_out.add(target["video_id"] - 1, error)
 
     def _predict(self, target: dict[str, Any]) -> None:
         with open_footage(target["path"], self.data.backend) as footage:
@@ -180,9 +205,14 @@ class VideoTask(Task):
         Raises:
             ValueError: no video could be read.
         """
-        if not self.predicted and self.trainer.world_size == 1:
+        total = len(self.data.predict_set or ())
+        flags = torch.tensor([index in self.left_out for index in range(total)], device=self.device).int()
+        left_out = int(self.trainer.strategy.reduce(flags, reduce_op="max").sum())  # few may have come to all processes
+        if left_out == total:
             raise ValueError("None of the videos could be read, so there are no results; see the messages above.")
         if self.trainer.is_global_zero:
+            if left_out:
+                print(f"\n{left_out} of {total} videos could not be read")
             print(f"\nscores by second: {self.folder / 'scores'}\nvideos: {self.folder / 'videos'}")
 
 

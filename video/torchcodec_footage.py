@@ -1,6 +1,7 @@
 """Frames of a video file through torchcodec, on machines that have FFmpeg's libraries."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from video.footage import Footage, Frames, UnreadableVideoError, check_indices
+from video.timeline import Timeline, read_timeline
 
 FIX = (
     "Install FFmpeg's libraries (e.g. apt-get install ffmpeg) and `pip install -U torchcodec` in the release for this "
@@ -64,7 +66,16 @@ class TorchCodecFootage(Footage):
         Args:
             indices: from 0; any order, repeated ones too.
         """
+        check_indices(indices, self.length)
+        milliseconds = self._timeline.milliseconds
+        if self._timeline.told_apart and len(milliseconds) == self.length:
+            return (milliseconds[np.asarray(indices)] - milliseconds[0]) / 1000
         return self._batch(indices).pts_seconds.double().numpy() - self._batch([0]).pts_seconds.item()
+
+    @cached_property
+    def _timeline(self) -> Timeline:
+        """As the packets have it, so that nothing is decoded for it; OpenCV may not know them, or hide some."""
+        return read_timeline(self.path)
 
     def _batch(self, indices: Sequence[int]) -> Any:
         check_indices(indices, self.length)

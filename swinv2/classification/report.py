@@ -1,13 +1,13 @@
 """What a validation leaves to look at: scores by class, and which classes are taken for which."""
 
 import json
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ..confusion import confused_pairs, draw_confusion, write_csv
+from ..figures import save_figure
 from .scores import Scores
 
 
@@ -33,7 +33,5 @@ def write_report(folder: Path, scores: Scores, class_names: Sequence[str]) -> li
         return [means, classes]
     pairs = confused_pairs(scores.confusion, class_names)
     write_csv(confused, ("truth", "predicted", "share_of_truth", "number"), pairs)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # a name in letters that the font does not have
-        draw_confusion(scores.confusion, class_names).savefig(picture, dpi=110)
+    save_figure(picture, draw_confusion(scores.confusion, class_names))
     return [means, classes, picture, confused]

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..cli import TASKS
+from ..figures import save_figure
 
 
 class Kind(NamedTuple):
@@ -68,7 +69,7 @@ def main(args: Sequence[str]) -> None:
     table, picture = own.output / "windows.csv", own.output / "windows.png"
     with table.open("w", newline="") as file:
         csv.writer(file).writerows([("short_edge", "window_size", metric), *points])
-    (draw_pairs if own.pairs else draw)({"": points}, metric).savefig(picture, dpi=110)
+    save_figure(picture, (draw_pairs if own.pairs else draw)({"": points}, metric))
     print(f"\nshort edge  window  {metric:>5}")
     for point in points:
         print(f"{point.short_edge:10}  {point.window_size:6}  {point.score:.3f}")

@@ -9,7 +9,7 @@ from pycocotools.cocoeval import COCOeval
 
 from detection.annotations import CocoAnnotations
 from detection.average_precision import found_entry, truth_entry
-from detection.mistakes import DETECTION, GREY, TILE, TRUTH, draw_part, draw_sheet, find_mistakes, fitted, match
+from detection.mistakes import DETECTION, GREY, TILE, TRUTH, draw_part, draw_sheet, find_mistakes, match
 
 CAT, DOG = 5, 2  # category ids; image 7 has a cat and a dog, image 3 a cat and a crowd of dogs, image 12 nothing
 CAT_BOX, DOG_BOX = [10, 5, 20, 16], [40, 10, 10, 20]
@@ -159,9 +159,3 @@ def test_part_is_around_the_box():
     view = draw_part(pixels, [(np.array([200, 100, 280, 180], np.float64), TRUTH)])
     assert (view[TILE // 4 + 4 : 3 * TILE // 4 - 4, TILE // 4 + 4 : 3 * TILE // 4 - 4] == 200).all()
     assert (view[: TILE // 4 - 4] == 0).all()
-
-
-def test_long_captions_are_cut():
-    """A caption never runs into the next tile."""
-    assert fitted("cat") == "cat"
-    assert fitted("confused with " + "very long name " * 9).endswith("...")

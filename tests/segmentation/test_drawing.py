@@ -6,13 +6,11 @@ import torch
 
 from segmentation.drawing import (
     compare,
-    cut,
     draw_legend,
     legend_entries,
     overlay,
     resized,
     stack,
-    text_width,
     tint,
 )
 from segmentation.palette import palette
@@ -148,15 +146,6 @@ def test_legend_has_room(width):
     for edge in (board[:4], board[-4:], board[:, :4], board[:, -4:]):
         assert (edge == 255).all()
     assert (board.shape[0] < 300) == (width == 1700)
-
-
-def test_long_names_are_cut():
-    """A name longer than its room ends in dots within it; others stay."""
-    short = cut("television receiver or set", 100, 12)
-    assert short.startswith("tel")
-    assert short.endswith("...")
-    assert text_width(short, 12) <= 100
-    assert cut("sky", 100, 12) == "sky"
 
 
 def test_narrow_picture_above_its_legend():

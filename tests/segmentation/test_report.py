@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from segmentation.report import confused_pairs, draw_bars, draw_confusion, write_report
+from segmentation.report import draw_bars, write_report
 from segmentation.scores import Scores
 
 NAMES = ["wall", "building", "sky", "floor"]
@@ -47,36 +47,10 @@ def test_confused_pairs_in_a_file(tmp_path):
     assert len(rows) == 2
 
 
-def test_most_confused_pairs_only():
-    """Of very many kinds of mistakes the hundred commonest are listed."""
-    confusion = np.arange(900).reshape(30, 30)
-    pairs = confused_pairs(confusion, [f"class {label}" for label in range(30)])
-    assert len(pairs) == 100
-    assert pairs[0][:2] == ("class 29", "class 28")
-
-
 def test_strange_names(tmp_path):
     """A name may hold what means something to matplotlib or to a table, or letters its font lacks."""
     paths = write_report(tmp_path, Scores(CONFUSION, "skip"), ['_$x_{$ "猫", a', *NAMES[1:]])
     assert read(paths[1])[0]["class"] == '_$x_{$ "猫", a'
-
-
-def test_confusion_shows_classes_that_occur():
-    """Rows are shares of a class's pixels; a class that is predicted and never true has an empty row."""
-    confusion = CONFUSION.copy()
-    confusion[1, 3] = 20
-    axes, _ = draw_confusion(confusion, NAMES).axes
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["wall", "building", "floor"]
-    shown = np.ma.filled(axes.images[0].get_array(), np.nan)
-    np.testing.assert_allclose(shown, [[0.75, 0.25, 0], [0.1, 0.4, 0.5], [np.nan] * 3])
-    assert [text.get_text() for text in axes.texts] == ["0.75", "0.25", "0.10", "0.40", "0.50"]
-
-
-@pytest.mark.parametrize(("classes", "labels", "numbers"), [(12, 12, 12), (40, 40, 0), (41, 0, 0)])
-def test_confusion_of_many_classes(classes, labels, numbers):
-    """Numbers and names are left out where there is no room for them."""
-    axes, _ = draw_confusion(np.eye(classes, dtype=np.int64), ["name"] * classes).axes
-    assert (len(axes.get_yticklabels()), len(axes.texts)) == (labels, numbers)
 
 
 def test_bars_are_sorted():

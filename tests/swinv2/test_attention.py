@@ -79,6 +79,9 @@ def attention_by_hand(attn, x, size, window, shifted, trained):
         ((6, 7), (4, 4), True),
         ((3, 9), (4, 4), True),
         ((3, 4, 5), (2, 4, 3), True),
+        ((3, 4, 5), (2, 4, 3), False),
+        ((5, 3, 5), (3, 2, 4), True),
+        ((2, 7, 5), (8, 3, 2), True),
     ],
 )
 def test_attention_equals_pairs_of_tokens_taken_one_by_one(size, window, shifted):
@@ -91,6 +94,62 @@ def test_attention_equals_pairs_of_tokens_taken_one_by_one(size, window, shifted
     layout = cut(1, size, window, shifted, CPU)
     expected = attention_by_hand(attn, x, size, window, shifted, trained)
     torch.testing.assert_close(attn(x[layout.order], layout.groups), expected[layout.order], rtol=0, atol=1e-6)
+
+
+def meetings_by_rolling(size, window, shifted):
+    """Which pairs of places of an axis meet if it is padded to whole windows, rolled and cut, with a mask."""
+    shift = window // 2 if shifted and size > window else 0
+    window = min(window, size)
+    padded = -(-size // window) * window
+    rolled = [(place - shift) % padded for place in range(size)]
+    wrapped = [place < shift for place in range(size)]
+    pairs = itertools.product(range(size), repeat=2)
+    return [rolled[i] // window == rolled[j] // window and wrapped[i] == wrapped[j] for i, j in pairs]
+
+
+def number_of_offset(offsets, window):
+    """A number from 1 for each offset (…, n) between the tokens of a window."""
+    number = torch.zeros(offsets.shape[:-1])
+    for axis, length in enumerate(window):
+        number = number * (2 * length - 1) + offsets[..., axis] + length - 1
+    return 1 + number
+
+
+@pytest.mark.parametrize("shifted", [False, True])
+@pytest.mark.parametrize(
+    ("size", "window"),
+    [
+        ((8, 14, 14), (4, 7, 7)),
+        ((5, 9, 11), (2, 4, 4)),
+        ((7, 10, 9), (3, 5, 7)),
+        ((4, 13, 6), (8, 4, 6)),
+        ((9, 3, 8), (8, 2, 3)),
+        ((1, 8, 15), (8, 7, 7)),
+        ((6, 7, 8), (1, 1, 3)),
+        ((3, 3, 3), (16, 12, 12)),
+    ],
+)
+def test_clips_are_cut_as_if_padded_rolled_and_masked(size, window, shifted):
+    """Of all pairs of a clip's tokens the same meet as in the cyclic shift, each with the bias of its own offset."""
+    places = torch.cartesian_prod(*(torch.arange(length) for length in size))
+    meet = torch.ones((), dtype=torch.bool)
+    for axis, (length, segment) in enumerate(zip(size, window, strict=True)):
+        pairs = torch.tensor(meetings_by_rolling(length, segment, shifted)).view(length, length)
+        meet = meet & pairs[places[:, axis]][:, places[:, axis]]
+    expected = torch.where(meet, number_of_offset(places[:, None] - places, window), 0)
+
+    def table(largest, _):
+        steps = [torch.arange(1 - length, length) for length in largest]
+        return number_of_offset(torch.stack(torch.meshgrid(*steps, indexing="ij"), -1), window)[None]
+
+    network = ContinuousPositionBias(3, 1)
+    network.table = table
+    layout = cut(1, size, window, shifted, CPU)
+    biases = network([shape for shape, _ in layout.groups], window)
+    blocks = [bias[0] for bias, (_, count) in zip(biases, layout.groups, strict=True) for _ in range(count)]
+    found = torch.zeros_like(expected)
+    found[layout.order[:, None], layout.order] = torch.block_diag(*blocks)
+    assert torch.equal(found, expected)
 
 
 def test_temperature_is_bounded():

@@ -1,10 +1,14 @@
-"""Video files of any kind, and what is in them."""
+"""Video files of any kind, what is in them, and a small classifier with a finished run for the tests of the command."""
 
 from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
+import yaml
+
+from swinv2.cli import main
+from swinv2.shapes import make_video
 
 HEIGHT, WIDTH = 64, 96
 KEYS_EVERY_10 = {"g": "10", "bf": "3"}
@@ -58,3 +62,48 @@ def decode():
         return np.stack(frames)
 
     return read
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory):
+    """A small set of sample data."""
+    return make_video(tmp_path_factory.mktemp("shapes") / "video", train=8, val=6, size=32)
+
+
+@pytest.fixture(scope="session")
+def dwarf():
+    """Settings of a backbone of the least size."""
+    return {
+        "name": "swinv2_tiny_window8_256", "embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2],
+        "window_size": [2, 4, 4],
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def recipe(shapes, dwarf):
+    """Writes a recipe of a model of the least size into a folder, and gives its file."""
+
+    def write(folder, root=shapes, classes=None, model=(), data=(), **trainer):
+        classifier = {"backbone": dwarf, "num_classes": classes}
+        content = {
+            "model": {"model": {"class_path": "VideoClassifier", "init_args": classifier}, **dict(model)},
+            "data": {
+                "root": str(root), "batch_size": 4, "num_workers": 0, "frames": 4, "size": 32, "short_edge": 32,
+                **dict(data),
+            },
+            "trainer": {"max_epochs": 1, "accelerator": "cpu", "enable_progress_bar": False, **trainer},
+        }  # fmt: skip
+        path = folder / "small.yaml"
+        path.write_text(yaml.safe_dump(content))
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def trained(recipe, tmp_path, monkeypatch, capsys):
+    """The recipe of a finished run, whose folder is below the current one, and what the run said."""
+    monkeypatch.chdir(tmp_path)
+    path = recipe(tmp_path)
+    assert main(["video", "fit", "--config", path]) == 0
+    return path, capsys.readouterr().out

@@ -6,14 +6,12 @@ import pytest
 from swinv2.pictures import class_colour
 from video.annotation import (
     annotate,
-    cut,
     draw_cursor,
     draw_frames,
     draw_panel,
     draw_strip,
     lay_over,
     shown_size,
-    text_width,
 )
 from video.decoding import open_footage
 from video.footage import Footage
@@ -161,14 +159,6 @@ def test_cursor_at_the_borders(column):
     draw_cursor(picture, 10, column)
     assert (picture[-10:, column] == 255).all()
     assert (picture[:-10] == 100).all()
-
-
-def test_long_names_are_cut():
-    """A name takes no more room than it is given."""
-    assert cut("walking", 200, 10) == "walking"
-    short = cut("playing the bass guitar on a unicycle", 100, 10)
-    assert short.startswith("playing") and short.endswith("...")
-    assert text_width(short, 10) <= 100
 
 
 def test_tiny_and_narrow_videos(tmp_path):

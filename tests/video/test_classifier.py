@@ -1,6 +1,7 @@
 """The classifier of clips beside that of images."""
 
 import pytest
+import timm.models.swin_transformer_v2
 import torch
 
 import swinv2
@@ -26,6 +27,30 @@ def test_clip_of_repeated_frames_is_the_image(window):
     wanted = image_model(normalize(image, torch.float32))
     found = model(image[:, :, None].expand(-1, -1, 12, -1, -1))
     assert (found - wanted).abs().max() <= 1e-5 * wanted.abs().max()
+
+
+@pytest.mark.parametrize("window", [[8, 4, 4], [2, 4, 4], [16, 4, 4]])
+@pytest.mark.parametrize("wrapped", [False, True], ids=["timm", "official"])
+@torch.no_grad()
+def test_clip_of_repeated_frames_has_the_logits_of_timm(tmp_path, window, wrapped):
+    """A checkpoint of timm's own model, or the same as the official release has it, gives timm's logits for a clip."""
+    sizes = {"embed_dim": 16, "depths": (2, 2, 2), "num_heads": (1, 2, 4)}
+    peer = timm.models.swin_transformer_v2.SwinTransformerV2(64, window_size=4, num_classes=5, **sizes).eval()
+    for name, parameter in peer.named_parameters():
+        if "logit_scale" not in name:
+            torch.nn.init.normal_(parameter, std=0.3)
+    path = tmp_path / "weights.pth"
+    torch.save(peer.state_dict(), path)
+    if wrapped:
+        swinv2.convert(path, path, "official")
+    model = VideoClassifier(BackboneConfig("swinv2_tiny_window8_256", window_size=window, **DWARF), 5).eval()
+    swinv2.load_weights(model, path)
+    model.backbone.set_pretrained_window_sizes([8, 4, 4])  # the official layout does not tell
+    image = torch.rand(2, 3, 64, 64)
+    wanted = peer(normalize(image, torch.float32))
+    for frames in (1, 4, 9, 20, 36):
+        found = model(image[:, :, None].expand(-1, -1, frames, -1, -1))
+        assert (found - wanted).abs().max() <= 1e-5 * wanted.abs().max()
 
 
 def test_bytes_and_floats_are_the_same_clip():

@@ -40,7 +40,7 @@ def test_the_root_is_enough(root):
     data = KineticsData(root)
     data.setup("fit")
     assert (len(data.train_set), len(data.val_set)) == (6, 3)
-    assert (data.num_classes, data.class_names) == (4, ["left", "right", "up", "down"])
+    assert (data.num_classes, data.class_names) == (4, ["left", "right", "fast left", "fast right"])
     assert data.train_set.sampling == Dense(32, 2)
 
 

@@ -1,38 +1,217 @@
-"""What a killed test leaves."""
+"""What a killed test leaves, and that the next one goes on with it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
+import torch
+from lightning import Trainer
 
-from video.finished import Finished
+import video.clips
+from swinv2 import BackboneConfig
+from swinv2.classification.scores import ClassificationScores
+from swinv2.cli import main
+from swinv2.shapes import make_video
+from video.classifier import VideoClassifier
+from video.data import KineticsData
+from video.finished import Finished, fingerprint
+from video.task import VideoTask
 
-TEST = {"checkpoint": "best.ckpt", "views": 20}
+TEST = {"weights": "3f", "views": 20}
+ROOT = Path(__file__).parents[2]
+VIDEOS = 40
+PATIENCE = 60  # seconds until a test must have begun
+RUN = Path("runs/video/small/validate")
+ROW = torch.tensor([0.1, 1 / 3, 0.7])
 
 
 def test_next_run_knows_what_is_finished(tmp_path):
     """Exactly the numbers that were written come back, of all processes."""
     for process in range(2):
-        done = Finished(tmp_path, TEST, process)
-        done.add(f"video {process}", [0.1, 1 / 3, 0.7])
-    again = Finished(tmp_path, TEST)
-    assert again.probabilities == {"video 0": [0.1, 1 / 3, 0.7], "video 1": [0.1, 1 / 3, 0.7]}
+        Finished(tmp_path, TEST, process).add({f"vidéo {process}": ROW, f"other {process}": ROW / 3})
+    again = Finished(tmp_path, TEST).probabilities
+    assert again.keys() == {"vidéo 0", "other 0", "vidéo 1", "other 1"}
+    assert all(torch.equal(row, ROW / 3 if "other" in video else ROW) for video, row in again.items())
 
 
 @pytest.mark.parametrize("cut", [1, 5, 20])
 def test_line_that_was_cut_off_is_done_again(tmp_path, cut):
-    """A run that is killed while it writes loses at most that video, and the next one writes on."""
+    """A run that is killed while it writes loses at most that batch, and what the next ones write is whole."""
     done = Finished(tmp_path, TEST)
-    done.add("first", [0.25, 0.75])
-    done.add("second", [0.5, 0.5])
-    content = done.path.read_bytes()
-    done.path.write_bytes(content[:-cut])
+    done.add({"first": ROW})
+    done.add({"second": ROW, "third": ROW})
+    done.path.write_bytes(done.path.read_bytes()[:-cut])
     again = Finished(tmp_path, TEST)
-    assert set(again.probabilities) == ({"first"} if cut > 1 else {"first", "second"})
-    if cut > 1:
-        again.add("second", [0.5, 0.5])
-    assert done.path.read_bytes() == content
+    assert set(again.probabilities) == {"first"}
+    again.add({"second": ROW})
+    assert set(Finished(tmp_path, TEST).probabilities) == {"first", "second"}
 
 
-def test_results_of_another_test_are_put_aside(tmp_path):
-    """Another checkpoint starts anew, and nothing is lost."""
-    Finished(tmp_path, TEST).add("video", [1.0])
-    assert Finished(tmp_path, {**TEST, "checkpoint": "last.ckpt"}).probabilities == {}
-    assert len(list(tmp_path.glob("*.other"))) == 1
+def test_tests_do_not_get_in_each_other_s_way(tmp_path):
+    """Another checkpoint starts anew; the test before it can still be taken up, until all of it is scored."""
+    first, other = Finished(tmp_path, TEST), Finished(tmp_path, {**TEST, "weights": "a0"})
+    first.add({"video": ROW})
+    other.add({"clip": ROW})
+    assert set(Finished(tmp_path, TEST).probabilities) == {"video"}
+    other.forget()
+    assert list(tmp_path.iterdir()) == [first.folder]
+
+
+@pytest.mark.parametrize("value", [torch.zeros(2), torch.zeros(2, dtype=torch.bfloat16), torch.tensor(1)])
+def test_fingerprint_tells_weights_apart(value):
+    """Equal values have the same, whatever their memory; one changed bit, another name or type has not."""
+    other = value.clone()
+    other.view(-1)[-1] += 1
+    states = [{"a": value}, {"a": other}, {"b": value}, {"a": value, "b": value}]
+    assert len({fingerprint(state) for state in states}) == len(states)
+    assert fingerprint({"a": value.clone()}) == fingerprint({"a": value})
+    table = torch.arange(6.0).view(2, 3)
+    assert fingerprint({"a": table.t().contiguous().t()}) == fingerprint({"a": table})
+
+
+@pytest.fixture
+def long_list(recipe, tmp_path, monkeypatch):
+    """A test of many videos in 4 x 3 views, as a command, and a checkpoint for it."""
+    monkeypatch.chdir(tmp_path)
+    make_video(tmp_path / "shapes", train=4, val=VIDEOS, size=32)
+    data = {"frames": 8, "stride": 1, "size": 32, "short_edge": 48}
+    path = recipe(tmp_path, tmp_path / "shapes", data=data, limit_val_batches=1)
+    assert main(["video", "fit", "--config", path]) == 0
+    views = ["--data.val_clips", "4", "--data.val_crops", "3"]
+    return ["video", "validate", "--config", path, *views, "--trainer.limit_val_batches", "1.0"]
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """Names of the videos that are opened."""
+    opened, open_footage = [], video.clips.open_footage
+    monkeypatch.setattr(
+        video.clips, "open_footage", lambda path, backend: opened.append(path.name) or open_footage(path, backend)
+    )
+    return opened
+
+
+@pytest.fixture
+def scored(monkeypatch):
+    """Probabilities in the order in which they are scored."""
+    rows, update = [], ClassificationScores.update
+    monkeypatch.setattr(ClassificationScores, "update", lambda *given: rows.extend(given[1]) or update(*given))
+    return rows
+
+
+def lines(folder):
+    """What the processes of a test have written so far, in any order."""
+    return [line for path in folder.glob("finished-*/*.jsonl") for line in path.read_text().split("\n")[1:]]
+
+
+def start_and_kill(command, finished):
+    """Start the command as a user does, kill it when some batches are finished, and give the videos in them."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    start = [sys.executable, "-c", "import sys; from swinv2.cli import main; sys.exit(main())", *command]
+    with subprocess.Popen(start, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        end = time.monotonic() + PATIENCE
+        while len(lines(RUN)) < finished and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.005)
+        process.kill()
+        said = process.communicate()[1].decode()
+    assert process.returncode == -signal.SIGKILL, said
+    return {name for line in lines(RUN) if line.endswith("}") for name in json.loads(line)}
+
+
+def report(said):
+    """All that a test says and writes."""
+    files = {path.name: path.read_bytes() for path in RUN.iterdir() if path.is_file()}
+    assert set(files) == {"scores.json", "confusion.png", "confused.csv"}
+    table = re.findall(r"^(?:\w[\w ]* +\d+ +[01]\.\d{3}|top-1 .*)$", said, re.MULTILINE)
+    assert len(table) == 5
+    return files, table
+
+
+def test_killed_test_goes_on_and_gives_the_same_report(long_list, capsys, decoded, scored):
+    """Started again, it opens no finished video, though these have become unreadable, and scores as if never killed."""
+    assert main(long_list) == 0
+    whole, rows = report(capsys.readouterr().out), [*scored]
+    assert len(decoded) == len(rows) == VIDEOS
+    for path in RUN.iterdir():
+        path.unlink()
+    done = start_and_kill(long_list, finished=4)
+    assert 4 <= len(done) < VIDEOS
+    for path in map(Path, done):
+        path.write_bytes(b"")
+    (file,) = RUN.glob("finished-*/*.jsonl")
+    with file.open("a") as torn:
+        torn.write(f'\n{{"{min(done)}": [0.25, 0.')
+    decoded.clear()
+    scored.clear()
+    assert main(long_list) == 0
+    said = capsys.readouterr().out
+    assert f"Going on with a test that was stopped: {len(done)} videos are finished." in said
+    assert len(decoded) == VIDEOS - len(done)
+    assert {*decoded}.isdisjoint(Path(path).name for path in done)
+    assert report(said) == whole
+    torch.testing.assert_close(torch.stack(scored), torch.stack(rows), atol=1e-6, rtol=0)
+    assert not list(RUN.glob("finished-*"))
+
+
+@pytest.fixture
+def validate(shapes, dwarf, tmp_path, monkeypatch):
+    """Scores a classifier, the same one unless settings say otherwise, and keeps what is finished."""
+    monkeypatch.setattr(Finished, "forget", lambda _: None)
+
+    def run(window=(2, 4, 4), change=0.0, at_once=8, precision="32-true", **data):
+        torch.manual_seed(0)
+        model = VideoClassifier(BackboneConfig(**{**dwarf, "window_size": [*window]}), 4)
+        model.head.bias.data[0] += change
+        small = {"num_workers": 0, "frames": 4, "stride": 2, "size": 32, "short_edge": 32, **data}
+        quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False, "accelerator": "cpu"}
+        trainer = Trainer(default_root_dir=tmp_path, precision=precision, enable_checkpointing=False, **quiet)
+        trainer.validate(VideoTask(model, views_at_once=at_once), KineticsData(shapes, **small), verbose=False)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("settings", "opened"),
+    [
+        ({}, 0),
+        ({"at_once": 1}, 0),
+        ({"batch_size": 1}, 0),
+        ({"val_clips": 2}, 6),
+        ({"val_crops": 3}, 6),
+        ({"short_edge": 40}, 6),
+        ({"stride": 1}, 6),
+        ({"sampling": "segments"}, 6),
+        ({"shuffle_frames": True}, 6),
+        ({"window": (1, 4, 4)}, 6),
+        ({"precision": "bf16-mixed"}, 6),
+        ({"change": 1e-6}, 6),
+    ],
+)
+def test_only_the_same_test_is_gone_on_with(validate, decoded, settings, opened):
+    """Videos that are finished count as long as weights, views and precision are the same; otherwise all are opened."""
+    validate()
+    assert len(decoded) == 6
+    decoded.clear()
+    validate(**settings)
+    assert len(decoded) == opened
+
+
+def test_checkpoint_and_loggers_of_a_killed_test(trained, decoded, monkeypatch):
+    """It is the weights in the checkpoint that count; loggers that number their runs do not hide what is finished."""
+    monkeypatch.setattr(Finished, "forget", lambda _: None)
+    checkpoint = torch.load("runs/video/small/checkpoints/best.ckpt", weights_only=True)
+    torch.save(checkpoint, "same.ckpt")
+    checkpoint["state_dict"]["model.head.bias"][0] += 1e-6
+    torch.save(checkpoint, "other.ckpt")
+    validate = ["video", "validate", "--config", trained[0], "--trainer.logger", "CSVLogger"]
+    validate += ["--trainer.logger.save_dir", "logs", "--ckpt_path"]
+    for which, opened in (("best", 6), ("same.ckpt", 0), ("other.ckpt", 6), ("best", 0)):
+        decoded.clear()
+        assert main([*validate, which]) == 0
+        assert len(decoded) == opened

@@ -143,6 +143,13 @@ def test_class_folders(videos):
     assert found.class_names == ["jump", "run"]
 
 
+def test_link_that_leads_nowhere(videos):
+    """It is a video that cannot be read, which loading counts, and not one that nobody hears of."""
+    folder = videos("run/a.mp4")
+    (folder / "run/b.mp4").symlink_to(folder / "gone.mp4")
+    assert [item.name for item in read_class_folders(folder).items] == ["run/a", "run/b"]
+
+
 def test_class_folders_of_given_classes(videos):
     """Validation folders get the labels of the training classes, even if one of them is missing."""
     assert read_class_folders(videos("run/a.mp4"), ["jump", "run"]).items[0].label == 1

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from video.sampling import Dense, Segments
+from video.sampling import Dense, Segments, Shuffled
 
 
 @pytest.mark.parametrize(
@@ -111,3 +111,16 @@ def test_numbers_below_one(wrong, message):
     """No frames, strides or clips are an error that names which."""
     with pytest.raises(ValueError, match=message):
         wrong()
+
+
+def test_shuffled_clips_have_the_same_frames_in_another_order():
+    """In training any order, in a test that of the clip's number, the same for every video and every time."""
+    torch.manual_seed(0)
+    ordered = Dense(frames=16, stride=2)
+    clip, again = (Shuffled(ordered).train(32) for _ in range(2))
+    assert sorted(clip) == sorted(again) == list(range(0, 32, 2))
+    assert clip != again != sorted(clip)
+    first, second = Shuffled(ordered).test(64, 2)
+    assert [sorted(first), sorted(second)] == ordered.test(64, 2)
+    assert Shuffled(ordered).test(64, 2) == [first, second]
+    assert [frame - min(first) for frame in first] != [frame - min(second) for frame in second]

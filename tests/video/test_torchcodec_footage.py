@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from video import torchcodec_footage
 from video.decoding import open_footage
 from video.footage import UnreadableVideoError
+from video.timeline import START, Timeline
 from video.torchcodec_footage import TorchCodecFootage
 
 
@@ -96,6 +98,26 @@ def test_damage_inside(stand_in, monkeypatch, encode):
         monkeypatch.setattr(StandIn, "get_frames_at", fail)
         with pytest.raises(UnreadableVideoError, match=r"Frames of .*clip\.mp4 cannot be decoded: Requested"):
             footage.read([5])
+
+
+def test_times_need_no_decoding(stand_in, monkeypatch, encode):
+    """Where packets tell the times, no frame is decoded for them."""
+    with open_footage(encode("uneven.mp4", times=[0, 40, 500, 1200]), "torchcodec") as footage:
+        monkeypatch.delattr(StandIn, "get_frames_at")
+        assert footage.times([3, 0, 2]).tolist() == [1.2, 0.0, 0.5]
+
+
+def test_times_that_packets_do_not_tell(stand_in, monkeypatch, encode):
+    """Where OpenCV finds other packets than there are frames, the times are those of the decoded frames."""
+    monkeypatch.setattr(torchcodec_footage, "read_timeline", lambda path: Timeline(np.zeros(0), START))
+    with open_footage(encode("uneven.mp4", times=[0, 40, 500, 1200]), "torchcodec") as footage:
+        assert footage.times([3, 0, 2]) == pytest.approx([1.2, 0.0, 0.5])
+
+
+def test_time_out_of_range(decoder, encode):
+    """There is no time of a frame that there is not."""
+    with open_footage(encode("clip.mp4"), "torchcodec") as footage, pytest.raises(IndexError, match="no frame 24"):
+        footage.times([24])
 
 
 def test_without_torchcodec(monkeypatch, encode):

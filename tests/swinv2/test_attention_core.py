@@ -1,0 +1,101 @@
+"""Attention that keeps no scores for the backward pass."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import swinv2
+from swinv2 import attention_core
+from swinv2.attention_core import RecomputedAttention
+
+CUTS = {
+    "one shape": [((2, 3), 4)],
+    "two shapes": [((2, 2), 3), ((1, 3), 2)],
+    "three axes": [((2, 2, 3), 3), ((1, 2, 3), 1)],
+    "one token": [((1, 1), 5)],
+}
+
+
+def inputs(groups, heads=2, width=4):
+    """Random float64 arguments of the attention, all with a gradient."""
+    torch.manual_seed(0)
+    tokens = sum(math.prod(shape) * count for shape, count in groups)
+    made = [torch.randn(tokens, 3, heads, width), torch.rand(heads) + 0.5]
+    made += [torch.randn(heads, math.prod(shape), math.prod(shape)) for shape, _ in groups]
+    return [tensor.double().requires_grad_() for tensor in made]
+
+
+def by_definition(qkv, scale, groups, *biases):
+    """Equation 2, window by window and head by head."""
+    start, out = 0, []
+    for (shape, count), bias in zip(groups, biases, strict=True):
+        for _ in range(count):
+            q, k, v = qkv[start : start + math.prod(shape)].permute(1, 2, 0, 3)  # (h, n, d) each
+            cosines = F.cosine_similarity(q[:, :, None], k[:, None], dim=-1)
+            context = (cosines * scale[:, None, None] + bias).softmax(-1) @ v
+            out.append(context.transpose(0, 1).flatten(1))
+            start += math.prod(shape)
+    return torch.cat(out)
+
+
+@pytest.mark.parametrize("groups", CUTS.values(), ids=CUTS)
+@pytest.mark.parametrize("block", [1, 40, 2**19])
+def test_value_and_gradients_are_those_of_the_definition(groups, block, monkeypatch):
+    """In windows of any shape, however many of them are taken at a time."""
+    monkeypatch.setattr(attention_core, "SCORES_IN_CACHE", block)
+    given = inputs(groups)
+    wanted = by_definition(*given[:2], groups, *given[2:])
+    found = RecomputedAttention.apply(*given[:2], groups, *given[2:])
+    torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
+    slope = torch.randn_like(wanted)
+    wanted, found = torch.autograd.grad(wanted, given, slope), torch.autograd.grad(found, given, slope)
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-10)
+
+
+def test_gradients_are_those_of_small_differences():
+    """Each of them, numerically."""
+    groups = CUTS["two shapes"]
+    given = inputs(groups)
+    assert torch.autograd.gradcheck(lambda q, s, *b: RecomputedAttention.apply(q, s, groups, *b), given)
+
+
+def test_scores_are_not_kept():
+    """What is saved for the backward pass of a wide window is less than one head's scores."""
+    saved, groups = [], [((16, 16), 2)]
+    given = [tensor.float().detach().requires_grad_() for tensor in inputs(groups, heads=4, width=8)]
+
+    def pack(tensor):
+        saved.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        RecomputedAttention.apply(*given[:2], groups, *given[2:])
+    biases = {tensor.data_ptr() for tensor in given[2:]}
+    assert sum(tensor.numel() for tensor in saved if tensor.data_ptr() not in biases) < 2 * 256 * 256
+
+
+def test_a_token_without_direction_gets_no_infinite_gradient():
+    """Queries and keys that are zero, as of padding that nobody cut, leave all gradients finite."""
+    groups = [((2, 2), 2)]
+    given = inputs(groups)
+    with torch.no_grad():
+        given[0][0, :2] = 0
+    RecomputedAttention.apply(*given[:2], groups, *given[2:]).sum().backward()
+    assert all(tensor.grad.isfinite().all() for tensor in given)
+
+
+def test_frozen_backbone_gives_gradients_to_its_input():
+    """Where weights are frozen the gradient still passes through."""
+    backbone = swinv2.create_backbone(
+        "swinv2_tiny_window8_256", embed_dim=8, depths=[2], num_heads=[2], out_indices=[0]
+    )
+    for parameter in backbone.parameters():
+        nn.init.normal_(parameter, std=0.3).requires_grad_(False)
+    image = torch.randn(1, 3, 40, 56, requires_grad=True)
+    backbone(image)[0].square().sum().backward()
+    assert image.grad.isfinite().all()
+    assert image.grad.abs().amax(1).min() > 0

@@ -1,0 +1,90 @@
+"""Training, scoring and prediction on two processes, as on two GPUs."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from swinv2.cli import main
+from swinv2.shapes import make_video
+
+ROOT = Path(__file__).parents[2]
+VIDEOS = 41  # odd: the two processes have different numbers
+PATIENCE = 90  # seconds until a test must have begun
+TWO = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
+
+
+def summary(said):
+    """The line with the scores, and those of the classes, once each."""
+    found = re.findall(r"^(?:\w[\w ]* +\d+ +[01]\.\d{3}|top-1 .*)$", said, re.MULTILINE)
+    assert len(found) == 5 and sum(int(line.split()[-2]) for line in found[:4]) == VIDEOS
+    return found
+
+
+def finished(folder):
+    """The videos that each process of a test has finished so far."""
+    texts = [path.read_text() for path in sorted(folder.glob("validate/finished-*/*.jsonl"))]
+    return [{name for line in text.split("\n") if line.endswith("}") for name in json.loads(line)} for text in texts]
+
+
+def start_and_kill(command, folder):
+    """Start a test on two processes, kill both when both have finished videos, and give these."""
+    script = "import sys; from swinv2.cli import main; sys.exit(main())"
+    (folder / "kill_me.py").write_text(script)
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+    with subprocess.Popen(
+        [sys.executable, "kill_me.py", *command, *TWO],
+        cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    ) as process:  # fmt: skip
+        end = time.monotonic() + PATIENCE
+        while process.poll() is None and time.monotonic() < end:
+            if len(finished(folder / "run")) == 2 and all(finished(folder / "run")):
+                break
+            time.sleep(0.005)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    return set.union(*finished(folder / "run"))
+
+
+@pytest.fixture
+def command(recipe, tmp_path):
+    """The beginning of all commands, with options for all of them."""
+    make_video(tmp_path / "shapes", train=8, val=VIDEOS, size=32)
+    data = {"batch_size": 2, "frames": 8, "stride": 1, "num_workers": 1}
+    path = recipe(tmp_path, tmp_path / "shapes", data=data)
+    return lambda name, *options: ["video", name, "--config", path, "--trainer.default_root_dir", "run", *options]
+
+
+def test_two_processes(on_two_processes, command, tmp_path, monkeypatch, capsys):
+    """Training ends with a score; a killed test goes on and scores as one process does; each video is predicted."""
+    said = on_two_processes(*command("fit", "--model.optimizer.lr", "3e-3"))
+    assert len(re.findall("^top-1 0.*", said, re.MULTILINE)) == 1
+    views = ["--data.val_clips", "4", "--data.val_crops", "3", "--data.short_edge", "48"]
+    done = start_and_kill(command("validate", *views), tmp_path)
+    assert 2 <= len(done) < VIDEOS
+    contents = {path: Path(path).read_bytes() for path in done}
+    for path in done:
+        Path(path).write_bytes(b"")
+    killed = on_two_processes(*command("validate", *views))
+    assert f"Going on with a test that was stopped: {len(done)} videos are finished." in killed
+    assert "Left out" not in killed
+    assert not list(tmp_path.glob("run/validate/finished-*"))
+    for path, content in contents.items():
+        Path(path).write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    assert main(command("validate", *views)) == 0
+    assert summary(killed) == summary(capsys.readouterr().out)
+    (tmp_path / "shapes/val/broken.mp4").write_bytes(b"no video")
+    said = on_two_processes(
+        *command("predict", "--data.videos", "shapes/val/0000000*.mp4", "--data.videos+=shapes/val/broken.mp4")
+    )
+    assert "1 of 11 videos could not be read" in said
+    names = [f"{index:08}" for index in range(10)]
+    for folder in ("scores", "videos"):
+        assert sorted(path.stem for path in (tmp_path / "run/predict" / folder).iterdir()) == names
