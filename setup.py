@@ -14,7 +14,7 @@ BUILT_ON = [
     "huggingface_hub",
     "jaxtyping",
     "jsonargparse[signatures]>=4.49",
-    "lightning>=2.5",
+    "lightning>=2.6",
     "matplotlib",
     "numpy",
     "pillow",

@@ -82,10 +82,10 @@ def files_by_name(
         ValueError: two have the same name.
     """
     files = []
-    for path in files_below(folder):
-        suffix = next((one for one in suffixes if path.name.lower().endswith(one.lower())), None)
-        if suffix and path not in other_than:
-            files.append((path.relative_to(folder).as_posix()[: -len(suffix)], path))
+    for file in files_below(folder):
+        suffix = next((one for one in suffixes if file.lower().endswith(one.lower())), None)
+        if suffix and folder / file not in other_than:
+            files.append((file[: -len(suffix)], folder / file))
     if not files:
         rest = " and are no label maps (data.map_suffix)" if other_than else ""
         raise FileNotFoundError(

@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from importlib import import_module, metadata
 from pathlib import Path
@@ -68,6 +68,23 @@ def main(args: Sequence[str] | None = None) -> int:
         print("Stopped.", file=sys.stderr)
         return 130
     return 0
+
+
+def task_of(recipe: Path, tasks: Collection[str], advice: str) -> str:
+    """The task of a recipe, by the folders that it is in.
+
+    Args:
+        recipe: its file.
+        tasks: names of those that it may be of.
+        advice: what to do if it is in the folder of none.
+
+    Raises:
+        ValueError: none of them has the name of a task.
+    """
+    found = [part for part in recipe.resolve().parts if part in tasks]
+    if not found:
+        raise ValueError(f"Of which task is {recipe}? It is in no folder {' or '.join(tasks)}; {advice}.")
+    return found[-1]
 
 
 def _reason(error: Exception) -> str:

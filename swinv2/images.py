@@ -27,6 +27,10 @@ class UnreadableImageError(OSError):
     """A file that is missing, empty, cut short, damaged, no image, or not of the promised size."""
 
 
+class ImageDepthError(ValueError):
+    """An image whose values do not have 8 bits."""
+
+
 def read_image(path: Path, size: tuple[int, int] | None = None) -> Image:
     """An image file as RGB (3, height, width), uint8, upright as its EXIF orientation says.
 
@@ -39,7 +43,7 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> Image:
 
     Raises:
         UnreadableImageError: the file gives no whole image of that size.
-        ValueError: its values do not have 8 bits.
+        ImageDepthError: its values do not have 8 bits.
     """
     data = read_bytes(path)
     pixels = decode(data, path)
@@ -70,8 +74,8 @@ def decode(data: bytes, path: Path, flags: int = 0) -> UInt8[np.ndarray, "h w 3"
 
     Raises:
         UnreadableImageError: empty, or OpenCV cannot decode it.
-        ValueError: its values do not have 8 bits. OpenCV would drop the lower bits of 16, which leaves satellite images
-            of 10 to 12 bits almost black.
+        ImageDepthError: its values do not have 8 bits. OpenCV would drop the lower bits of 16, which leaves satellite
+            images of 10 to 12 bits almost black.
     """
     if not data:
         raise UnreadableImageError(f"{path} is empty")
@@ -82,7 +86,7 @@ def decode(data: bytes, path: Path, flags: int = 0) -> UInt8[np.ndarray, "h w 3"
     if pixels is None:
         raise UnreadableImageError(f"{path} is cut short, damaged, or no image")
     if pixels.dtype != np.uint8:
-        raise ValueError(
+        raise ImageDepthError(
             f"{path} has values of type {pixels.dtype}; models take RGB of 8 bits. Convert such images first, "
             "all in the same way, e.g. from their 2nd and 98th percentiles to 0 and 255."
         )
@@ -99,7 +103,7 @@ class LeftOut:
 
     def __init__(self, total: int, kind: str = "an image") -> None:
         self.kind = kind
-        self._flags = torch.zeros(total, dtype=torch.bool).share_memory_()
+        self._flags = torch.zeros(total, dtype=torch.bool, device="cpu").share_memory_()
 
     def __len__(self) -> int:
         return int(self._flags.sum())
@@ -107,7 +111,7 @@ class LeftOut:
     def __contains__(self, position: int) -> bool:
         return bool(self._flags[position])
 
-    def add(self, position: int, error: OSError) -> None:
+    def add(self, position: int, error: Exception) -> None:
         """Leave a file out, and log why and how many that makes."""
         self._flags[position] = True
         logger.warning("Left out %s, %d of %d so far: %s", self.kind, len(self), len(self._flags), error)
@@ -132,7 +136,7 @@ class ImageFiles(Dataset[tuple[Image, dict[str, Any]] | None]):
     def __getitem__(self, index: int) -> tuple[Image, dict[str, Any]] | None:
         try:
             image = read_image(self.paths[index])
-        except UnreadableImageError as error:
+        except (UnreadableImageError, ImageDepthError) as error:
             self.left_out.add(index, error)
             return None
         target = {"image_id": index + 1, "path": self.paths[index], "orig_size": tuple(image.shape[-2:])}
@@ -192,8 +196,8 @@ def named_images(patterns: Sequence[str]) -> dict[Path, str]:
     found: dict[Path, str] = {}
     for pattern in patterns:
         path = Path(pattern)
-        candidates = files_below(path) if path.is_dir() else map(Path, glob.glob(pattern, recursive=True))
-        files = [path] if path.is_file() else sorted(one for one in candidates if one.suffix.lower() in SUFFIXES)
+        names = glob.glob(pattern, recursive=True) if not path.is_dir() else map(path.joinpath, files_below(path))
+        files = [path] if path.is_file() else sorted(Path(name) for name in names if is_image(str(name)))
         if not files:
             raise FileNotFoundError(
                 f"No image matches {pattern!r}; give files, folders or globs of {', '.join(SUFFIXES)} images."
@@ -204,18 +208,29 @@ def named_images(patterns: Sequence[str]) -> dict[Path, str]:
     return found
 
 
-def files_below(folder: Path, above: Sequence[str] = ()) -> Iterator[Path]:
-    """Files in a folder and its subfolders but hidden ones; links that lead back to a folder above are not followed.
+def files_below(folder: str | Path, above: Sequence[str] = ()) -> Iterator[str]:
+    """Paths below a folder of what is in it and in its subfolders, in no order.
+
+    Hidden ones do not count, and links that lead back to a folder above are not followed.
 
     Args:
         folder: where to look.
         above: real paths of the folders that it was reached through.
     """
     here = os.path.realpath(folder)
-    for path in folder.iterdir() if here not in above else ():
-        if path.name.startswith("."):
-            continue
-        if path.is_dir():
-            yield from files_below(path, (*above, here))
+    for entry in visible(folder) if here not in above else ():
+        if entry.is_dir():
+            yield from (f"{entry.name}/{file}" for file in files_below(entry.path, (*above, here)))
         else:
-            yield path
+            yield entry.name
+
+
+def visible(folder: str | Path) -> list[os.DirEntry[str]]:
+    """What is in a folder and not hidden."""
+    with os.scandir(folder) as entries:
+        return [entry for entry in entries if entry.name[0] != "."]
+
+
+def is_image(name: str) -> bool:
+    """Whether a file is an image by its suffix."""
+    return name.lower().endswith(SUFFIXES)

@@ -21,12 +21,15 @@ def seeded():
 
 @pytest.fixture
 def on_two_processes(tmp_path):
-    """Runs a command on two processes, in the folder of the test, and gives what it said; both end with it."""
+    """Runs a command on two processes, in the folder of the test, and gives what it said; both end with it.
+
+    It is to end with a code, 0 for success.
+    """
     script = tmp_path / "swinv2_command.py"
     script.write_text("import sys\nfrom swinv2.cli import main\nsys.exit(main())\n")
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
 
-    def run(*args):
+    def run(*args, code=0):
         command = [sys.executable, str(script), *args, "--trainer.devices", "2", "--trainer.strategy", "ddp"]
         with subprocess.Popen(
             command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -38,7 +41,7 @@ def on_two_processes(tmp_path):
                 os.killpg(process.pid, signal.SIGKILL)
                 said, _ = process.communicate()
                 pytest.fail(f"{args[:2]} on two processes hangs:\n{said}")
-        assert process.returncode == 0, said
+        assert process.returncode == code, said
         return said
 
     return run

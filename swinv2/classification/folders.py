@@ -1,8 +1,7 @@
 """Images in one folder a class, as ImageNet comes and torchvision's ImageFolder takes it."""
 
 import logging
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +10,7 @@ import numpy as np
 from jaxtyping import Int32
 
 from ..class_names import labels_of
-from ..images import SUFFIXES, read_bytes
+from ..images import SUFFIXES, files_below, is_image, read_bytes, visible
 from .items import ImageItems, Strings
 from .labels import check_labels
 
@@ -115,33 +114,5 @@ def list_class(folder: Path, name: str) -> Listing:
         folder: what the folders of classes are in.
         name: of the folder of the class.
     """
-    files = sorted(files_in(str(folder / name), name))
+    files = sorted(f"{name}/{file}" for file in files_below(folder / name))
     return Listing(Strings(filter(is_image, files)), [file for file in files if not is_image(file)])
-
-
-def files_in(folder: str, name: str, above: Sequence[str] = ()) -> Iterator[str]:
-    """Files in a folder and its subfolders but hidden ones; links that lead back to a folder above are not followed.
-
-    Args:
-        folder: where to look.
-        name: what the paths that come out begin with instead.
-        above: real paths of the folders that it was reached through.
-    """
-    here = os.path.realpath(folder)
-    for entry in visible(folder) if here not in above else ():
-        path = f"{name}/{entry.name}"
-        if entry.is_dir():
-            yield from files_in(entry.path, path, (*above, here))
-        else:
-            yield path
-
-
-def visible(folder: str | Path) -> list[os.DirEntry[str]]:
-    """What is in a folder and not hidden."""
-    with os.scandir(folder) as entries:
-        return [entry for entry in entries if entry.name[0] != "."]
-
-
-def is_image(name: str) -> bool:
-    """Whether a file is an image by its suffix."""
-    return name.lower().endswith(SUFFIXES)

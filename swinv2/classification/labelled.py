@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import Dataset
 from torchvision.tv_tensors import Image
 
-from ..images import LeftOut, UnreadableImageError, decode
+from ..images import ImageDepthError, LeftOut, UnreadableImageError, decode
 from .items import ImageItems
 
 GIF = b"GIF8"  # what the file of one begins with, whatever its name
@@ -84,10 +84,12 @@ def read_item(items: ImageItems, index: int) -> Image:
     """An image as RGB (3, height, width), uint8, upright, the channels innermost in memory.
 
     Raises:
-        UnreadableImageError: it gives no whole image.
-        ValueError: its values do not have 8 bits.
+        UnreadableImageError: it gives no whole image, or its values do not have 8 bits.
     """
     data, path = items.read(index), items.path(index)
     if data.startswith(GIF):
         raise UnreadableImageError(f"{path} is a GIF: what photo sites send in place of a photo that is gone")
-    return Image(torch.from_numpy(decode(data, path)).permute(2, 0, 1))
+    try:
+        return Image(torch.from_numpy(decode(data, path)).permute(2, 0, 1))
+    except ImageDepthError as error:
+        raise UnreadableImageError(str(error)) from error

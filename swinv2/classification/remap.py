@@ -1,5 +1,6 @@
 """A classifier of other classes to start from: the rows of its head that are among one's own (22K to 1K)."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import torch
 from torch import nn
 
 from ..checkpoints import read_checkpoint
+from ..class_names import key_of
 from ..formats import to_official
 from ..layouts import detect_format
 from ..training.agreement import read_classes
@@ -65,7 +67,7 @@ def read_rows(path: Path) -> list[int]:
 
 
 def find_rows(class_names: Sequence[str], others: Sequence[str]) -> list[int]:
-    """Where each class is among others.
+    """Where each class is among others, by its name or by ImageNet's number in it ("n01440764 tench").
 
     Args:
         class_names: those looked for.
@@ -74,12 +76,13 @@ def find_rows(class_names: Sequence[str], others: Sequence[str]) -> list[int]:
     Raises:
         ValueError: some are not there, or one is there twice.
     """
-    rows = {name: row for row, name in enumerate(others)}
-    missing = [name for name in class_names if others.count(name) != 1]
+    keys, known = [key_of(name) for name in class_names], [key_of(name) for name in others]
+    rows, counts = {key: row for row, key in enumerate(known)}, Counter(known)
+    missing = [name for name, key in zip(class_names, keys, strict=True) if counts[key] != 1]
     if missing:
         raise ValueError(
             f"{len(missing)} of {len(class_names)} classes of the data are not among the {len(others)} of the "
             f"checkpoint, or more than once: {', '.join(missing[:5])}, …; give model.head_rows a file with the row of "
             "each class."
         )
-    return [rows[name] for name in class_names]
+    return [rows[key] for key in keys]

@@ -1,7 +1,7 @@
 """Where the images of a WebDataset shard are in it, found by one look at the headers of its members.
 
 A shard is a tar file. What has the same path up to the first dot of the file's name is one sample: `0017.jpg` with
-`0017.cls`, its label as a number in text, or with `0017.json`, which has it as `label`.
+`0017.cls`, its label as a number in text, or with `0017.json`, which has it as `label`; or alone, without a label.
 """
 
 import json
@@ -11,7 +11,7 @@ import re
 import tarfile
 import uuid
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -24,8 +24,10 @@ from .items import Strings
 logger = logging.getLogger(__name__)
 
 IMAGES = ("jpg", "jpeg", "png", "webp")
+SHOWN = 30  # letters of what is no label
 OCTAL = re.compile(rb" *[0-7]+[\0 ]*")
-VERSION = 1  # to be raised when the same shard no longer gives the same index
+UNLABELLED, WRONG = -1, -2  # in place of a label: there is none, or it is no number
+VERSION = 2  # to be raised when the same shard no longer gives the same index
 
 
 class Member(NamedTuple):
@@ -45,14 +47,15 @@ class Member(NamedTuple):
 
 
 class ShardIndex(NamedTuple):
-    """The samples of a shard that have image and label, in the order of the file.
+    """The samples of a shard that have an image, in the order of the file.
 
     Attributes:
         files: their names in the shard, with suffix.
         offsets: where their images begin, bytes.
         sizes: of their images, bytes.
-        labels: their classes.
-        incomplete: number of samples without image or label.
+        labels: their classes, UNLABELLED or WRONG.
+        wrong: which sample has the first label that is no number, and what that is; empty if there is none.
+        incomplete: number of samples without an image.
         cut: whether the end of the file is missing.
     """
 
@@ -60,23 +63,40 @@ class ShardIndex(NamedTuple):
     offsets: Int64[np.ndarray, " n"]
     sizes: Int64[np.ndarray, " n"]
     labels: Int32[np.ndarray, " n"]
+    wrong: str
     incomplete: int
     cut: bool
 
+    def labelled(self) -> "ShardIndex":
+        """The samples that have a label, too."""
+        known = self.labels >= 0
+        if known.all():
+            return self
+        files = Strings(file for file, there in zip(self.files, known.tolist(), strict=True) if there)
+        return self._replace(
+            files=files, offsets=self.offsets[known], sizes=self.sizes[known], labels=self.labels[known]
+        )
+
+
+in_memory: dict[tuple[Path, bytes], ShardIndex] = {}  # of shards and their stamps, in folders that are read-only
+
 
 def index_shard(shard: Path) -> ShardIndex:
-    """The index of a shard, from the file beside it or else made now and left there, if the folder can be written to.
+    """The index of a shard, from the file beside it or else made now and left there.
+
+    If the folder cannot be written to it is left in memory, for as long as the process runs.
 
     Raises:
-        ValueError: it is no tar file, or has a label that is no number.
+        ValueError: it is no tar file.
     """
     status = shard.stat()
     stamp = np.array([VERSION, status.st_size, status.st_mtime_ns])
     kept = shard.with_name(f"{shard.name}.index.npz")
-    index = load(kept, stamp)
+    index = in_memory.get((shard, stamp.tobytes())) or load(kept, stamp)
     if index is None:
         index = scan(shard)
-        save(kept, stamp, index)
+        if not save(kept, stamp, index):
+            in_memory[shard, stamp.tobytes()] = index
     return index
 
 
@@ -88,15 +108,14 @@ def load(path: Path, stamp: Int64[np.ndarray, "3"]) -> ShardIndex | None:
                 return None
             files = Strings(())
             files.text, files.ends = kept["text"].tobytes(), kept["ends"]
-            return ShardIndex(
-                files, kept["offsets"], kept["sizes"], kept["labels"], int(kept["incomplete"]), bool(kept["cut"])
-            )
+            wrong, incomplete, cut = str(kept["wrong"]), int(kept["incomplete"]), bool(kept["cut"])
+            return ShardIndex(files, kept["offsets"], kept["sizes"], kept["labels"], wrong, incomplete, cut)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # none, or not written to its end
         return None
 
 
-def save(path: Path, stamp: Int64[np.ndarray, "3"], index: ShardIndex) -> None:
-    """Keep an index; several processes may do so at the same time."""
+def save(path: Path, stamp: Int64[np.ndarray, "3"], index: ShardIndex) -> bool:
+    """Keep an index, if the folder can be written to; several processes may do so at the same time."""
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     text = np.frombuffer(index.files.text, np.uint8)
     try:
@@ -104,33 +123,36 @@ def save(path: Path, stamp: Int64[np.ndarray, "3"], index: ShardIndex) -> None:
             np.savez(file, stamp=stamp, text=text, ends=index.files.ends, **index._asdict() | {"files": 0})
         partial.replace(path)
     except OSError as error:
-        logger.info("The index of a shard is not kept, and made anew each time: %s", error)
+        logger.info("The index of a shard is not kept, and each run makes it anew: %s", error)
         partial.unlink(missing_ok=True)
+        return False
+    return True
 
 
 def scan(shard: Path) -> ShardIndex:
     """Look at the headers of all members of a shard, and at its labels.
 
     Raises:
-        ValueError: it is no tar file, or has a label that is no number.
+        ValueError: it is no tar file.
     """
     found: list[tuple[str, int, int, int]] = []
-    incomplete = 0
+    incomplete, wrong = 0, ""
     with shard.open("rb") as file:
         members, cut = list_members(shard, file)
         for key, group in groupby(members, lambda member: member.key):
             parts = {member.kind: member for member in group}
             image = next((parts[kind] for kind in IMAGES if kind in parts), None)
-            label = read_label(shard, file, parts)
-            if image is None or label is None:
+            if image is None:
                 incomplete += 1
-            else:
-                found.append((f"{key}.{image.kind}", image.offset, image.size, label))
+                continue
+            label, given = read_label(file, parts)
+            wrong = wrong or (f"{key} has {given}" if label == WRONG else "")
+            found.append((f"{key}.{image.kind}", image.offset, image.size, label))
     files, *columns = zip(*found, strict=True) if found else ((), (), (), ())
     offsets, sizes, labels = (
         np.array(column, kind) for column, kind in zip(columns, (np.int64, np.int64, np.int32), strict=True)
     )
-    return ShardIndex(Strings(files), offsets, sizes, labels, incomplete, cut)
+    return ShardIndex(Strings(files), offsets, sizes, labels, wrong, incomplete, cut)
 
 
 def list_members(shard: Path, file: BinaryIO) -> tuple[list[Member], bool]:
@@ -186,29 +208,23 @@ def headers(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
         return
 
 
-def read_label(shard: Path, file: BinaryIO, parts: dict[str, Member]) -> int | None:
-    """The label of a sample, or None if it has none.
+def read_label(file: BinaryIO, parts: Mapping[str, Member]) -> tuple[int, str]:
+    """The label of a sample, UNLABELLED or WRONG, and for this what is there instead.
 
     Args:
-        shard: where the file is, for the message.
-        file: opened.
+        file: the shard, opened.
         parts: members of the sample by their kind.
-
-    Raises:
-        ValueError: it is no number.
     """
     member = parts.get("cls") or parts.get("json")
     if member is None:
-        return None
+        return UNLABELLED, ""
     file.seek(member.offset)
     content = file.read(member.size)
     try:
         label = int(content) if member.kind == "cls" else json.loads(content).get("label")
     except (ValueError, AttributeError):
-        label = content[:20]
-    if label is not None and (not isinstance(label, int) or not 0 <= label < 2**31):
-        raise ValueError(
-            f"{shard}: the label of {member.key}.{member.kind} is {label!r}; give the number of the class, from 0, as "
-            'text in .cls or as {"label": 0} in .json.'
-        )
-    return label
+        label = content[:SHOWN]
+    if label is None:
+        return UNLABELLED, ""
+    fits = isinstance(label, int) and 0 <= label < 2**31
+    return (label, "") if fits else (WRONG, f"{label!r:.{SHOWN}}")

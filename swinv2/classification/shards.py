@@ -6,6 +6,7 @@ import os
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ import numpy as np
 
 from ..images import UnreadableImageError
 from .items import ImageItems, Strings
-from .shard_index import ShardIndex, index_shard
+from .shard_index import UNLABELLED, WRONG, ShardIndex, index_shard
 
 logger = logging.getLogger(__name__)
 
 BRACES = re.compile(r"\{([^{}]*)\}")
 RANGE = re.compile(r"(\d+)\.\.(\d+)")
+READERS = 16  # threads that look into shards; on network disks most of the time is waiting
 SHOWN = 3  # names in a message
 
 
@@ -98,32 +100,58 @@ class ShardImages(ImageItems):
         return data
 
 
-def read_shards(root: Path, pattern: str) -> ShardImages:
+def read_shards(root: Path, pattern: str, labelled: bool = True) -> ShardImages:
     """The images of the shards that a pattern names; the log counts what is missing in them.
 
     Args:
         root: folder that the pattern starts from.
         pattern: as in `find_shards`.
+        labelled: leave out images without a label that is a number; otherwise their labels are below 0.
 
     Raises:
         FileNotFoundError: shards are missing, or there is no image in them.
-        ValueError: a file that is no shard, or a label that is no number.
+        ValueError: a file that is no shard.
     """
     paths = find_shards(root, pattern)
-    indices = [index_shard(path) for path in paths]
+    with ThreadPoolExecutor(READERS) as threads:
+        indices = [*threads.map(index_shard, paths)]
     if cut := [(path, len(index.labels)) for path, index in zip(paths, indices, strict=True) if index.cut]:
         shown = ", ".join(f"{path} (after {count} images)" for path, count in cut[:SHOWN])
         text = "%d of %d shards are cut off, first %s; the images before are used. Fetch these shards again."
         logger.warning(text, len(cut), len(paths), shown)
     if incomplete := sum(index.incomplete for index in indices):
-        logger.warning("Passed over %d samples in %s that lack an image or a label", incomplete, root / pattern)
+        logger.warning("Passed over %d samples in %s that lack an image", incomplete, root / pattern)
+    if labelled:
+        count_unlabelled(paths, indices)
+        indices = [index.labelled() for index in indices]
     images = ShardImages(paths, indices)
     if not len(images):
+        wanted = "pairs like 0017.jpg and 0017.cls (or .json with a label)" if labelled else "images like 0017.jpg"
         raise FileNotFoundError(
-            f"The shards {root / pattern} have no images with labels; looked for pairs like 0017.jpg (or .jpeg, .png, "
-            ".webp) and 0017.cls (or .json with a label)."
+            f"The shards {root / pattern} have no images{' with labels' * labelled}; looked for {wanted}, also .jpeg, "
+            ".png and .webp."
         )
     return images
+
+
+def count_unlabelled(paths: Sequence[Path], indices: Sequence[ShardIndex]) -> None:
+    """Let the log count the images that are passed over because they have no label, or one that is no number.
+
+    Args:
+        paths: the shards.
+        indices: what is in each.
+    """
+    missing, wrong = (sum(int((index.labels == kind).sum()) for index in indices) for kind in (UNLABELLED, WRONG))
+    if missing:
+        first = next(path for path, index in zip(paths, indices, strict=True) if UNLABELLED in index.labels)
+        logger.warning("Passed over %d images without a label, the first in %s", missing, first)
+    if wrong:
+        first, text = next((path, index.wrong) for path, index in zip(paths, indices, strict=True) if index.wrong)
+        logger.warning(
+            "Passed over %d images whose label is no number, the first in %s, where %s; give the number of the class, "
+            'from 0, as text in .cls or as {"label": 0} in .json.',
+            *(wrong, first, text),
+        )
 
 
 def find_shards(root: Path, pattern: str) -> list[Path]:

@@ -1,5 +1,6 @@
 """Training, scoring and using an image classifier, as Lightning runs it."""
 
+import logging
 from pathlib import Path
 from typing import Any, cast
 
@@ -7,10 +8,12 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64, Shaped, UInt8
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from ..images import read_image
 from ..pixels import normalize
 from ..training.agreement import check_class_count
+from ..training.averaging import averages_of
 from ..training.gathering import gather
 from ..training.other_window import other_window
 from ..training.schedules import OptimizerConfig
@@ -23,6 +26,8 @@ from .remap import load_head
 from .report import write_report
 from .scores import TOP, ClassificationScores, Scores, format_table, summary
 
+logger = logging.getLogger(__name__)
+
 TrainBatch = tuple[UInt8[Tensor, "b 3 h w"], Int64[Tensor, " b"]]
 Batch = tuple[UInt8[Tensor, "b 3 h w"], list[dict[str, Any]]]
 
@@ -31,8 +36,8 @@ class ClassificationTask(Task):
     """Trains an image classifier with AdamW, and scores it by top-1, top-5, mean class and ReaL accuracy.
 
     Weights averaged over the training (EMA) are Lightning's: with its callback EMAWeightAveraging in a recipe, the
-    averaged weights are those that are validated and saved; on a GPU give it `device: cuda`, or the average is kept on
-    the CPU. A checkpoint carries the names of its classes.
+    averaged weights are those that are validated and saved, from the first step on. The average is on the device of the
+    model unless the callback is given another, e.g. `device: cpu`. A checkpoint carries the names of its classes.
 
     Args:
         model: the classifier.
@@ -85,14 +90,17 @@ class ClassificationTask(Task):
         """Compare the data with what the model asks for, before anything is computed, and take over rows of the head.
 
         Raises:
-            ValueError: the numbers of classes differ, or the rows do not fit.
+            ValueError: the numbers of classes differ, the rows do not fit, or averaging starts late.
         """
         if stage == "predict":
             return  # a checkpoint brings the classes
         check_class_count(self.model.num_classes, self.data.class_names)
         self.class_names = self.data.class_names
+        averages = averages_of(self.trainer) if stage == "fit" else []
         if stage == "fit" and self.head_rows is not None and self.weights is not None:
             load_head(cast(nn.Linear, self.model.head), self.weights, self.head_rows, self.class_names)
+            for average in averages:  # which has copied the model already
+                average.setup(self.trainer, self, stage)
 
     @property
     def data(self) -> ImageNetData:
@@ -134,14 +142,17 @@ class ClassificationTask(Task):
         return (pixels, labels) if self.data.mixing is None else self.data.mixing(pixels, labels)
 
     def _log_progress(self, logits: Float[Tensor, "b k"], labels: Int64[Tensor, " b"]) -> None:
-        """Log the accuracy of a batch, of mixed images for the greater share, and the images a second."""
+        """Log the accuracy of a batch, of mixed images for the greater share, and count its images."""
         guesses = logits.topk(min(TOP, logits.shape[1]), dim=1).indices
         hits = guesses == labels[:, None]
         figures = {"train/top1": hits[:, 0].float().mean(), "train/top5": hits.any(1).float().mean()}
         self.log_dict(figures, batch_size=len(labels))
         self.throughput.items += len(labels) * self.trainer.world_size
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Log the images a second, once for all batches whose gradients make a step."""
         if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            self.log("images_per_second", self.throughput.read(), batch_size=len(labels))
+            self.log("images_per_second", self.throughput.read())
 
     def on_validation_epoch_start(self) -> None:
         """The clock counts the validation only."""
@@ -180,9 +191,27 @@ class ClassificationTask(Task):
             print(f"\n{summary(self.scored)}")
 
     def on_predict_start(self) -> None:
-        """Without a checkpoint classes have no names but their numbers."""
+        """Without a checkpoint classes have the names that the data give them.
+
+        Raises:
+            FileNotFoundError: there is no such file of names as was asked for.
+        """
         self.found = {}
-        self.class_names = self.class_names or [f"class {label}" for label in range(self.model.num_classes)]
+        self.class_names = self.class_names or self._known_names()
+
+    def _known_names(self) -> list[str]:
+        """Names that a file or the training data have for as many classes as there are, or else their numbers."""
+        numbers = [f"class {label}" for label in range(self.model.num_classes)]
+        try:
+            names = self.data.class_names
+        except FileNotFoundError:
+            if self.data.classes is not None:
+                raise
+            return numbers
+        if len(names) != len(numbers):
+            text = "The data have %d classes, the model %d, which go by their numbers; name them by data.classes."
+            logger.warning(text, len(names), len(numbers))
+        return names if len(names) == len(numbers) else numbers
 
     def predict_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep the most probable classes of a batch of files, and draw them."""

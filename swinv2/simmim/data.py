@@ -13,11 +13,11 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 from torchvision.tv_tensors import Image
 
-from ..classification.folders import FolderImages, files_in, is_image
+from ..classification.folders import FolderImages
 from ..classification.items import ImageItems, Strings
 from ..classification.labelled import ScoredImages, TrainingImages
 from ..classification.shards import read_shards
-from ..images import SUFFIXES, NamedImages, named_images
+from ..images import SUFFIXES, NamedImages, files_below, is_image, named_images
 from ..resizing import check_crops
 from ..shapes import Shapes, make_classification
 from ..training.loading import make_loader
@@ -34,7 +34,7 @@ class SimMIMData(LightningDataModule):
     Args:
         root: folder that `train` and `val` are below.
         train: the training images: a folder, or a pattern of WebDataset shards as in `read_shards`, e.g.
-            train-{0000..0146}.tar.
+            train-{0000..0146}.tar, which need no labels.
         val: the validation images, likewise; null for none.
         batch_size: images a step and device.
         num_workers: processes that load images, at most one a core.
@@ -153,11 +153,11 @@ def read_images(root: Path, source: str) -> ImageItems:
         FileNotFoundError: there is no such folder, there are no such shards, or no images in them.
     """
     if source.endswith(".tar"):
-        return read_shards(root, source)
+        return read_shards(root, source, labelled=False)
     folder = root / source
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder} of images; check data.root, data.train and data.val.")
-    files = sorted(file.removeprefix("./") for file in files_in(str(folder), ".") if is_image(file))
+    files = sorted(filter(is_image, files_below(folder)))
     if not files:
         raise FileNotFoundError(
             f"The folder {folder} has no images; looked for names that end in {', '.join(SUFFIXES)}."

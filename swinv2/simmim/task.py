@@ -11,6 +11,7 @@ from torchmetrics.aggregation import MeanMetric
 
 from ..pictures import Picture, resized, side_by_side
 from ..training.agreement import backbone_of, check_tensors, check_windows
+from ..training.gathering import gather
 from ..training.schedules import OptimizerConfig
 from ..training.task import Task
 from .data import Batch, TrainBatch
@@ -46,6 +47,7 @@ class SimMIMTask(Task):
         super().__init__(model, optimizer, weights, output)
         self.pictures = pictures
         self.errors = MeanMetric()
+        self.measured = 0
         self.drawn = 0
         self.predicted = 0
 
@@ -56,8 +58,8 @@ class SimMIMTask(Task):
         return self.log_losses({"loss_reconstruction": loss}, len(batch))
 
     def on_validation_start(self) -> None:
-        """Pictures are drawn anew in each validation."""
-        self.drawn = 0
+        """Count and draw from none in each validation."""
+        self.measured = self.drawn = 0
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure the error on a batch, and draw the first images."""
@@ -66,6 +68,7 @@ class SimMIMTask(Task):
             return
         prediction, masks = self(images, [target["name"] for target in targets])
         self.errors.update(self.model.loss(prediction, images, masks), len(images))
+        self.measured += len(images)
         if self.trainer.is_global_zero and not self.trainer.sanity_checking:
             wanted = max(self.pictures - self.drawn, 0)
             for target, picture in zip(targets, self._draw(prediction, images, masks, wanted), strict=False):
@@ -79,11 +82,18 @@ class SimMIMTask(Task):
         return self.model(images, masks), masks
 
     def on_validation_epoch_end(self) -> None:
-        """Give the mean error."""
+        """Give the mean error.
+
+        Raises:
+            ValueError: no image could be read.
+        """
+        if self.trainer.sanity_checking:
+            self.errors.reset()
+            return
+        if not sum(gather(self.measured)):
+            raise ValueError("None of the validation images could be read, so there is no error; see the log.")
         error = self.errors.compute()
         self.errors.reset()
-        if self.trainer.sanity_checking:
-            return
         self.log("val_loss", error, prog_bar=True)
         if self.trainer.state.fn == "validate" and self.trainer.is_global_zero:
             print(f"\nerror on hidden pixels {error:.4f}\npictures: {self.folder / 'pictures'}")
@@ -114,7 +124,7 @@ class SimMIMTask(Task):
         Raises:
             ValueError: no image could be read.
         """
-        if not self.predicted and self.trainer.world_size == 1:
+        if not sum(gather(self.predicted)):
             raise ValueError("None of the images could be read, so there are no pictures; see the messages above.")
         if self.trainer.is_global_zero:
             print(f"\npictures: {self.folder / 'pictures'}")

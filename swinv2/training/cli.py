@@ -19,6 +19,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from .agreement import read_classes
 from .epochs import SeededEpochs
+from .last_checkpoint import LastCheckpoint, WholeFiles
 from .messages import CAUSE, constructible, explain
 from .run_folder import find_checkpoint, next_version, set_aside
 
@@ -30,6 +31,8 @@ NOISE = re.compile(  # what libraries say that nobody can act on
     "|is not supported by the model summary"
     "|It is recommended to use `self.log"
     "|You're using the WeightAveraging callback, but"
+    "|your dataloader is not resumable"  # ours are
+    "|An SIGTERMException was raised"
     "|predict returned None|treespec, LeafSpec|JsonargparseDeprecationWarning|was deprecated in v4)"
 )
 
@@ -99,6 +102,8 @@ class TaskCLI(LightningCLI):
     """LightningCLI with a folder per recipe, a best and a last checkpoint, and short messages.
 
     Beside Lightning's keys a recipe has `best_checkpoint` and `last_checkpoint`, the arguments of two ModelCheckpoints.
+    Training that is asked to end (SIGTERM) finishes and saves its step, unless `last_checkpoint.save_on_exception` is
+    false.
     `--ckpt_path` takes a file, "last" or "best", which is what validate and predict take by themselves.
 
     Args:
@@ -151,9 +156,14 @@ class TaskCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the two checkpoints, which a recipe may change."""
         best = {"filename": "best", "monitor": self.monitor, "mode": self.mode, "enable_version_counter": False}
-        last = {"filename": "last", "save_on_train_epoch_end": True, "enable_version_counter": False}
-        for group, defaults in {"best_checkpoint": best, "last_checkpoint": last}.items():
-            parser.add_lightning_class_args(ModelCheckpoint, group)
+        last = {
+            "filename": "last", "save_on_train_epoch_end": True, "save_on_exception": True,
+            "enable_version_counter": False,
+        }  # fmt: skip
+        groups: list[tuple[str, type[ModelCheckpoint], dict[str, Any]]]
+        groups = [("best_checkpoint", ModelCheckpoint, best), ("last_checkpoint", LastCheckpoint, last)]
+        for group, kind, defaults in groups:
+            parser.add_lightning_class_args(kind, group)
             parser.set_defaults({f"{group}.{key}": value for key, value in defaults.items()})
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -203,6 +213,8 @@ class TaskCLI(LightningCLI):
             folder = Path(trainer.default_root_dir)
             version = next_version(folder)
             kwargs["logger"] = fits and [logger(folder, "", version) for logger in (TensorBoardLogger, CSVLogger)]
+        if trainer.plugins is None:
+            kwargs["plugins"] = [WholeFiles()]
         if trainer.enable_checkpointing is False:
             self._parser(self.subcommand).callback_keys.clear()
         if fits:
@@ -214,7 +226,7 @@ class TaskCLI(LightningCLI):
 
 
 class KeptRuns(Callback):
-    """Keeps the checkpoints of earlier runs when a new one starts, and says after Ctrl-C how to go on.
+    """Keeps the checkpoints of earlier runs when a new one starts.
 
     Args:
         folders: where the checkpoints are.
@@ -228,13 +240,6 @@ class KeptRuns(Callback):
         if trainer.ckpt_path is None and not trainer.fast_dev_run and trainer.is_global_zero:  # type: ignore[attr-defined]
             for folder in self.folders:
                 set_aside(folder)
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Called by the trainer whatever stops it."""
-        if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero:
-            known = any((folder / "last.ckpt").exists() for folder in self.folders)
-            way = "To go on, give the same command with --ckpt_path last." if known else "No epoch was finished."
-            print(f"Stopped. {way}", file=sys.stderr)
 
 
 def _is_wanted(record: logging.LogRecord) -> bool:

@@ -1,6 +1,9 @@
-"""Randomness that depends on seed and epoch only, so that a resumed run sees what the uninterrupted one would have."""
+"""Randomness that depends on seed, epoch and step, so that a resumed run sees what the uninterrupted one would have."""
 
-from collections.abc import Iterator, Sequence
+import logging
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import torch
@@ -10,28 +13,39 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from torch.utils.data import Dataset, DistributedSampler
 
-STRIDE = 1_000_003  # between the seeds of two epochs: a prime larger than most data sets
+log = logging.getLogger(__name__)
+
+STRIDE = 2_654_435_761  # between the seeds of epochs: a prime by the golden ratio of 2**32, which keeps them far apart
 POOL = 8  # files whose items are shuffled together: a few GB that the system's cache keeps while they are read
 
 
 class EpochSampler(DistributedSampler[Any]):
     """The items of each epoch in random order, each as (epoch, index), shared out among the processes.
 
+    An epoch that is resumed goes on with the items of its next step.
+
     Args:
         dataset: what is drawn from.
-        trainer: knows the epoch and the processes; without one it is always the first epoch of a single process.
+        trainer: knows epoch, step and processes; without one it is always the first epoch of a single process.
         seed: the same in all processes.
+        batch_size: items a step and process.
     """
 
-    def __init__(self, dataset: Dataset[Any], trainer: Trainer | None, seed: int):
+    def __init__(self, dataset: Dataset[Any], trainer: Trainer | None, seed: int, batch_size: int):
         replicas, rank = (trainer.world_size, trainer.global_rank) if trainer else (1, 0)
         super().__init__(dataset, replicas, rank, shuffle=True, seed=seed % STRIDE)
         self.trainer = trainer
+        self.batch_size = batch_size
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        """Pairs of epoch and index; the epoch is asked for anew each time."""
+        """Pairs of epoch and index; epoch and step are asked for anew each time."""
         self.set_epoch(self.trainer.current_epoch if self.trainer else 0)
-        return ((self.epoch, index) for index in super().__iter__())
+        done = self.batch_size * batches_done(self.trainer) if self.trainer else 0
+        return ((self.epoch, index) for index in islice(self.indices(), done, None))
+
+    def indices(self) -> Iterable[int]:
+        """All items of this process in an epoch."""
+        return super().__iter__()
 
 
 class ShardSampler(EpochSampler):
@@ -42,21 +56,23 @@ class ShardSampler(EpochSampler):
 
     Args:
         dataset: what is drawn from.
-        trainer: knows the epoch and the processes; without one it is always the first epoch of a single process.
+        trainer: knows epoch, step and processes; without one it is always the first epoch of a single process.
         seed: the same in all processes.
+        batch_size: items a step and process.
         shards: number of items in each file, in the order of the data set.
     """
 
-    def __init__(self, dataset: Dataset[Any], trainer: Trainer | None, seed: int, shards: Sequence[int]):
-        super().__init__(dataset, trainer, seed)
+    def __init__(
+        self, dataset: Dataset[Any], trainer: Trainer | None, seed: int, batch_size: int, shards: Sequence[int]
+    ):
+        super().__init__(dataset, trainer, seed, batch_size)
         self.shards = shards
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        """Pairs of epoch and index; the epoch is asked for anew each time."""
-        self.set_epoch(self.trainer.current_epoch if self.trainer else 0)
+    def indices(self) -> Iterable[int]:
+        """All items of this process in an epoch."""
         order = self.order(torch.Generator().manual_seed(self.seed * STRIDE + self.epoch))
         places = torch.arange(self.num_samples) + self.rank * self.num_samples
-        return ((self.epoch, index) for index in order[places % len(order)].tolist())
+        return order[places % len(order)].tolist()
 
     def order(self, generator: torch.Generator) -> Int64[Tensor, " n"]:
         """All items of an epoch, in the order in which all processes see them together."""
@@ -89,19 +105,51 @@ class SeededDataset(Dataset[Any]):
 
 
 class SeededEpochs(Callback):
-    """Seeds what the model draws in training, anew for each epoch and process."""
+    """Seeds what the model draws in training, anew for each step and process, and goes on within an epoch."""
 
     def __init__(self) -> None:
         self.seed = torch.initial_seed() % STRIDE
+        self.batches: int | None = None  # of an epoch of the run that is resumed
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule | None) -> None:
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Called by the trainer: note how long an epoch is."""
+        checkpoint["batches_of_epoch"] = trainer.num_training_batches
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Called by the trainer, before it knows how long an epoch is now."""
+        self.batches = checkpoint.get("batches_of_epoch")
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Called before the first step: loading processes that started before the epoch was restored start again."""
-        if trainer.current_epoch > 0:
-            iter(trainer.fit_loop._data_fetcher)  # type: ignore[arg-type]
+        if trainer.ckpt_path is None:
+            return
+        within = trainer.fit_loop.restarting and not trainer.is_last_batch
+        if within and self.batches not in (None, trainer.num_training_batches):
+            self._rescale(trainer)
+        iter(trainer.fit_loop._data_fetcher)  # type: ignore[arg-type]
+
+    def _rescale(self, trainer: Trainer) -> None:
+        """Go on at the same place of an epoch that has another number of batches now."""
+        done: Any = trainer.fit_loop.epoch_loop.batch_progress.current
+        before, after = done.processed, done.processed * int(trainer.num_training_batches) // int(self.batches or 1)
+        after -= after % trainer.accumulate_grad_batches
+        done.ready, done.started, done.processed = after, after, after
+        done.completed += after - before
+        log.warning(
+            "The checkpoint was written after %d of the %s batches of an epoch, which now has %s: going on after %d; "
+            "some items may come twice.",
+            *(before, self.batches, trainer.num_training_batches, after),
+        )
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule | None, batch: Any, batch_idx: int
     ) -> None:
         """Called by the trainer before each step."""
-        if batch_idx == 0:
-            torch.manual_seed((self.seed + trainer.current_epoch) * STRIDE + trainer.global_rank)
+        place = f"{self.seed} {trainer.current_epoch} {batch_idx} {trainer.global_rank}"
+        torch.manual_seed(zlib.crc32(place.encode()))
+
+
+def batches_done(trainer: Trainer) -> int:
+    """How many batches of the epoch were trained on before the run was resumed."""
+    done: Any = trainer.fit_loop.epoch_loop.batch_progress.current
+    return done.processed if trainer.fit_loop.restarting else 0

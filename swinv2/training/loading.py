@@ -1,6 +1,7 @@
 """Batches for Lightning: the same order whether a run is resumed or not, and no item twice where it is scored."""
 
 import os
+import signal
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -34,7 +35,7 @@ def make_loader(
         num_workers: processes that load, at most one a core.
         collate: makes a batch of a list of items.
         seed: of order and random transforms; the same in all processes.
-        trainer: knows the epoch and the processes; without one it is always the first epoch of a single process.
+        trainer: knows epoch, step and processes; without one it is always the first epoch of a single process.
         shuffle: for training: each epoch in another order. Otherwise every item comes once, in some process.
         drop_last: leave a last batch that is smaller than the others out, unless it is the only one.
         large: items may take much memory: each process loads one batch ahead instead of two, and none is page-locked.
@@ -43,7 +44,8 @@ def make_loader(
     """
     sampler: Sampler[Any] = SequentialSampler(dataset)  # type: ignore[arg-type]
     if shuffle:
-        sampler = ShardSampler(dataset, trainer, seed, shards) if shards else EpochSampler(dataset, trainer, seed)
+        epochs = dataset, trainer, seed, batch_size
+        sampler = ShardSampler(*epochs, shards) if shards else EpochSampler(*epochs)
     elif trainer is not None and 1 < trainer.world_size <= len(dataset):  # type: ignore[arg-type]
         sampler = UnrepeatedDistributedSampler(dataset, trainer.world_size, trainer.global_rank, shuffle=False)
     workers = min(num_workers, cores())
@@ -59,7 +61,19 @@ def make_loader(
         pin_memory=torch.cuda.is_available() and not large,
         prefetch_factor=1 if large and workers else None,  # PyTorch's own is 2
         persistent_workers=workers > 0,
+        worker_init_fn=outlive_sigterm,
     )
+
+
+def outlive_sigterm(worker: int) -> None:
+    """Let a loading process stay when all processes of a run are asked to end, so that the step can be finished.
+
+    The next time it ends, so that nobody waits for it in vain.
+
+    Args:
+        worker: its number.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
 
 
 def cores() -> int:

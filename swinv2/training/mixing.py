@@ -40,15 +40,16 @@ class Mixing(nn.Module):
 
     def forward(
         self, images: Shaped[Tensor, "b 3 *size"], labels: Int64[Tensor, " b"]
-    ) -> tuple[Float32[Tensor, "b 3 *size"], Float32[Tensor, "b k"]]:
+    ) -> tuple[Float[Tensor, "b 3 *size"], Float32[Tensor, "b k"]]:
         """Mixed images or clips, and the share of each class in them; those given are not changed.
 
         Args:
-            images: uint8, which is brought to the range from 0 to 1, or float of any range.
+            images: uint8, which is brought to float32 from 0 to 1, or float of any range and precision, which stay.
             labels: their classes.
         """
         kind, shares = self.kinds[draw(0, len(self.kinds) - 1)]
-        mixed, share = kind(F.to_dtype(images, torch.float32, scale=True), float(shares.sample()))
+        dtype = images.dtype if images.is_floating_point() else torch.float32
+        mixed, share = kind(F.to_dtype(images, dtype, scale=True), float(shares.sample()))
         own = one_hot(labels, self.num_classes).float()
         return mixed, share * own + (1 - share) * own.flip(0)
 

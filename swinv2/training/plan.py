@@ -9,7 +9,7 @@ import torch
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
-from ..cli import TASKS
+from ..cli import TASKS, task_of
 from .cli import TaskCLI
 from .data_size import class_count, training_size
 from .length import training_length
@@ -25,7 +25,8 @@ def main(args: Sequence[str]) -> None:
         args: the command line after `swinv2 plan`.
 
     Raises:
-        ValueError: it cannot be seen of which task the recipe is.
+        FileNotFoundError: there is no such recipe.
+        ValueError: it cannot be seen of which task it is.
     """
     parser = argparse.ArgumentParser(
         prog="swinv2 plan",
@@ -38,28 +39,12 @@ def main(args: Sequence[str]) -> None:
     parser.add_argument("recipe", type=Path, metavar="RECIPE", help="e.g. configs/detection/quickstart.yaml")
     parser.add_argument("--items", type=int, metavar="N", help="images or videos to train on, where data is missing")
     own, rest = parser.parse_known_args(args)
+    if not own.recipe.is_file():
+        raise FileNotFoundError(f"There is no recipe {own.recipe}; `swinv2 plan` takes one first, then its options.")
     items = [] if own.items is None else ["--items", str(own.items)]
-    module, _ = TASKS[task_of(own.recipe)]
-    import_module(module).main(["plan", "--config", str(own.recipe), *items, *rest])
-
-
-def task_of(recipe: Path) -> str:
-    """The task of a recipe, by the folders that it is in.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: none of them has the name of a task.
-    """
-    if not recipe.is_file():
-        raise FileNotFoundError(f"There is no recipe {recipe}; `swinv2 plan` takes one first, then its options.")
     tasks = [name for name, (module, _) in TASKS.items() if module.endswith(".cli")]
-    found = [part for part in recipe.resolve().parts if part in tasks]
-    if not found:
-        raise ValueError(
-            f"Of which task is {recipe}? It is in no folder of the name of one ({', '.join(tasks)}); say it by "
-            f"`swinv2 TASK plan --config {recipe}`."
-        )
-    return found[-1]
+    module, _ = TASKS[task_of(own.recipe, tasks, f"say it by `swinv2 TASK plan --config {own.recipe}`")]
+    import_module(module).main(["plan", "--config", str(own.recipe), *items, *rest])
 
 
 class PlanCLI(TaskCLI):

@@ -9,10 +9,11 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
+from lightning.pytorch.utilities import rank_zero_only
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..cli import TASKS
+from ..cli import TASKS, task_of
 from ..figures import save_figure
 
 
@@ -61,11 +62,13 @@ def main(args: Sequence[str]) -> None:
         ValueError: windows and sizes are no pairs, or it is not known of which task the recipe is.
     """
     own, rest = _parser().parse_known_args(args)
-    task = own.task or task_of(own.config[0])
+    task = own.task or task_of(own.config[0], KINDS, f"add --task {' or --task '.join(KINDS)}")
     metric = KINDS[task].metric
     configs = [word for recipe in own.config for word in ("--config", str(recipe))]
     cuts = combined(own.short_edges, own.window_sizes, own.pairs)
     points = measure(task, [*configs, *rest], cuts, own.output)
+    if not points:
+        return  # the first process has them
     table, picture = own.output / "windows.csv", own.output / "windows.png"
     with table.open("w", newline="") as file:
         csv.writer(file).writerows([("short_edge", "window_size", metric), *points])
@@ -81,7 +84,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="swinv2 windows",
         description="Validate one checkpoint of a classifier or segmenter at several windows and image sizes. The "
         "position bias is a function of offsets, so that no window needs new weights.",
-        epilog="All other options are those of `validate` of the recipe's task, e.g. --ckpt_path.",
+        epilog="All other options are those of `validate` of the recipe's task, e.g. --ckpt_path. On several devices "
+        "each scores its part of the images, and the first one writes table and picture.",
         allow_abbrev=False,
     )
     parser.add_argument("--config", type=Path, action="append", required=True, metavar="RECIPE", help="to validate")
@@ -92,21 +96,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--pairs", action="store_true", help=pairs)
     parser.add_argument("--output", type=Path, default=Path("runs/windows"), help="folder for table and picture")
     return parser
-
-
-def task_of(recipe: Path) -> str:
-    """The task of a recipe, by the folders that it is in.
-
-    Raises:
-        ValueError: none of them has the name of a task that this can be done for.
-    """
-    found = [part for part in recipe.resolve().parts if part in KINDS]
-    if not found:
-        raise ValueError(
-            f"Is {recipe} of a classifier or of a segmenter? It is in no folder {' or '.join(KINDS)}; add "
-            f"--task {' or --task '.join(KINDS)}."
-        )
-    return found[-1]
 
 
 def combined(short_edges: Sequence[int], window_sizes: Sequence[int], pairs: bool) -> list[tuple[int, int]]:
@@ -128,6 +117,8 @@ def combined(short_edges: Sequence[int], window_sizes: Sequence[int], pairs: boo
 def measure(task: str, options: Sequence[str], cuts: Iterable[tuple[int, int]], folder: Path) -> list[Point]:
     """The score at every size and window; each validation leaves its report in a folder of its own.
 
+    Of several processes only the first one has the scores, the others give none.
+
     Args:
         task: one of `KINDS`.
         options: of all validations, which say what is validated.
@@ -141,7 +132,8 @@ def measure(task: str, options: Sequence[str], cuts: Iterable[tuple[int, int]], 
         size = [word for option, factor in kind.sizes.items() for word in (option, str(factor * edge))]
         here = ["--model.test_window_size", str(window), "--model.output", str(output)]
         command.main(["validate", *options, *size, *here, *kind.quiet])
-        points.append(Point(edge, window, json.loads((output / "scores.json").read_text())[kind.metric]))
+        if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+            points.append(Point(edge, window, json.loads((output / "scores.json").read_text())[kind.metric]))
     return points
 
 

@@ -152,6 +152,13 @@ def test_unreadable_file_to_predict(picture, caplog):
     assert len(files.left_out) == 1
 
 
+def test_image_of_sixteen_bits_to_predict(picture, caplog):
+    """So does one that models cannot take."""
+    cv2.imwrite(str(picture.parent / "satellite.png"), np.full((4, 5), 1800, np.uint16))
+    assert ImageFiles([picture.parent / "satellite.png"], eval_transform(40, 100))[0] is None
+    assert "Left out an image, 1 of 1 so far" in caplog.text and "8 bits" in caplog.text
+
+
 def test_named_images_to_predict(picture):
     """Images come with their names, resized by the transform at last; None for one that cannot be read."""
     (picture.parent / "bad.jpg").write_text("text")

@@ -199,13 +199,27 @@ def test_other_colours(photos, mode):
     assert np.abs(image.permute(1, 2, 0).numpy() - expected.astype(int)).max() <= (60 if mode == "P" else 1)
 
 
-def test_sixteen_bits(photos):
-    """Images of 16 bits, which would come out almost black, are an error with a way out."""
-    photos.add("val/ant/a.png", cv2.imencode(".png", np.full((4, 5), 1800, np.uint16))[1].tobytes())
-    data = small(photos.root)
-    data.setup("validate")
-    with pytest.raises(ValueError, match=r"a\.png has values of type uint16; .*8 bits.*percentiles"):
-        list(data.val_dataloader())
+def test_sixteen_bits(photos, caplog):
+    """Images of 16 bits, which would come out almost black, are left out, counted, and the log has a way out."""
+    for split in ("train", "val"):
+        (photos.root / f"{split}/ant/a.jpg").unlink()
+        photos.add(f"{split}/ant/a.png", cv2.imencode(".png", np.full((4, 5), 1800, np.uint16))[1].tobytes())
+    data = small(photos.root, batch_size=4, images=str(photos.root / "val"))
+    for stage in ("fit", "predict"):
+        data.setup(stage)
+    ((_, labels),) = data.train_dataloader()
+    ((_, scored),), ((_, predicted),) = data.val_dataloader(), data.predict_dataloader()
+    assert (sorted(labels.tolist()), len(scored), len(predicted)) == ([0, 0, 1, 1], 3, 3)
+    assert caplog.text.count("Left out an image, 1 of 4 so far") == 3
+    assert caplog.text.count("a.png has values of type uint16; models take RGB of 8 bits") == 3
+    assert "percentiles" in caplog.text
+
+
+def test_shards_without_labels(tmp_path, tar, jpeg):
+    """There is nothing to learn from shards of bare images."""
+    tar(tmp_path / "train.tar", [("a.jpg", jpeg())])
+    with pytest.raises(FileNotFoundError, match="have no images with labels"):
+        small(tmp_path, train="train.tar", val="train.tar").setup("fit")
 
 
 def test_orientation(photos):

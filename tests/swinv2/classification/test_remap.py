@@ -1,6 +1,7 @@
 """Rows of another classifier's head."""
 
 import logging
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -54,6 +55,36 @@ def test_rows_by_name(many, tmp_path):
     head = nn.Linear(64, 3)
     load_head(head, str(path), "names", ["b", "g", "a"])
     assert torch.equal(head.weight, many.head.weight[[5, 0, 6]])
+
+
+def test_names_of_imagenet_are_known_by_their_numbers():
+    """Folders are called by the number of a class, files of names add a word; either is the same class."""
+    others = ["n01484850 great white shark", "n01440764", "cat"]
+    assert find_rows(["n01440764 tench", "n01484850", "cat"], others) == [1, 0, 2]
+    with pytest.raises(ValueError, match="1 of 1 classes of the data are not among"):
+        find_rows(["n01440764"], ["n01440764 tench", "n01440764 tench, Tinca tinca"])
+
+
+class Names(Sequence):
+    """Names that count how often they are looked at."""
+
+    def __init__(self, count):
+        self.count_of_names, self.looks = count, 0
+
+    def __len__(self):
+        return self.count_of_names
+
+    def __getitem__(self, index):
+        self.looks += 1
+        return f"n{range(self.count_of_names)[index]:08}"
+
+
+def test_rows_of_very_many_names():
+    """Each name is looked at a few times only, however many there are: ImageNet-22K has 21841."""
+    names = Names(1000)
+    assert find_rows(["n00000007"], names) == [7]
+    assert find_rows([f"n{number:08}" for number in range(1000)], names) == [*range(1000)]
+    assert names.looks < 10 * 1000
 
 
 @pytest.mark.parametrize(("others", "missing"), [("abx", "1 of 3"), ("aabc", "1 of 3"), ("xyz", "3 of 3")])

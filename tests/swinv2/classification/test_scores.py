@@ -44,6 +44,27 @@ def test_processes_add_up():
     assert parts[0].compute().figures() == whole.figures()
 
 
+@pytest.mark.parametrize("num_classes", [6, 5000])
+def test_processes_are_summed(num_classes):
+    """What `compute` gathers from two processes is the whole, with the matrix and, for very many classes, without."""
+    scores, labels = torch.rand(20, num_classes), torch.randint(0, num_classes, (20,))
+    real = [[int(label)] for label in labels[:10]] + [[]] * 10
+    parts = [ClassificationScores(num_classes) for _ in range(2)]
+    for part, rows in zip(parts, (slice(0, 7), slice(7, None)), strict=True):
+        part.update(scores[rows], labels[rows], real[rows])
+    states = iter([parts[1].metric_state[name] for name in parts[0].metric_state])
+    parts[0].distributed_available_fn = lambda: True
+    parts[0].dist_sync_fn = lambda state, group: [state, next(states)]
+    found = parts[0].compute()
+    whole = ClassificationScores(num_classes)
+    whole.update(scores, labels, real)
+    assert found.figures() == whole.compute().figures()
+    assert found.counts.sum() == 20 and found.real[1] == 10
+    assert (found.confusion is None) == (num_classes == 5000)
+    if num_classes == 6:
+        np.testing.assert_array_equal(found.confusion, whole.compute().confusion)
+
+
 def test_nothing_to_score():
     """Without data there is a message, not a division by zero."""
     with pytest.warns(UserWarning, match="before the"), pytest.raises(ValueError, match="nothing to score"):

@@ -2,9 +2,11 @@
 
 import logging
 import pickle
+from threading import Barrier
 
 import pytest
 
+from swinv2.classification import shards as shards_module
 from swinv2.classification.shards import OpenFiles, expand, find_shards, read_shards
 from swinv2.images import UnreadableImageError
 
@@ -63,17 +65,41 @@ def test_empty_shard(shards):
 
 
 def test_incomplete_samples_are_counted(shards, tar, caplog):
-    """The log counts samples that lack something."""
-    tar(shards.root / "train-001.tar", [("a.jpg", b"x"), ("b.cls", b"1")])
-    assert len(read_shards(shards.root, PATTERN)) == 8
-    assert "Passed over 2 samples" in caplog.text
+    """The log counts samples without image, without label, and with one that is no number, and shows the first."""
+    members = [("a.jpg", b"x"), ("b.cls", b"1"), ("c.jpg", b"x"), ("d.jpg", b"x"), ("d.cls", b"tench")]
+    tar(shards.root / "train-001.tar", members)
+    images = read_shards(shards.root, PATTERN)
+    assert (images.shards, images.labels.min()) == ([4, 0, 4], 0)
+    assert "Passed over 1 samples" in caplog.text and "that lack an image" in caplog.text
+    assert f"Passed over 2 images without a label, the first in {shards.root / 'train-001.tar'}" in caplog.text
+    assert "Passed over 1 images whose label is no number" in caplog.text
+    assert f"{shards.root / 'train-001.tar'}, where d has b'tench'; give the number of the class, from 0" in caplog.text
 
 
-def test_no_images(tmp_path, tar):
-    """Shards without any pair of image and label are an error that says what was looked for."""
-    tar(tmp_path / "a.tar", [("a.jpg", b"x")])
-    with pytest.raises(FileNotFoundError, match=r"no images with labels; looked for pairs like 0017\.jpg"):
-        read_shards(tmp_path, "a.tar")
+def test_labels_are_not_needed(shards, tar, jpeg, caplog):
+    """All images are there where labels do not matter, and the log has nothing to say of these."""
+    tar(shards.root / "train-001.tar", [("a.jpg", jpeg(7)), ("b.jpg", b"x"), ("b.cls", b"tench")])
+    images = read_shards(shards.root, PATTERN, labelled=False)
+    assert images.shards == [4, 2, 4]
+    assert images.read(4) == jpeg(7)
+    assert caplog.text == ""
+
+
+def test_shards_are_looked_into_at_the_same_time(shards, monkeypatch):
+    """Several threads wait for the disk, each for another shard."""
+    together, index_shard = Barrier(3, timeout=20), shards_module.index_shard
+    monkeypatch.setattr(shards_module, "index_shard", lambda shard: (together.wait(), index_shard(shard))[1])
+    assert read_shards(shards.root, PATTERN).labels.tolist() == 4 * [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("labelled", "wanted"), [(True, "with labels; looked for pairs like"), (False, "; looked for")]
+)
+def test_no_images(tmp_path, tar, labelled, wanted):
+    """Shards without any image, or pair of image and label, are an error that says what was looked for."""
+    tar(tmp_path / "a.tar", [("a.jpg" if labelled else "a.cls", b"1")])
+    with pytest.raises(FileNotFoundError, match=rf"no images ?{wanted} .*0017\.jpg"):
+        read_shards(tmp_path, "a.tar", labelled)
 
 
 def test_shard_that_has_become_shorter(shards):

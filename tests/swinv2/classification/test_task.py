@@ -3,6 +3,7 @@
 import csv
 import json
 from copy import deepcopy
+from shutil import copytree
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ from swinv2.classification.task import ClassificationTask
 from swinv2.cli import main
 from swinv2.pixels import IMAGENET_MEAN, IMAGENET_STD
 from swinv2.shapes import make_classification
+from swinv2.training.throughput import Throughput
 
 NAMES = ["circle", "rectangle", "star", "triangle"]
 DWARF = {"name": "swinv2_tiny_window8_256", "embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2]}
@@ -167,11 +169,39 @@ def test_nothing_readable_to_predict(trained, tmp_path, capsys):
     assert "None of the images could be read" in capsys.readouterr().err
 
 
-def test_model_as_built_predicts_without_names(recipe, shapes, tmp_path, capsys):
-    """Without a checkpoint classes have numbers for names."""
+def test_model_as_built_predicts_without_names(recipe, shapes, capsys, caplog):
+    """Without a checkpoint, and without data of as many classes, they have numbers for names."""
     images = ["--ckpt_path", "null", "--model.model.num_classes", "7", "--data.images", str(shapes / "val")]
-    run("predict", recipe(), *images)
-    assert "0.14" in (said := capsys.readouterr().out) and "class 6" in said
+    for data, warned in ((shapes, True), ("nowhere", False)):
+        run("predict", recipe(), *images, "--data.root", str(data))
+        assert "0.14" in (said := capsys.readouterr().out) and "class 6" in said
+        assert ("The data have 4 classes, the model 7, which go by their numbers" in caplog.text) == warned
+        caplog.clear()
+
+
+@pytest.mark.parametrize("source", ["training data", "file"])
+def test_released_weights_predict_with_names(recipe, model, shapes, tmp_path, capsys, source):
+    """Weights without names of classes have those of the training data, or of a file (ImageNet's synset words)."""
+    torch.save(model.state_dict(), tmp_path / "released.pth")
+    (tmp_path / "synset_words.txt").write_text("".join(f"n0000000{i} word{i}, other{i}\n" for i in range(4)))
+    path, names = recipe(), NAMES
+    options = ["--ckpt_path", "null", "--model.model.backbone.weights", "released.pth", "--data.images", str(shapes)]
+    if source == "file":
+        options += ["--data.root", "nowhere", "--data.classes", "synset_words.txt"]
+        names = [f"n0000000{i} word{i}" for i in range(4)]
+    run("predict", path, *options, "--model.output", "found", "--model.pictures", "false")
+    assert all(name in capsys.readouterr().out for name in names[:1])
+    with (tmp_path / "found/predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["class_1"] for row in rows} <= {*names}
+    assert {rows[0][f"class_{rank}"] for rank in range(1, 5)} == {*names}
+
+
+def test_file_of_names_that_is_not_there(recipe, shapes, capsys):
+    """A file of names that was asked for must be there, even if the number of classes is given."""
+    options = ["--ckpt_path", "null", "--model.model.num_classes", "4", "--data.images", str(shapes)]
+    assert main(["classification", "predict", "--config", recipe(), *options, "--data.classes", "none.txt"]) == 1
+    assert "There is no file of class names" in capsys.readouterr().err
 
 
 def test_classes_of_data_and_model_must_agree(recipe, capsys):
@@ -181,12 +211,62 @@ def test_classes_of_data_and_model_must_agree(recipe, capsys):
     assert "The data has 4 classes" in said and "the model 5" in said and "num_classes to 4" in said
 
 
-def test_checkpoint_of_other_classes(trained, recipe, capsys):
-    """A wrong number of classes in a checkpoint is said, with the way out."""
+@pytest.fixture
+def more(shapes, tmp_path):
+    """The sample data with a class more."""
+    root = copytree(shapes, tmp_path / "more")
+    for split in ("train", "val"):
+        copytree(root / split / "star", root / split / "wasp")
+    return str(root)
+
+
+@pytest.mark.parametrize("command", ["fit", "validate"])
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (
+            "null",
+            ["The data has 5 classes (circle, ", "the model 4", "the data must have the classes of the checkpoint"],
+        ),
+        ("5", ["The checkpoint has 4 classes (circle, ", "the model 5", "start from its weights"]),
+    ],
+)
+def test_checkpoint_of_other_classes(trained, more, capsys, command, count, said):
+    """Data with more classes than the checkpoint are refused with the way out, their number given or not."""
     path, _ = trained
-    given = ["--ckpt_path", "last", "--model.model.num_classes", "5"]
-    assert main(["classification", "fit", "--config", path, *given]) == 1
-    assert "The data has 4 classes" in capsys.readouterr().err
+    given = ["--ckpt_path", "last", "--model.model.num_classes", count, "--data.root", more]
+    assert main(["classification", command, "--config", path, *given]) == 1
+    error = capsys.readouterr().err
+    assert all(part in error for part in said)
+
+
+def test_prediction_by_a_checkpoint_of_other_classes(trained, shapes, capsys):
+    """Where no data are asked, the checkpoint itself says that it has other classes than the model."""
+    path, _ = trained
+    given = ["--model.model.num_classes", "7", "--data.images", str(shapes / "val")]
+    assert main(["classification", "predict", "--config", path, *given]) == 1
+    error = capsys.readouterr().err
+    assert "The checkpoint has 4 classes (circle, " in error and "the model 7" in error
+    assert "set model.model.init_args.num_classes to 4" in error
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "bf16-mixed"])
+def test_half_precision(recipe, capsys, precision):
+    """A model in bfloat16 is trained on erased and mixed images, and scored."""
+    path = recipe({"mixup_alpha": 0.8, "cutmix_alpha": 1.0, "erasing": 0.5}, precision=precision)
+    run("fit", path)
+    assert "top-1 0." in capsys.readouterr().out
+
+
+def test_images_a_second_of_accumulated_batches(recipe, tmp_path, monkeypatch):
+    """The clock is read once a step, and counts the images of all batches that it is made of."""
+    counted = []
+    monkeypatch.setattr(Throughput, "read", lambda clock: (counted.append(clock.items), clock.restart())[0] or 1.0)
+    path = recipe({"batch_size": 2}, accumulate_grad_batches=2, log_every_n_steps=1)
+    run("fit", path)
+    assert counted == [4, 4, 6]  # two steps, and a validation
+    with (tmp_path / "runs/classification/small/version_0/metrics.csv").open() as file:
+        assert [row["step"] for row in csv.DictReader(file) if row["images_per_second"]] == ["0", "1"]
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -246,6 +326,38 @@ def test_averaged_weights_are_validated_and_saved(model, small, tmp_path):
         assert torch.equal(kept["current_model_state"][f"model.{name}"], witness.after_steps[-1][name])
     moved = [name for name in weights if not torch.equal(wanted[name], witness.after_steps[-1][name])]
     assert len(moved) > len(weights) / 2
+
+
+@pytest.mark.parametrize("settings", [{"update_starting_at_step": 1}, {"update_every_n_steps": 0}])
+def test_averages_that_start_late(recipe, capsys, settings):
+    """Before they start, the weights that training began with would be validated and saved, which is refused."""
+    late = EMA | {"init_args": settings}
+    assert main(["classification", "fit", "--config", recipe(callbacks=[late])]) == 1
+    assert "EMAWeightAveraging starts after the first step" in (said := capsys.readouterr().err)
+    assert "Leave update_starting_at_step out" in said
+
+
+def test_averages_may_be_taken_now_and_then(recipe, capsys):
+    """Not each step need count, as long as the first one does."""
+    run("fit", recipe(callbacks=[EMA | {"init_args": {"update_every_n_steps": 2}}]))
+    assert "top-1 0." in capsys.readouterr().out
+
+
+def test_averages_start_with_the_rows_of_the_head(model, small, tmp_path):
+    """Rows of another classifier are in the averages before the first step, too."""
+    other = ImageClassifier(BackboneConfig(**DWARF), 6)
+    torch.save(other.state_dict(), tmp_path / "other.pth")
+    (tmp_path / "rows.txt").write_text("5\n0\n3\n2\n")
+    task = ClassificationTask(model, weights=str(tmp_path / "other.pth"), head_rows=str(tmp_path / "rows.txt"))
+    seen = []
+    model.head.register_forward_hook(lambda head, *_: seen.append(head.weight.detach().clone()))
+    trainer = Trainer(
+        **QUIET, accumulate_grad_batches=2, val_check_interval=1, num_sanity_val_steps=0,
+        max_epochs=1, default_root_dir=tmp_path, enable_checkpointing=False,
+        callbacks=[EMAWeightAveraging(decay=DECAY)],
+    )  # fmt: skip
+    trainer.fit(task, ImageNetData(**small))
+    assert torch.equal(seen[1], other.head.weight[[5, 0, 3, 2]])
 
 
 def test_scores_of_a_checkpoint_with_averages_are_those_of_the_training(recipe, tmp_path, capsys):

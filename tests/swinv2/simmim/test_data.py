@@ -55,6 +55,35 @@ def test_images_in_shards(tmp_path):
     assert sum(len(batch) for batch in shards.train_dataloader()) == 4
 
 
+def test_shards_of_bare_images(tmp_path):
+    """Images in tar files need no labels, and any labels will do; a sample without an image is counted."""
+    write(tmp_path, *(f"{i}.jpg" for i in range(4)))
+    for name, text in (("1.cls", "tench"), ("2.json", "{}"), ("other.cls", "0")):
+        (tmp_path / name).write_text(text)
+    with tarfile.open(tmp_path / "train.tar", "w") as tar:
+        for name in ("0.jpg", "1.jpg", "1.cls", "2.jpg", "2.json", "3.jpg", "other.cls"):
+            tar.add(tmp_path / name, name)
+    data = SimMIMData(tmp_path, "train.tar", "train.tar", **SMALL)
+    data.setup("fit")
+    assert [len(batch) for batch in data.train_dataloader()] == [2, 2]
+    names = [target["name"] for _, targets in data.val_dataloader() for target in targets]
+    assert names == ["0", "1", "2", "3"]
+
+
+def test_images_of_sixteen_bits(tmp_path, caplog):
+    """They are left out of training, validation and prediction, and counted."""
+    write(tmp_path / "train", "1.jpg", "3.jpg")
+    cv2.imwrite(str(tmp_path / "train/2.png"), np.full((40, 60), 1800, np.uint16))
+    data = SimMIMData(tmp_path, val="train", images=str(tmp_path / "train"), **SMALL)
+    for stage in ("fit", "predict"):
+        data.setup(stage)
+    assert data.train_set[1][0].shape == (3, 32, 32)
+    for loader in (data.val_dataloader(), data.predict_dataloader()):
+        assert [len(targets) for _, targets in loader] == [1, 1]
+    assert caplog.text.count("Left out an image, 1 of 3 so far") == 3
+    assert caplog.text.count("2.png has values of type uint16") == 3
+
+
 def test_training_crops_are_the_published_ones(tmp_path):
     """From 0.67 of the area, in shape from 3:4 to 4:3, and flipped every other time."""
     ramp = np.stack([np.tile(np.arange(0, 250, 2), (125, 1))] * 3, -1).astype(np.uint8)

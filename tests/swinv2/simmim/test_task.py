@@ -104,6 +104,18 @@ def test_predict_draws_any_picture(trained, tmp_path, capsys):
     assert "None of the images could be read" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["fit", "validate"])
+def test_nothing_readable_to_validate_on(recipe, tmp_path, capsys, command):
+    """Without any validation image there is an error, not one of nothing."""
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/1.jpg").write_bytes(b"no picture")
+    given = ["--data.val", str(tmp_path / "broken")] + ["--ckpt_path", "null"] * (command == "validate")
+    assert main(["simmim", command, "--config", recipe, *given]) == 1
+    said = capsys.readouterr()
+    assert "None of the validation images could be read" in said.err
+    assert "nan" not in said.out
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_resumed_run_has_the_weights_of_an_uninterrupted_one(recipe, tmp_path, workers):
     """Two epochs in one go, and one resumed for a second, end with the same numbers: crops, masks, dropped paths."""

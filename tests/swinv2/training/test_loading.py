@@ -1,5 +1,7 @@
 """Batches for training and for scoring."""
 
+import os
+import signal
 from itertools import chain
 from unittest.mock import Mock
 
@@ -29,7 +31,8 @@ def batches(items, trainer=None, **options):
 
 def process(rank, processes, epoch=0):
     """What of a trainer counts here."""
-    return Mock(spec=Trainer, world_size=processes, global_rank=rank, current_epoch=epoch)
+    loop = Mock(restarting=False)
+    return Mock(spec=Trainer, world_size=processes, global_rank=rank, current_epoch=epoch, fit_loop=loop)
 
 
 def test_scored_in_order():
@@ -78,3 +81,17 @@ def test_items_in_few_files():
     items = [*chain(*batches(400, shuffle=True, shards=[10] * 40))]
     assert sorted(items) == list(range(400))
     assert len({item // 10 for item in items[:80]}) == 8
+
+
+def test_processes_that_load_outlive_one_sigterm():
+    """When all processes are asked to end, those that load still serve the step; asked again, they end."""
+    loader = make_loader(Numbers(40), batch_size=1, num_workers=1, collate=list, seed=0)
+    batches = iter(loader)
+    (worker,) = batches._workers
+    next(batches)
+    os.kill(worker.pid, signal.SIGTERM)
+    assert len([*batches]) == 39
+    assert worker.is_alive()
+    os.kill(worker.pid, signal.SIGTERM)
+    worker.join(10)
+    assert worker.exitcode == -signal.SIGTERM

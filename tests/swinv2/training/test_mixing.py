@@ -124,6 +124,14 @@ def test_what_is_given_is_not_changed():
     assert min(one.min() for one in results) == -2
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("alphas", [(0.8, 0.0), (0.0, 1.0)])
+def test_precision_stays(dtype, alphas):
+    """Images of a model in half precision stay so, for it takes no others; shares are those of the loss, in float32."""
+    images, shares = Mixing(4, *alphas)(torch.rand(3, 3, 8, 8, dtype=dtype), LABELS)
+    assert (images.dtype, shares.dtype) == (dtype, torch.float32)
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_batch_of_one(size):
     """One alone is mixed with itself."""

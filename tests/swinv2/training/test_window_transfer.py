@@ -81,9 +81,7 @@ def test_pairs_need_as_many_of_both(scored):
 def test_task_may_be_said(scored):
     """For a recipe in another folder; without it the message says so."""
     options = ["--config", "some.yaml", "--window_sizes", "4", "--short_edges", "16"]
-    with pytest.raises(
-        ValueError, match=r"Is some\.yaml of a classifier or of a segmenter.* add --task classification"
-    ):
+    with pytest.raises(ValueError, match=r"Of which task is some\.yaml\? .* add --task classification or --task seg"):
         main(options)
     main([*options, "--task", "segmentation"])
     assert [name for name, _ in scored] == ["segmentation"]

@@ -1,0 +1,79 @@
+"""The checkpoint to go on from: whole whenever a run is killed, and up to date when it is asked to end."""
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import LightningModule, Trainer
+from lightning.fabric.plugins.io import TorchCheckpointIO
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+
+class LastCheckpoint(ModelCheckpoint):
+    """Saves the latest state; arguments are those of ModelCheckpoint.
+
+    A state is saved between two steps of the optimizer only, as gradients are in no checkpoint, and what is due in the
+    last step of an epoch is saved at its end, after the validation. When the process is asked to end (SIGTERM), the
+    step that is under way is finished and saved, and training stops with exit code 143.
+    """
+
+    asked_to_end = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Called before the first step: from now on it is this checkpoint that answers a SIGTERM."""
+        super().on_train_start(trainer, pl_module)
+        self.asked_to_end = trainer.received_sigterm
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._remember)  # the trainer puts back what was there before
+
+    def _remember(self, *_: Any) -> None:
+        self.asked_to_end = True
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Called after each batch: save if it is time to, and see whether a process was asked to end."""
+        if not trainer.is_last_batch:
+            if (batch_idx + 1) % trainer.accumulate_grad_batches:
+                return
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        if trainer.strategy.reduce_boolean_decision(self.asked_to_end, all=False):
+            trainer._signal_connector.received_sigterm = True  # the trainer stops when this step is done
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Called after each epoch, whose last step may have been the time to save."""
+        super().on_train_epoch_end(trainer, pl_module)
+        super().on_train_batch_end(trainer, pl_module, None, None, 0)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Called whatever stops the trainer: save if it was asked to end, and say how to go on."""
+        if isinstance(exception, SIGTERMException):
+            exception.code = 128 + signal.SIGTERM
+            super().on_exception(trainer, pl_module, exception)
+        if isinstance(exception, SIGTERMException | KeyboardInterrupt) and trainer.is_global_zero:
+            known = (Path(self.dirpath or "") / "last.ckpt").exists()
+            way = "To go on, give the same command with --ckpt_path last." if known else "No epoch was finished."
+            print(f"Stopped. {way}", file=sys.stderr)
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and then puts it there at once, so that the file there is always whole."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write a checkpoint.
+
+        Args:
+            checkpoint: what is in it.
+            path: its file.
+            storage_options: of other storages; not used.
+        """
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.part")
+        torch.save(checkpoint, part)
+        os.replace(part, path)

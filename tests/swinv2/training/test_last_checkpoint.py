@@ -1,0 +1,172 @@
+"""When the state is saved from which a run goes on."""
+
+import os
+import signal
+from datetime import timedelta
+
+import pytest
+import torch
+from lightning import LightningDataModule, LightningModule, Trainer
+from torch import nn
+from torch.utils.data import Dataset
+
+from swinv2.training.epochs import SeededEpochs
+from swinv2.training.last_checkpoint import LastCheckpoint, WholeFiles
+from swinv2.training.loading import make_loader
+
+QUIET = {"accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False, "logger": False}
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*(not resumable|not empty)")  # as the command does
+
+
+class Numbers(Dataset):
+    """24 of them."""
+
+    def __len__(self):
+        return 24
+
+    def __getitem__(self, index):
+        return float(index)
+
+
+class Data(LightningDataModule):
+    """Numbers in random order."""
+
+    def __init__(self, batch_size):
+        super().__init__()
+        self.batch_size = batch_size
+
+    def train_dataloader(self):
+        given = {"batch_size": self.batch_size, "num_workers": 0, "collate": torch.tensor, "seed": 0}
+        return make_loader(Numbers(), **given, trainer=self.trainer, shuffle=True)
+
+
+class Toy(LightningModule):
+    """One weight; it notes what it is trained on, and is asked to end in a batch."""
+
+    def __init__(self, end=None):
+        super().__init__()
+        self.weight, self.end, self.seen = nn.Parameter(torch.ones(())), end, []
+
+    def training_step(self, batch, batch_idx):
+        self.seen += batch.tolist()
+        if (self.current_epoch, batch_idx) == self.end:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return (self.weight * batch.mean() / 24 - torch.rand(())).square()
+
+    def configure_optimizers(self):
+        return torch.optim.AdamW(self.parameters(), 0.1)
+
+
+@pytest.fixture
+def train(tmp_path):
+    """Trains for two epochs, and gives the model."""
+
+    def run(folder="run", end=None, resume=False, batch_size=2, accumulate=1, **saving):
+        torch.manual_seed(0)
+        task, given = Toy(end), {"save_on_exception": True, "save_on_train_epoch_end": True, **saving}
+        last = LastCheckpoint(tmp_path / folder, "last", enable_version_counter=False, **given)
+        trainer = Trainer(
+            **QUIET, max_epochs=2, accumulate_grad_batches=accumulate, callbacks=[SeededEpochs(), last],
+            default_root_dir=tmp_path,
+        )  # fmt: skip
+        path = tmp_path / folder / "last.ckpt" if resume else None
+        if end is None:
+            trainer.fit(task, Data(batch_size), ckpt_path=path)
+        else:
+            with pytest.raises(SystemExit) as stopped:
+                trainer.fit(task, Data(batch_size), ckpt_path=path)
+            assert stopped.value.code == 128 + signal.SIGTERM
+        return task
+
+    return run
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Steps after which a run has its last checkpoint, and the batches of the epoch until there."""
+
+    def read(folder="run"):
+        checkpoint = torch.load(tmp_path / folder / "last.ckpt", weights_only=True)
+        loops = checkpoint["loops"]["fit_loop"]
+        return checkpoint["global_step"], loops["epoch_loop.batch_progress"]["current"]["processed"]
+
+    return read
+
+
+@pytest.mark.parametrize("end", [(0, 0), (0, 4), (0, 11), (1, 5)])
+@pytest.mark.parametrize("accumulate", [1, 2, 5])
+def test_stopped_run_loses_nothing(train, saved, end, accumulate):
+    """Asked to end in any batch, it finishes the optimizer's step, and goes on with the next one."""
+    whole = train("whole", accumulate=accumulate)
+    first = train(end=end, accumulate=accumulate)
+    batch = min(-(-(end[1] + 1) // accumulate) * accumulate, 12)
+    assert saved() == (end[0] * -(-12 // accumulate) + -(-batch // accumulate), batch)
+    second = train(resume=True, accumulate=accumulate)
+    assert first.seen + second.seen == whole.seen
+    assert torch.equal(second.weight, whole.weight)
+
+
+def test_stopped_again_and_again(train, tmp_path):
+    """A run that is stopped in each batch is as one that is not."""
+    seen, places = [], [(epoch, batch) for epoch in range(2) for batch in range(0, 12, 3)]
+    for place in places:
+        seen += train(end=place, resume=place != (0, 0)).seen
+    last, whole = train(resume=True), train("whole")
+    assert seen + last.seen == whole.seen
+    assert torch.equal(last.weight, whole.weight)
+
+
+def test_no_checkpoint_without_gradients(train, saved, monkeypatch):
+    """However often it is time to save, it is done after steps of the optimizer only."""
+    steps, save = [], Trainer.save_checkpoint
+    monkeypatch.setattr(
+        Trainer, "save_checkpoint", lambda self, *given: (steps.append(saved_after(self)), save(self, *given))
+    )
+    train(accumulate=2, train_time_interval=timedelta(0))
+    assert steps == [(epoch, batch) for epoch in range(2) for batch in range(2, 13, 2)]
+
+
+def saved_after(trainer):
+    """Epoch and number of batches."""
+    return trainer.current_epoch, trainer.fit_loop.epoch_loop.batch_progress.current.processed
+
+
+def test_last_step_of_an_epoch_is_saved_at_its_end(train, tmp_path):
+    """Then nothing of the epoch is left to be done, such as its validation."""
+    train(every_n_train_steps=12)
+    checkpoint = torch.load(tmp_path / "run/last.ckpt", weights_only=True)
+    assert checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"] == 2
+
+
+def test_other_batches_go_on_at_the_same_place(train, caplog):
+    """With batches of another size the rest of the epoch is the same."""
+    whole, _ = train("whole"), train(end=(1, 5))
+    second = train(resume=True, batch_size=4)
+    assert second.seen == whole.seen[36:]
+    assert "after 6 of the 12 batches of an epoch, which now has 6: going on after 3" in caplog.text
+
+
+def test_stopping_may_save_nothing(train, saved):
+    """If that is what is asked for, the last checkpoint is that of the epoch before."""
+    train(end=(1, 5), save_on_exception=False)
+    assert saved() == (12, 12)
+
+
+def test_handler_of_before_is_back(train):
+    """After training a SIGTERM is what it was before."""
+    before = signal.getsignal(signal.SIGTERM)
+    train()
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_checkpoint_that_cannot_be_written_leaves_the_earlier_one(tmp_path):
+    """Whatever stops the writing, the file is whole."""
+    path = tmp_path / "run/last.ckpt"
+    WholeFiles().save_checkpoint({"step": 1}, path)
+    with pytest.raises((AttributeError, TypeError, RuntimeError)):
+        WholeFiles().save_checkpoint({"step": 2, "bad": (one for one in "x")}, path)
+    assert torch.load(path, weights_only=True) == {"step": 1}
+    WholeFiles().save_checkpoint({"step": 3}, path)
+    assert torch.load(path, weights_only=True) == {"step": 3}
+    assert [one.name for one in path.parent.iterdir()] == ["last.ckpt"]
