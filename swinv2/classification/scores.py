@@ -24,6 +24,11 @@ class Scores(NamedTuple):
     in_top: int
 
     @property
+    def number(self) -> int:
+        """How many were scored."""
+        return int(self.confusion.sum())
+
+    @property
     def top1(self) -> float:
         """Share whose best guess is the true class."""
         return float(self.confusion.trace() / self.confusion.sum())
