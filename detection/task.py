@@ -112,7 +112,7 @@ class DetectionTask(Task):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect the detections of a batch, and draw those of the first."""
         images, targets = batch
-        detections = self(images)
+        detections = self(images) if images else []
         assert self.evaluator is not None
         self.evaluator.update(detections, targets)
         for image, target, detection in zip(images, targets, detections, strict=True):

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, cast
 
 import torch
@@ -10,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .attention_core import RecomputedAttention, attend, factors
+from .attention_core import RecomputedAttention, attend, factors, full_precision
 from .linear import Linear
 from .windows import Group, Size
 
@@ -94,11 +93,6 @@ def pairwise(table: Float[Tensor, "heads ..."], window: Size) -> Float[Tensor, "
         table = table.unfold(axis, w, 1)  # [a, …, i] is offset a + i + 1 - w, thus j = w - 1 - a
     table = table.flip(tuple(range(1, n + 1)))  # (h, j1, …, jn, i1, …, in)
     return table.flatten(n + 1).flatten(1, n).transpose(1, 2).contiguous()
-
-
-def full_precision(device: torch.device) -> AbstractContextManager:
-    """Switch autocast off where a device has it (the meta device has not)."""
-    return torch.autocast(device.type, enabled=False) if torch.amp.is_autocast_available(device.type) else nullcontext()
 
 
 def _identity(weight: Tensor) -> tuple:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -12,34 +13,40 @@ from torch.autograd.function import once_differentiable
 
 from .windows import Group
 
-SCORES_IN_CACHE = 2**19  # numbers of a block of scores that the backward pass holds at a time
+SCORES_IN_CACHE = 2**20  # numbers of a block of scores that the backward pass holds at a time
 TINY = 1e-12  # shortest length that a query or key is divided by
 
 
 class RecomputedAttention(torch.autograd.Function):
     """Scaled cosine attention (eq. 2) whose backward pass computes the scores again, a few windows at a time.
 
-    Kept are the queries, keys and values, and the result, which the layer that follows keeps anyway. PyTorch's own
-    function keeps all scores as soon as its mask, here the position bias, has a gradient.
+    Kept are the queries, keys and values, and the result, which the layer that follows keeps anyway unless it is of
+    another type. PyTorch's own function keeps all scores as soon as its mask, here the position bias, has a gradient.
+    There is no second derivative.
     """
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, qkv: Tensor, scale: Tensor, groups: Sequence[Group], *biases: Tensor
     ) -> Float[Tensor, "tokens c"]:
         """Arguments as those of `window_attention`, in float32 or float64."""
         queries_keys, values = qkv.split((2, 1), 1)
         units = queries_keys * factors(queries_keys, scale)
         masks = [bias.detach() for bias in biases]  # or PyTorch would take its slow way, for a gradient of the mask
-        contexts = attend(units.detach(), values.detach(), groups, masks)
+        contexts = attend(units, values, groups, masks)
         ctx.save_for_backward(qkv, scale, contexts, *biases)
         ctx.groups = groups
         return contexts
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        """Gradients of queries, keys and values, of the scale, and of each bias."""
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of queries, keys and values, of the scale, and of each bias, in the type of the forward pass."""
+        with full_precision(gradient.device):
+            return RecomputedAttention._slopes(ctx, gradient)
+
+    @staticmethod
+    def _slopes(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         qkv, scale, contexts, *biases = ctx.saved_tensors
         heads, width = qkv.shape[2:]
         gradient, contexts = (t.unflatten(-1, (heads, width)) for t in (gradient, contexts))  # (tokens, h, d)
@@ -54,8 +61,10 @@ class RecomputedAttention(torch.autograd.Function):
                 for first in range(0, count, step):
                     windows = min(step, count - first)
                     part = slice(start + first * tokens, start + (first + windows) * tokens)
-                    given = (t[part, ..., head, :].unflatten(0, (windows, tokens)) for t in (qkv, gradient, contexts))
-                    slope, of_scale, of_bias = block_slopes(*given, scale[head], bias[head])
+                    mine, slope, context = (
+                        t[part, ..., head, :].unflatten(0, (windows, tokens)) for t in (qkv, gradient, contexts)
+                    )
+                    slope, of_scale, of_bias = block_slopes(mine, slope, context, scale[head], bias[head])
                     slopes[part, :, head] = slope.flatten(0, 1)
                     scale_slope[head] += of_scale
                     bias_slope[head] += of_bias
@@ -108,3 +117,8 @@ def attend(
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.unsqueeze(0), scale=1.0)
         contexts.append(out.transpose(1, 2).flatten(2).flatten(0, 1))  # (count·N, C)
     return torch.cat(contexts) if len(contexts) > 1 else contexts[0]
+
+
+def full_precision(device: torch.device) -> AbstractContextManager:
+    """Switch autocast off where a device has it (the meta device has not)."""
+    return torch.autocast(device.type, enabled=False) if torch.amp.is_autocast_available(device.type) else nullcontext()

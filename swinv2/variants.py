@@ -65,7 +65,7 @@ VARIANTS = {
     "swinv2_huge_window12_192": Variant(*_HUGE, 192, 12, _W12, extra_norm_period=6),
     "swinv2_giant_window12_192": Variant(*_GIANT, 192, 12, _W12, extra_norm_period=6),
 }
-VIDEO_WINDOW, VIDEO_PATCH, VIDEO_STRIDE = 8, 2, 1  # frames: of a window and a patch, and merged between stages
+VIDEO_WINDOW, VIDEO_PATCH, VIDEO_STRIDE = 8, 2, 1  # in time: tokens of a window, frames of a patch, tokens merged
 
 
 def list_models(pattern: str = "*") -> list[str]:

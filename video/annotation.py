@@ -138,6 +138,7 @@ def draw_strip(labels: Sequence[int], duration: float, height: int, width: int) 
         width: likewise.
     """
     seconds = ((np.arange(width) + 0.5) / width * duration).astype(np.int64)
+    seconds = np.minimum(seconds, len(labels) - 1)  # a short rest after the last one belongs to it
     colours = np.array([class_colour(label) for label in labels], np.uint8)[seconds]  # (width, 3)
     strip = np.repeat(colours[None], max(8, round(height * STRIP_SHARE)), axis=0)[:height]
     strip[:2] = BLACK

@@ -12,8 +12,8 @@ from swinv2.pixels import check_num_classes, normalize
 class VideoClassifier(ImageClassifier):
     """SwinV2 over space and time, as the paper classifies Kinetics-400 (section 4.2, appendix A2).
 
-    A patch is 2 frames of 4 × 4 pixels; stages shrink height and width and keep the frames. Windows have three axes:
-    frames, height, width, in tokens; 8 frames times the window of the named image model unless said otherwise.
+    A patch is 2 frames of 4 × 4 pixels; stages shrink height and width, and time not. Windows have three axes: time,
+    height, width, in tokens; 8 tokens of time (16 frames) by the window of the named image model unless said otherwise.
 
     Args:
         backbone: its model, window, weights (of images, which are inflated, or of clips), …

@@ -107,7 +107,7 @@ class TrainingClips(Dataset[tuple[Video, int]]):
 
 
 class ViewedVideos(Dataset[tuple[Views | None, dict[str, Any]] | None]):
-    """The views of each video with a target of `label`, `video_id`, `path` and `name`; an id is the position, from 1.
+    """The views of each video with a target of `label`, `video_id` and `path`; an id is the position, from 1.
 
     A video that cannot be read is None, and the log counts it. One that is finished has its target only.
 
@@ -151,7 +151,7 @@ class ViewedVideos(Dataset[tuple[Views | None, dict[str, Any]] | None]):
         if index in self.left_out:
             return None
         item = self.items[index]
-        target = {"label": item.label, "video_id": index + 1, "path": item.path, "name": item.name}
+        target = {"label": item.label, "video_id": index + 1, "path": item.path}
         if str(item.path) in self.finished:
             return None, target
         try:

@@ -67,9 +67,10 @@ class KineticsData(LightningDataModule):
 
     Attributes:
         mixing: what a task does to batches in its training step, where torch's random numbers are those of the epoch;
-            None for nothing, and before `setup("fit")`.
+            None for nothing.
         finished: gives the paths of validation videos that need not be opened, as they are scored already; asked when
             validation begins and the model has its weights. By default it gives none.
+        missing: how many validation videos are listed but not there.
 
     Raises:
         ValueError: a setting out of range.
@@ -125,6 +126,7 @@ class KineticsData(LightningDataModule):
         self.predict_set: VideoFiles | None = None
         self.mixing: Mixing | None = None
         self.finished: Callable[[], Container[str]] = tuple
+        self.missing = 0
 
     @cached_property
     def class_names(self) -> list[str]:
@@ -163,6 +165,7 @@ class KineticsData(LightningDataModule):
             self.predict_set = VideoFiles(find_videos(self.videos))
             return
         val = read_videos(self.root / self.val, self.val_videos, self.class_names)
+        self.missing = len(val.missing)
         self.val_set = ViewedVideos(val.items, self.clip_sampling, self.val_clips, self.crops, self.backend)
         if stage == "fit":
             train = read_videos(self.root / self.train, self.train_videos, self.class_names)

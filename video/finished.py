@@ -3,13 +3,14 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float32
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 LETTERS = 12  # of a name made of a digest
 
@@ -23,7 +24,7 @@ class Finished:
 
     Args:
         folder: of the folders of tests.
-        test: what makes two tests the same, e.g. weights and views.
+        test: what makes two tests the same, e.g. weights, views and videos, in types of JSON.
         process: number of this process.
 
     Attributes:
@@ -34,11 +35,11 @@ class Finished:
     """
 
     def __init__(self, folder: Path, test: Mapping[str, Any], process: int = 0) -> None:
-        self.folder = folder / f"finished-{digest(json.dumps(test, sort_keys=True).encode())}"
+        self.folder = folder / f"finished-{digest([json.dumps(test, sort_keys=True).encode()])}"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.path = self.folder / f"{process}.jsonl"
         files = sorted(self.folder.glob("*.jsonl"))
-        self.probabilities = {video: torch.tensor(row) for path in files for video, row in read(path).items()}
+        self.probabilities = {video: row for path in files for video, row in read(path)}
 
     def add(self, batch: Mapping[str, Float32[Tensor, " k"]]) -> None:
         """Note that the videos of a batch are done.
@@ -50,35 +51,45 @@ class Finished:
             OSError: the file cannot be written.
         """
         with self.path.open("a", encoding="ascii") as file:
-            file.write("\n" + json.dumps({video: row.tolist() for video, row in batch.items()}))
+            file.write("\n" + json.dumps({video: numbers(row) for video, row in batch.items()}))
 
     def forget(self) -> None:
-        """Remove the files of all processes: all videos are scored."""
+        """Remove the files of all processes; for when all videos are scored."""
         shutil.rmtree(self.folder)
 
 
-def read(path: Path) -> dict[str, list[float]]:
-    """The whole lines of a file, put together."""
-    found: dict[str, list[float]] = {}
-    for line in path.read_text(encoding="ascii", errors="replace").split("\n"):
-        try:
-            found |= json.loads(line)
-        except ValueError:  # empty, or the last one of a killed process
-            continue
-    return found
+def numbers(row: Float32[Tensor, " k"]) -> list[float]:
+    """Values with nine digits, which tell all numbers of float32 apart."""
+    return [float(f"{value:.9g}") for value in row.tolist()]
+
+
+def read(path: Path) -> Iterator[tuple[str, Float32[Tensor, " k"]]]:
+    """The videos in the whole lines of a file, with their probabilities."""
+    with path.open(encoding="ascii", errors="replace", newline="\n") as file:
+        for line in file:
+            try:
+                rows = json.loads(line)
+            except ValueError:  # empty, or the last one of a killed process
+                continue
+            yield from ((video, torch.tensor(row)) for video, row in rows.items())
 
 
 def fingerprint(state: Mapping[str, Tensor]) -> str:
     """A short text that depends on all values of a state, and on nothing else.
 
     Args:
-        state: tensors by name.
+        state: tensors by name. Those that are sharded are put together, for which all processes need to call this.
     """
-    parts = (name.encode() + value.cpu().flatten().view(torch.uint8).numpy().tobytes() for name, value in state.items())
-    return digest(*parts)
+    return digest(name.encode() + content(value) for name, value in state.items())
 
 
-def digest(*parts: bytes) -> str:
+def content(value: Tensor) -> bytes:
+    """The values of a tensor, wherever it lies."""
+    whole = value.full_tensor() if isinstance(value, DTensor) else value
+    return whole.detach().cpu().flatten().view(torch.uint8).numpy().tobytes()
+
+
+def digest(parts: Iterable[bytes]) -> str:
     """A short text that tells data apart."""
     total = hashlib.sha256()
     for part in parts:

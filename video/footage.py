@@ -19,11 +19,11 @@ class Footage(ABC):
     """The frames of one video by their number, upright and in RGB.
 
     Frame i is the i-th picture in the order of showing, however it is read. A file that promises more frames than it
-    has is found out on opening. One that is damaged inside is found out on reading, and the log tells: the next frame
-    that can be decoded stands in for damaged ones; if there is none, the last one does, and `length` becomes smaller.
+    has is found out on opening, damage inside on reading: OpenCV puts other frames in place of damaged ones (see
+    `OpenCVFootage`), elsewhere a video is unreadable when a damaged frame is asked for.
 
     Attributes:
-        length: number of frames, 1 or more.
+        length: number of frames, 1 or more; it may become smaller in `read`.
         rate: frames per second; where they last unequally long, the mean.
         size: height and width, pixels.
     """
@@ -53,7 +53,7 @@ class Footage(ABC):
 
         Raises:
             IndexError: a number that no frame has.
-            UnreadableVideoError: not a single frame can be decoded.
+            UnreadableVideoError: one of them cannot be decoded, and no other one stands in for it.
         """
 
     def times(self, indices: Sequence[int]) -> Float64[np.ndarray, " t"]:

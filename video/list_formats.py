@@ -73,14 +73,18 @@ def rows_of_text(text: str) -> list[Row]:
 def rows_of_csv(text: str) -> list[Row]:
     """Rows of Kinetics, or of a path or id and a class, by its number or name.
 
+    Where neither comma nor semicolon is in the first line it is text that is called CSV, as SlowFast and VideoMAE do.
+
     Raises:
         ValueError: a row without label.
     """
     lines = [line for line in text.splitlines() if line.strip()]
     headings = [heading.strip().lower() for heading in next(csv.reader(lines), [])]
     if "youtube_id" in headings:
-        return rows_of_kinetics(lines)
-    delimiter = ";" if lines and ";" in lines[0] else ","
+        return rows_of_kinetics(headings, lines[1:])
+    delimiter = next((sign for sign in ";," if lines and sign in lines[0]), None)
+    if delimiter is None:
+        return rows_of_text(text)
     table = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=delimiter)]
     if table and table[0][0].lower() in HEADINGS:
         table = table[1:]
@@ -90,18 +94,22 @@ def rows_of_csv(text: str) -> list[Row]:
     return [Row(label, (place,)) for place, label in table]
 
 
-def rows_of_kinetics(lines: Sequence[str]) -> list[Row]:
+def rows_of_kinetics(headings: Sequence[str], lines: Sequence[str]) -> list[Row]:
     """Rows of the official CSV of Kinetics-400, -600 and -700.
 
     Files are looked for as `youtube_id_000010_000020`, `youtube_id` and `youtube_id_10_20`, in folders named after
     their classes, with blanks or underscores, and in none.
 
+    Args:
+        headings: of the columns, in small letters.
+        lines: those below the headings.
+
     Raises:
         ValueError: no labels, as in the lists of the test videos.
     """
     rows = []
-    for row in csv.DictReader(lines, skipinitialspace=True):
-        label, video = (row.get("label") or "").strip(), row["youtube_id"].strip()
+    for row in csv.DictReader(lines, headings, skipinitialspace=True):
+        label, video = ((row.get(heading) or "").strip() for heading in ("label", "youtube_id"))
         if not label:
             raise ValueError(f"The video {video!r} has no label; videos are scored only where their class is known.")
         names = [video]

@@ -23,12 +23,10 @@ class VideoItem(NamedTuple):
     Attributes:
         path: the file, or the folder of its frames.
         label: number of its class, from 0.
-        name: path below the folder of videos, without suffix.
     """
 
     path: Path
     label: int
-    name: str
 
 
 class VideoList(NamedTuple):
@@ -72,7 +70,7 @@ def read_videos(source: Path, videos: Path, class_names: Sequence[str] = ()) -> 
         if path is None:
             missing.append(row.places[0])
         else:
-            items.append(VideoItem(path, labels[row.label], name_below(path, videos)))
+            items.append(VideoItem(path, labels[row.label]))
     report_missing(missing, len(rows), source, videos)
     return VideoList(items, names, missing)
 
@@ -92,7 +90,7 @@ def read_class_folders(folder: Path, class_names: Sequence[str] = ()) -> VideoLi
     names = [*class_names] or [entry.name for entry in folders]
     labels = labels_of([entry.name for entry in folders], names, folder)
     items = [
-        VideoItem(path, labels[entry.name], name_below(path, folder))
+        VideoItem(path, labels[entry.name])
         for entry in folders
         for path in sorted(entry.iterdir())
         if path.name[0] != "." and is_video(path)
@@ -124,12 +122,6 @@ def list_folder(folder: Path) -> dict[str, Path]:
     entries = sorted(folder.iterdir())
     stems = {entry.stem: entry for entry in reversed(entries) if entry.suffix.lower() in SUFFIXES}
     return stems | {entry.name: entry for entry in entries}
-
-
-def name_below(path: Path, folder: Path) -> str:
-    """The path of a video below a folder, or else its name alone, without a video's suffix."""
-    bare = path.with_suffix("") if path.suffix.lower() in SUFFIXES else path
-    return bare.relative_to(folder).as_posix() if bare.is_relative_to(folder) else bare.name
 
 
 def report_missing(missing: Sequence[str], total: int, source: Path, videos: Path) -> None:

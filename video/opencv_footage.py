@@ -30,6 +30,10 @@ class OpenCVFootage(Footage):
     bits equal PyAV's. OpenCV does not always seek the frame that it is told, so it only seeks over long ways, in files
     where the time of a frame tells which one it is; otherwise it decodes all frames up to those asked for.
 
+    Damage inside is found out on reading, and the log tells: the next frame that can be decoded stands in for damaged
+    ones; if there is none, the last one before them does, and `length` becomes smaller. Where frames change size within
+    a file, which OpenCV does not tell, they all come in the size of the first, stretched.
+
     In a worker that loads data one thread decodes, otherwise as many as FFmpeg finds right.
 
     Args:
@@ -61,7 +65,7 @@ class OpenCVFootage(Footage):
 
         Raises:
             IndexError: a number that no frame had when the file was opened.
-            UnreadableVideoError: the file has become unreadable, or its frames change size.
+            UnreadableVideoError: the file has become unreadable.
         """
         check_indices(indices, self._opened_with)
         frames = np.empty((len(indices), *self.size, 3), np.uint8)

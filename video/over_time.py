@@ -36,11 +36,6 @@ class WindowScores:
     ends: Float64[np.ndarray, " n"]
     probabilities: Float32[np.ndarray, "n k"]
 
-    @property
-    def centres(self) -> Float64[np.ndarray, " n"]:
-        """The middle of each window, seconds."""
-        return (self.starts + self.ends) / 2
-
 
 def score_over_time(
     probabilities: Probabilities,
@@ -106,8 +101,7 @@ def classify(
 
 def frame_bounds(footage: Footage) -> Float64[np.ndarray, " {footage.length}+1"]:
     """When each frame of a video begins to be shown, and when the last one ends, seconds."""
-    parts = [range(start, min(start + AT_ONCE, footage.length)) for start in range(0, footage.length, AT_ONCE)]
-    times = np.concatenate([footage.times(part) for part in parts])
+    times = footage.times(range(footage.length))
     return np.append(times, times[-1] + 1 / footage.rate)
 
 

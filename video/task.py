@@ -17,11 +17,12 @@ from swinv2.training.agreement import check_class_count
 from swinv2.training.run_folder import set_aside
 from swinv2.training.schedules import OptimizerConfig
 from swinv2.training.task import Task
+from swinv2.training.waiting import Meeting
 from video.annotation import annotate
 from video.by_second import per_second, write_table
 from video.by_second import summary as by_second_summary
 from video.classifier import VideoClassifier
-from video.clips import Views
+from video.clips import ViewedVideos, Views
 from video.data import Batch, KineticsData, TrainBatch
 from video.decoding import UnreadableVideoError, open_footage
 from video.finished import Finished, fingerprint
@@ -32,7 +33,7 @@ class VideoTask(Task):
     """Trains a video classifier with AdamW, and scores it by top-1, top-5 and mean class accuracy.
 
     A test that looks at every video in many views can be killed at any time: the same command goes on after the videos
-    that are finished, as long as weights and views are the same. A checkpoint carries the names of its classes.
+    that are finished, as long as weights, views and list are the same. A checkpoint carries the names of its classes.
 
     Args:
         model: the classifier.
@@ -47,6 +48,7 @@ class VideoTask(Task):
     """
 
     model: VideoClassifier
+    meeting: Meeting
 
     def __init__(
         self,
@@ -76,6 +78,7 @@ class VideoTask(Task):
         Raises:
             ValueError: the numbers of classes differ.
         """
+        self.meeting = Meeting()
         if stage == "predict":
             return  # a checkpoint brings the classes
         check_class_count(self.model.num_classes, self.data.class_names)
@@ -88,6 +91,12 @@ class VideoTask(Task):
     def data(self) -> KineticsData:
         """The data that the trainer runs on."""
         return self.trainer.datamodule  # type: ignore[attr-defined]
+
+    @property
+    def _val_set(self) -> ViewedVideos:
+        """The videos of a test."""
+        assert self.data.val_set is not None
+        return self.data.val_set
 
     def forward(self, videos: Sequence[Views]) -> Float[Tensor, "n k"]:
         """Probabilities of each video's classes, the mean over its views; views of several videos run together."""
@@ -104,13 +113,15 @@ class VideoTask(Task):
         return self.log_losses({"loss_classification": loss}, len(clips))
 
     def _take_up(self) -> Container[str]:
-        """The paths of videos that a killed test of the same weights and views has finished."""
-        data = self.data
+        """The paths of videos that a killed test of the same weights, views and list has finished."""
+        data, strategy = self.data, self.trainer.strategy
+        weights = fingerprint(strategy.lightning_module_state_dict())  # only the first process may have all of them
         test = {
-            "weights": fingerprint(self.model.state_dict()),
+            "weights": strategy.broadcast(weights),
             "windows": self.model.backbone.window_size,
             "views": [str(data.clip_sampling), data.val_clips, str(data.crops), data.backend],
             "precision": self.trainer.precision,
+            "videos": [(str(item.path), item.label) for item in self._val_set.items],
         }
         folder = self.output or Path(self.trainer.default_root_dir, "validate")  # the same however often it is started
         self.finished = Finished(folder, test, self.global_rank)
@@ -144,16 +155,27 @@ class VideoTask(Task):
         if self.trainer.sanity_checking:
             self.scores.reset()
             return
+        self.meeting.wait()
         self.scored = self.scores.compute()
         self.scores.reset()
         figures = self.scored.figures()
         self.log_dict({"top1": figures.pop("top1")}, prog_bar=True)
         self.log_dict(figures)
-        if self.trainer.state.fn == "validate" and self.trainer.is_global_zero:
-            print(f"\n{format_table(self.scored, self.class_names)}\n\n{summary(self.scored)}\n")
-            print(f"report: {', '.join(map(str, write_report(self.folder, self.scored, self.class_names)))}")
-            if self.finished is not None:
-                self.finished.forget()
+        if self.trainer.state.fn == "validate":
+            count = torch.tensor(len(self._val_set.left_out), device=self.device)
+            unreadable = int(self.trainer.strategy.reduce(count, reduce_op="sum"))
+            if self.trainer.is_global_zero:
+                self._report(self.scored, unreadable)
+
+    def _report(self, scores: Scores, unreadable: int) -> None:
+        """Say and write what a test has found, and forget how, if it has come to its end."""
+        print(f"\n{format_table(scores, self.class_names)}\n\n{summary(scores)}\n")
+        left_out, listed = unreadable + self.data.missing, len(self._val_set) + self.data.missing
+        if left_out:
+            print(f"{left_out} of {listed} videos are left out: {self.data.missing} missing, {unreadable} unreadable")
+        print(f"report: {', '.join(map(str, write_report(self.folder, scores, self.class_names, left_out)))}")
+        if self.finished is not None and scores.number + unreadable == len(self._val_set):
+            self.finished.forget()
 
     def on_fit_end(self) -> None:
         """Say how good the classifier is."""
@@ -191,8 +213,8 @@ class VideoTask(Task):
                 self.probabilities, footage, self.data.sampling, self.data.crops, batch=self.views_at_once
             )
             seconds = per_second(scores)
-            write_table(self.path(f"scores/{target['name']}.csv"), seconds, self.class_names)
             annotate(footage, seconds, self.class_names, self.path(f"videos/{target['name']}.mp4"))
+        write_table(self.path(f"scores/{target['name']}.csv"), seconds, self.class_names)  # all frames could be read
         print(f"{target['name']}: {by_second_summary(seconds, self.class_names)}")
 
     def probabilities(self, clips: UInt8[Tensor, "b 3 t h w"]) -> Float[Tensor, "b k"]:
@@ -205,6 +227,7 @@ class VideoTask(Task):
         Raises:
             ValueError: no video could be read.
         """
+        self.meeting.wait()
         total = len(self.data.predict_set or ())
         flags = torch.tensor([index in self.left_out for index in range(total)], device=self.device).int()
         left_out = int(self.trainer.strategy.reduce(flags, reduce_op="max").sum())  # few may have come to all processes

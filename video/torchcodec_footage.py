@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
-from video.footage import Footage, Frames, UnreadableVideoError, check_indices
+from video.footage import DEFAULT_RATE, Footage, Frames, UnreadableVideoError, check_indices
 from video.timeline import Timeline, read_timeline
 
+AT_ONCE = 8  # frames that are decoded to know their times
 FIX = (
     "Install FFmpeg's libraries (e.g. apt-get install ffmpeg) and `pip install -U torchcodec` in the release for this "
     "torch, or use backend 'opencv', which needs neither."
@@ -41,7 +42,7 @@ class TorchCodecFootage(Footage):
         if not hasattr(self._decoder.metadata, "rotation"):
             raise ImportError(f"This torchcodec is older than 0.11 and does not turn frames upright. {FIX}")
         self.length = len(self._decoder)
-        self.rate = float(self._decoder.metadata.average_fps)
+        self.rate = float(self._decoder.metadata.average_fps or DEFAULT_RATE)
         self.size = (height, width)
 
     def close(self) -> None:
@@ -70,7 +71,9 @@ class TorchCodecFootage(Footage):
         milliseconds = self._timeline.milliseconds
         if self._timeline.told_apart and len(milliseconds) == self.length:
             return (milliseconds[np.asarray(indices)] - milliseconds[0]) / 1000
-        return self._batch(indices).pts_seconds.double().numpy() - self._batch([0]).pts_seconds.item()
+        parts = [indices[start : start + AT_ONCE] for start in range(0, len(indices), AT_ONCE)]
+        seconds = np.concatenate([self._batch(part).pts_seconds.double().numpy() for part in parts])
+        return seconds - self._batch([0]).pts_seconds.item()
 
     @cached_property
     def _timeline(self) -> Timeline:

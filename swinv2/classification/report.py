@@ -11,13 +11,14 @@ from ..figures import save_figure
 from .scores import Scores
 
 
-def write_report(folder: Path, scores: Scores, class_names: Sequence[str]) -> list[Path]:
+def write_report(folder: Path, scores: Scores, class_names: Sequence[str], left_out: int | None = None) -> list[Path]:
     """Write the means, the accuracy of each class, the confusion matrix as a picture and its largest cells.
 
     Args:
         folder: where to; it is made if missing.
         scores: of the data set.
         class_names: by label.
+        left_out: how many are missing or unreadable, and so not scored, if that was counted.
 
     Returns:
         The files.
@@ -26,7 +27,8 @@ def write_report(folder: Path, scores: Scores, class_names: Sequence[str]) -> li
     means, classes, picture, confused = (
         folder / name for name in ("scores.json", "classes.csv", "confusion.png", "confused.csv")
     )
-    means.write_text(json.dumps(scores.figures(), indent=2))
+    counts = {"scored": scores.number} | ({} if left_out is None else {"left_out": left_out})
+    means.write_text(json.dumps(scores.figures() | counts, indent=2))
     accuracy = ["" if np.isnan(share) else f"{share:.6f}" for share in scores.accuracy]
     write_csv(classes, ("class", "number", "accuracy"), zip(class_names, scores.counts.tolist(), accuracy, strict=True))
     if scores.confusion is None:

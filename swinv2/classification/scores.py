@@ -32,6 +32,11 @@ class Scores(NamedTuple):
     real: tuple[int, int] = (0, 0)
 
     @property
+    def number(self) -> int:
+        """How many were scored."""
+        return int(self.counts.sum())
+
+    @property
     def top1(self) -> float:
         """Share whose best guess is the true class."""
         return float(self.right.sum() / self.counts.sum())

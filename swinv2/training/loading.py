@@ -36,7 +36,8 @@ def make_loader(
         collate: makes a batch of a list of items.
         seed: of order and random transforms; the same in all processes.
         trainer: knows epoch, step and processes; without one it is always the first epoch of a single process.
-        shuffle: for training: each epoch in another order. Otherwise every item comes once, in some process.
+        shuffle: for training: each epoch in another order. Otherwise every item comes once, in some process; one for
+            which there are too few has a single batch, of nothing.
         drop_last: leave a last batch that is smaller than the others out, unless it is the only one.
         large: items may take much memory: each process loads one batch ahead instead of two, and none is page-locked.
         shards: number of items in each file, in order, if the items are in a few large ones: then shuffling keeps to
@@ -46,7 +47,9 @@ def make_loader(
     if shuffle:
         epochs = dataset, trainer, seed, batch_size
         sampler = ShardSampler(*epochs, shards) if shards else EpochSampler(*epochs)
-    elif trainer is not None and 1 < trainer.world_size <= len(dataset):  # type: ignore[arg-type]
+    elif trainer is not None and trainer.world_size > 1:
+        if trainer.global_rank >= len(dataset):  # type: ignore[arg-type]
+            return load_nothing(collate)
         sampler = UnrepeatedDistributedSampler(dataset, trainer.world_size, trainer.global_rank, shuffle=False)
     workers = min(num_workers, cores())
     if workers:
@@ -74,6 +77,16 @@ def outlive_sigterm(worker: int) -> None:
         worker: its number.
     """
     signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+
+
+def load_nothing(collate: Callable[[list[Any]], Any]) -> DataLoader[Any]:
+    """A loader of one batch without items; of a process without batches Lightning would skip what all do together.
+
+    Args:
+        collate: makes a batch of a list of items.
+    """
+    alone = UnrepeatedDistributedSampler([None], 1, 0, shuffle=False)  # of a kind that Lightning does not replace
+    return DataLoader([None], sampler=alone, collate_fn=lambda _: collate([]))  # type: ignore[arg-type]
 
 
 def cores() -> int:

@@ -12,7 +12,7 @@ def pictures(count):
     return (np.full((32, 48, 3), (250 - 20 * index, 40, 20 * index), np.uint8) for index in range(count))
 
 
-@pytest.mark.parametrize("rate", [25.0, 29.97, 9.004739])
+@pytest.mark.parametrize("rate", [25.0, 29.97, 9.004739, 66.123, 239.941])
 def test_written_frames_are_read(tmp_path, rate):
     """A file has all frames in their colours, and their rate."""
     path = tmp_path / "made.mp4"

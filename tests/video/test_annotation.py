@@ -60,6 +60,15 @@ def test_all_frames_in_their_size(tmp_path):
     ]
 
 
+def test_rest_of_a_second(tmp_path):
+    """A few milliseconds after the last second, as 150 frames at 29.97 per second leave them, are shown with it."""
+    path = tmp_path / "annotated.mp4"
+    annotate(Plain(150, (240, 640), rate=30000 / 1001), seconds_of(0, 1, 2, 3, 2), NAMES, path)
+    with open_footage(path) as footage:
+        assert (footage.length, footage.size) == (150, (240, 640))
+        assert footage.read([149])[0, 237, 600] == near(class_colour(2))
+
+
 def test_encoded_video(tmp_path, encode):
     """A video with uneven times keeps all its frames, too, at their mean rate."""
     path = tmp_path / "annotated.mp4"

@@ -58,10 +58,12 @@ def test_validate_prints_the_classes_and_writes_a_report(trained, tmp_path, caps
     said = capsys.readouterr().out
     counts = dict(re.findall(r"^(.+?) +(\d+) +[01]\.\d{3}$", said, re.MULTILINE))
     assert counts == dict(zip(CLASSES, "2211", strict=True))
+    assert "left out" not in said
     figures = json.loads((tmp_path / "scored/scores.json").read_text())
+    assert (figures["scored"], figures["left_out"]) == (6, 0)
     assert f"top-1 {figures['top1']:.3f}  top-5 1.000  mean class accuracy {figures['class_accuracy']:.3f}" in said
     named = said.split("report: ")[1].splitlines()[0].split(", ")
-    assert named == [f"scored/{name}" for name in ("scores.json", "confusion.png", "confused.csv")]
+    assert named == [f"scored/{name}" for name in ("scores.json", "classes.csv", "confusion.png", "confused.csv")]
     header, *pairs = table(tmp_path / "scored/confused.csv")
     assert header == ["truth", "predicted", "share_of_truth", "number"]
     assert sum(int(number) for *_, number in pairs) == 6 - round(6 * figures["top1"])
@@ -85,8 +87,14 @@ def test_unreadable_video_is_left_out_of_the_score(trained, shapes, tmp_path, ca
     shutil.copytree(shapes, root)
     validate = ["video", "validate", "--config", trained[0], "--data.root", str(root)]
     (root / "val/00000002.mp4").write_bytes(b"")
+    with (root / "val.txt").open("a") as file:
+        file.write("val/gone.mp4 1\n")
     assert main(validate) == 0
-    assert re.search(r"^fast left +0 +-$", capsys.readouterr().out, re.MULTILINE)
+    said = capsys.readouterr().out
+    assert re.search(r"^fast left +0 +-$", said, re.MULTILINE)
+    assert "2 of 7 videos are left out: 1 missing, 1 unreadable" in said
+    figures = json.loads((tmp_path / "runs/video/small/validate/scores.json").read_text())
+    assert (figures["scored"], figures["left_out"]) == (5, 2)
     for path in (root / "val").iterdir():
         path.write_bytes(b"no video")
     assert main(validate) == 1
@@ -142,6 +150,17 @@ def test_predict_leaves_bad_files_out(trained, tmp_path, encode, capsys, caplog)
     assert [path.name for path in (tmp_path / "found/scores").iterdir()] == ["film.csv"]
     assert main(predict(trained[0], *bad)) == 1
     assert "None of the videos could be read" in capsys.readouterr().err
+
+
+def test_damage_found_while_drawing_leaves_no_scores(trained, tmp_path, encode, caplog):
+    """A frame that no clip needs, but the annotated video does, leaves the video out as a whole."""
+    (tmp_path / "pictures").mkdir()
+    for index in range(8):
+        cv2.imwrite(str(tmp_path / f"pictures/{index}.png"), np.zeros((40, 60, 3), np.uint8))
+    (tmp_path / "pictures/7.png").write_bytes(b"no picture")
+    assert main([*predict(trained[0], tmp_path / "pictures", encode("film.mp4")), "--data.frames", "1"]) == 0
+    assert "Left out a video, 1 of 2 so far: The frame" in caplog.text
+    assert sorted(path.name for path in (tmp_path / "found").glob("*/*")) == ["film.csv", "film.mp4"]
 
 
 def test_results_of_an_earlier_prediction_are_put_aside(trained, tmp_path, encode):

@@ -35,7 +35,7 @@ def items(tmp_path):
     """Three videos of classes 0, 1, 2; the second one is empty."""
     paths = [write_video(tmp_path / f"{name}.mp4") for name in "abc"]
     paths[1].write_bytes(b"")
-    return [VideoItem(path, label, path.stem) for label, path in enumerate(paths)]
+    return [VideoItem(path, label) for label, path in enumerate(paths)]
 
 
 def numbers(clip):
@@ -111,7 +111,7 @@ def test_views_of_a_video(items):
     assert {(view.shape, view.dtype) for view in views} == {((3, 4, 16, 16), torch.uint8)}
     assert [numbers(view.transpose(0, 1))[0] for view in views] == [0, 0, 0, 4, 4, 4, 8, 8, 8]
     assert numbers(views[8].transpose(0, 1)) == [8, 9, 10, 11]
-    assert target == {"label": 2, "video_id": 3, "path": items[2].path, "name": "c"}
+    assert target == {"label": 2, "video_id": 3, "path": items[2].path}
 
 
 def test_unreadable_video_in_validation(items, caplog):
@@ -188,5 +188,5 @@ def test_folder_of_frames(tmp_path):
     folder.mkdir()
     for index in range(5):
         cv2.imwrite(str(folder / f"{index}.png"), np.full((HEIGHT, WIDTH, 3), index * LEVEL + 1, np.uint8))
-    clip, _ = training([VideoItem(folder, 0, "frames")])[0]
+    clip, _ = training([VideoItem(folder, 0)])[0]
     assert numbers(clip)[3] == numbers(clip)[0] + 3

@@ -67,7 +67,7 @@ def test_validation_batches(root):
     targets = first[1] + second[1]
     assert [target["label"] for target in targets] == [0, 1, 2]
     assert [target["video_id"] for target in targets] == [1, 2, 3]
-    assert targets[0]["name"] == "val/00000000"
+    assert targets[0]["path"] == root / "val/00000000.mp4"
     assert data.train_set is None
 
 

@@ -88,3 +88,15 @@ def test_two_processes(on_two_processes, command, tmp_path, monkeypatch, capsys)
     names = [f"{index:08}" for index in range(10)]
     for folder in ("scores", "videos"):
         assert sorted(path.stem for path in (tmp_path / "run/predict" / folder).iterdir()) == names
+
+
+def test_fewer_videos_than_processes(on_two_processes, command, tmp_path):
+    """One video is scored once and one film predicted, by the first process, while the other has nothing to do."""
+    (tmp_path / "shapes/one.txt").write_text((tmp_path / "shapes/val.txt").read_text().split("\n")[0])
+    untrained = ["--ckpt_path", "null"]
+    said = on_two_processes(*command("validate", *untrained, "--data.val", "one.txt"))
+    assert re.findall(r"^\w[\w ]* +(\d+) ", said, re.MULTILINE).count("1") == 1
+    assert json.loads((tmp_path / "run/validate/scores.json").read_text())["scored"] == 1
+    said = on_two_processes(*command("predict", *untrained, "--data.videos", "shapes/val/00000000.mp4"))
+    assert said.count("00000000: 0:00-") == 1
+    assert [path.name for path in sorted((tmp_path / "run/predict").glob("*/*"))] == ["00000000.csv", "00000000.mp4"]

@@ -12,6 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 from lightning import Trainer
+from lightning.pytorch.strategies import SingleDeviceStrategy
+from torch import distributed
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Shard, distribute_tensor
 
 import video.clips
 from swinv2 import BackboneConfig
@@ -38,6 +42,17 @@ def test_next_run_knows_what_is_finished(tmp_path):
     again = Finished(tmp_path, TEST).probabilities
     assert again.keys() == {"vidéo 0", "other 0", "vidéo 1", "other 1"}
     assert all(torch.equal(row, ROW / 3 if "other" in video else ROW) for video, row in again.items())
+
+
+def test_numbers_are_short_and_exact(tmp_path):
+    """A file has no more digits than float32 needs, and gives back what was put into it."""
+    done = Finished(tmp_path, TEST)
+    done.add({"video": ROW})
+    assert done.path.read_text() == '\n{"video": [0.100000001, 0.333333343, 0.699999988]}'
+    rows = {str(power): torch.rand(500) * 10.0**-power for power in (0, 3, 20, 40)}
+    done.add(rows)
+    again = Finished(tmp_path, TEST).probabilities
+    assert all(torch.equal(again[video], row) for video, row in rows.items())
 
 
 @pytest.mark.parametrize("cut", [1, 5, 20])
@@ -73,6 +88,20 @@ def test_fingerprint_tells_weights_apart(value):
     assert fingerprint({"a": value.clone()}) == fingerprint({"a": value})
     table = torch.arange(6.0).view(2, 3)
     assert fingerprint({"a": table.t().contiguous().t()}) == fingerprint({"a": table})
+
+
+@pytest.fixture
+def alone():
+    """A group of this process only."""
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    yield init_device_mesh("cpu", (1,))
+    distributed.destroy_process_group()
+
+
+def test_fingerprint_of_sharded_weights(alone):
+    """Tensors that are spread over processes have that of the whole."""
+    table = torch.rand(4, 3)
+    assert fingerprint({"a": distribute_tensor(table, alone, [Shard(0)])}) == fingerprint({"a": table})
 
 
 @pytest.fixture
@@ -127,7 +156,7 @@ def start_and_kill(command, finished):
 def report(said):
     """All that a test says and writes."""
     files = {path.name: path.read_bytes() for path in RUN.iterdir() if path.is_file()}
-    assert set(files) == {"scores.json", "confusion.png", "confused.csv"}
+    assert set(files) == {"scores.json", "classes.csv", "confusion.png", "confused.csv"}
     table = re.findall(r"^(?:\w[\w ]* +\d+ +[01]\.\d{3}|top-1 .*)$", said, re.MULTILINE)
     assert len(table) == 5
     return files, table
@@ -160,17 +189,23 @@ def test_killed_test_goes_on_and_gives_the_same_report(long_list, capsys, decode
 
 
 @pytest.fixture
-def validate(shapes, dwarf, tmp_path, monkeypatch):
-    """Scores a classifier, the same one unless settings say otherwise, and keeps what is finished."""
+def kept(monkeypatch):
+    """Tests that have come to their end are not forgotten."""
     monkeypatch.setattr(Finished, "forget", lambda _: None)
 
-    def run(window=(2, 4, 4), change=0.0, at_once=8, precision="32-true", **data):
+
+@pytest.fixture
+def validate(shapes, dwarf, tmp_path):
+    """Scores a classifier, the same one unless settings say otherwise."""
+
+    def run(window=(2, 4, 4), change=0.0, at_once=8, precision="32-true", limit=1.0, **data):
         torch.manual_seed(0)
         model = VideoClassifier(BackboneConfig(**{**dwarf, "window_size": [*window]}), 4)
         model.head.bias.data[0] += change
         small = {"num_workers": 0, "frames": 4, "stride": 2, "size": 32, "short_edge": 32, **data}
         quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False, "accelerator": "cpu"}
-        trainer = Trainer(default_root_dir=tmp_path, precision=precision, enable_checkpointing=False, **quiet)
+        quiet |= {"enable_checkpointing": False, "limit_val_batches": limit}
+        trainer = Trainer(default_root_dir=tmp_path, precision=precision, **quiet)
         trainer.validate(VideoTask(model, views_at_once=at_once), KineticsData(shapes, **small), verbose=False)
 
     return run
@@ -193,7 +228,7 @@ def validate(shapes, dwarf, tmp_path, monkeypatch):
         ({"change": 1e-6}, 6),
     ],
 )
-def test_only_the_same_test_is_gone_on_with(validate, decoded, settings, opened):
+def test_only_the_same_test_is_gone_on_with(kept, validate, decoded, settings, opened):
     """Videos that are finished count as long as weights, views and precision are the same; otherwise all are opened."""
     validate()
     assert len(decoded) == 6
@@ -202,9 +237,49 @@ def test_only_the_same_test_is_gone_on_with(validate, decoded, settings, opened)
     assert len(decoded) == opened
 
 
-def test_checkpoint_and_loggers_of_a_killed_test(trained, decoded, monkeypatch):
+def test_another_list_is_another_test(kept, validate, decoded, shapes, tmp_path):
+    """The same videos with other classes are scored anew, and so are some of them alone."""
+    first, second, *others = (shapes / "val.txt").read_text().split("\n")
+    (tmp_path / "swapped.txt").write_text("\n".join([first[:-1] + second[-1], second[:-1] + first[-1], *others]))
+    (tmp_path / "two.txt").write_text(f"{first}\n{second}\n")
+    for listed, opened in (("val.txt", 6), (tmp_path / "swapped.txt", 6), (tmp_path / "two.txt", 2), ("val.txt", 0)):
+        decoded.clear()
+        validate(val=str(listed))
+        assert len(decoded) == opened
+
+
+def test_part_of_a_test_is_not_forgotten(validate, decoded, shapes, tmp_path):
+    """Videos that are scored under a limit stay finished until all are, though one of them cannot be read."""
+    (tmp_path / "broken.mp4").touch()
+    listed = tmp_path / "val.txt"
+    listed.write_text(f"{tmp_path / 'broken.mp4'} 0\n{(shapes / 'val.txt').read_text()}")
+    for limit, opened in ((3, 3), (5, 3), (1.0, 3)):  # the broken one each time
+        assert limit == 3 or list(tmp_path.glob("validate/finished-*/0.jsonl"))
+        decoded.clear()
+        validate(limit=limit, batch_size=1, val=str(listed))
+        assert len(decoded) == opened
+    assert not list(tmp_path.glob("validate/finished-*"))
+
+
+def test_the_first_process_tells_the_weights_apart(kept, validate, decoded, monkeypatch):
+    """Where it alone has all weights, what the others make of theirs does not count."""
+    told, broadcast = [], SingleDeviceStrategy.broadcast
+    monkeypatch.setattr(
+        SingleDeviceStrategy,
+        "broadcast",
+        lambda self, given, src=0: (
+            told.append(given) or told[0] if re.fullmatch("[0-9a-f]{12}", str(given)) else broadcast(self, given, src)
+        ),
+    )
+    validate()
+    decoded.clear()
+    validate(change=1e-6)
+    assert len(set(told)) == 2
+    assert decoded == []
+
+
+def test_checkpoint_and_loggers_of_a_killed_test(kept, trained, decoded):
     """It is the weights in the checkpoint that count; loggers that number their runs do not hide what is finished."""
-    monkeypatch.setattr(Finished, "forget", lambda _: None)
     checkpoint = torch.load("runs/video/small/checkpoints/best.ckpt", weights_only=True)
     torch.save(checkpoint, "same.ckpt")
     checkpoint["state_dict"]["model.head.bias"][0] += 1e-6

@@ -43,6 +43,9 @@ def listing(tmp_path):
         ("train.csv", "a/one.mp4,0\nb/two three.avi,2\n"),
         ("train.csv", "path,label\na/one.mp4,0\nb/two three.avi,2\n"),
         ("train.csv", "a/one.mp4;0\nb/two three.avi;2\n"),
+        ("train.csv", "Path,Label\na/one.mp4,0\nb/two three.avi,2\n"),
+        ("train.csv", "a/one.mp4 0\nb/two three.avi 2\n"),
+        ("train.csv", "a/one.mp4\t0\nb/two three.avi\t2\n"),
     ],
 )
 def test_paths_and_labels(videos, listing, name, content):
@@ -50,8 +53,8 @@ def test_paths_and_labels(videos, listing, name, content):
     folder = videos("a/one.mp4", "b/two three.avi")
     found = read_videos(listing(name, content), folder)
     assert found.items == [
-        VideoItem(folder / "a/one.mp4", 0, "a/one"),
-        VideoItem(folder / "b/two three.avi", 2, "b/two three"),
+        VideoItem(folder / "a/one.mp4", 0),
+        VideoItem(folder / "b/two three.avi", 2),
     ]
     assert found.class_names == ["class 0", "class 1", "class 2"]
     assert found.missing == []
@@ -61,8 +64,8 @@ def test_frame_folders_with_their_length(videos, listing):
     """Lists of frame folders may say how many frames there are; the folders are found nevertheless."""
     folder = videos("a b/img_1.jpg", "c/img_1.jpg")
     assert read_videos(listing("train.txt", "a b 163 1\nc 0\n"), folder).items == [
-        VideoItem(folder / "a b", 1, "a b"),
-        VideoItem(folder / "c", 0, "c"),
+        VideoItem(folder / "a b", 1),
+        VideoItem(folder / "c", 0),
     ]
 
 
@@ -116,6 +119,13 @@ def test_kinetics(videos, listing, names):
     assert found.class_names == ["air drumming", "baking cookies"]
 
 
+def test_kinetics_with_other_headings(videos, listing):
+    """Headings may be in capitals and have blanks around them."""
+    folder = videos("---QUuC4vJs_000084_000094.mp4", "--3ouPhoy2A.mp4", "-0bb3M6EpRs.mp4")
+    text = KINETICS.replace("label,youtube_id,time_start", "Label, YouTube_ID, Time_Start")
+    assert [item.label for item in read_videos(listing("train.csv", text), folder).items] == [0, 1, 0]
+
+
 def test_something_something(videos, listing):
     """The class of the JSON is the template without brackets, the file is named by the id."""
     folder = videos("78687.webm", "42326.webm")
@@ -126,8 +136,8 @@ def test_something_something(videos, listing):
     names = ["Dropping something", "Holding something next to something"]
     assert read_videos(listing("train.json", entries), folder).class_names == names
     assert read_videos(listing("train.json", entries), folder, names).items == [
-        VideoItem(folder / "78687.webm", 1, "78687"),
-        VideoItem(folder / "42326.webm", 0, "42326"),
+        VideoItem(folder / "78687.webm", 1),
+        VideoItem(folder / "42326.webm", 0),
     ]
 
 
@@ -136,9 +146,9 @@ def test_class_folders(videos):
     folder = videos("run/b.mp4", "run/a.AVI", "run/notes.txt", "jump/c/img_1.jpg", "run/.d.mp4", "jump/empty/x.txt")
     found = read_videos(folder, Path("unused"))
     assert found.items == [
-        VideoItem(folder / "jump/c", 0, "jump/c"),
-        VideoItem(folder / "run/a.AVI", 1, "run/a"),
-        VideoItem(folder / "run/b.mp4", 1, "run/b"),
+        VideoItem(folder / "jump/c", 0),
+        VideoItem(folder / "run/a.AVI", 1),
+        VideoItem(folder / "run/b.mp4", 1),
     ]
     assert found.class_names == ["jump", "run"]
 
@@ -147,7 +157,7 @@ def test_link_that_leads_nowhere(videos):
     """It is a video that cannot be read, which loading counts, and not one that nobody hears of."""
     folder = videos("run/a.mp4")
     (folder / "run/b.mp4").symlink_to(folder / "gone.mp4")
-    assert [item.name for item in read_class_folders(folder).items] == ["run/a", "run/b"]
+    assert [item.path.name for item in read_class_folders(folder).items] == ["a.mp4", "b.mp4"]
 
 
 def test_class_folders_of_given_classes(videos):
@@ -161,7 +171,7 @@ def test_missing_videos_are_counted(videos, listing, caplog):
     with caplog.at_level(logging.WARNING):
         found = read_videos(listing("train.txt", "a.mp4 0\ngone.mp4 1\nb.mp4 0\n"), folder)
     assert found.missing == ["gone.mp4"]
-    assert [item.name for item in found.items] == ["a", "b"]
+    assert [item.path.name for item in found.items] == ["a.mp4", "b.mp4"]
     assert found.class_names == ["class 0", "class 1"]
     assert "1 of the 3 videos" in caplog.text
     assert "first gone.mp4" in caplog.text

@@ -2,6 +2,7 @@
 
 import logging
 import struct
+from fractions import Fraction
 from types import SimpleNamespace
 
 import av
@@ -231,6 +232,41 @@ def test_frame_of_another_size(encode):
         footage.size = (10, 20)
         with pytest.raises(UnreadableVideoError, match=r"Frame 5 of .* has \(64, 96\) pixels, not \(10, 20\)"):
             footage.read([5])
+
+
+@pytest.fixture
+def join(encode):
+    """Puts the frames of a video and as many of another shape, white above and black below, behind each other."""
+
+    def write(name, codec):
+        path = encode(name, frames=12, codec=codec, options={})
+        other = av.CodecContext.create(codec, "w")
+        other.width, other.height, other.time_base, other.framerate = 48, 80, Fraction(1, 25), 25
+        other.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        pixels = np.repeat(np.array([255, 0], np.uint8), 40 * 48 * 3).reshape(80, 48, 3)
+        packets = []
+        for index in range(12):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts = index
+            packets += other.encode(frame)
+        path.write_bytes(path.read_bytes() + b"".join(map(bytes, [*packets, *other.encode()])))
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(("name", "codec"), [("joined.mjpeg", "mjpeg"), ("joined.h264", "libx264")])
+def test_frames_that_change_size(join, name, codec):
+    """Those behind the change are whole, in the size of the first, and those before it as they were."""
+    path = join(name, codec)
+    with OpenCVFootage(path) as footage:
+        assert (footage.length, footage.size) == (24, (64, 96))
+        frames = footage.read(range(24))
+    with av.open(str(path)) as file:
+        theirs = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+    assert {frame.shape for frame in theirs} == {(64, 96, 3), (80, 48, 3)}
+    assert differs(frames[:12], np.stack(theirs[:12])) <= 2
+    assert frames[12:, :28].min() > 240 and frames[12:, 36:].max() < 15
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.avi"])

@@ -72,7 +72,6 @@ def test_windows_by_hand():
     assert windows[1] == [10, 13, 16, 19, 22, 25, 28, 31]
     assert scores.starts == pytest.approx([0, 1, 2, 2.3])
     assert scores.ends == pytest.approx([2.2, 3.2, 4.2, 4.5])
-    assert scores.centres == pytest.approx([1.1, 2.1, 3.1, 3.4])
 
 
 @pytest.mark.parametrize("length", [1, 7, 8, 9, 16, 31, 100])
@@ -126,12 +125,10 @@ def test_variable_frame_rate(encode):
     assert scores.ends == pytest.approx([0.51, 1.03, 2.04, 2.08 + mean], abs=2e-3)
 
 
-def test_times_of_frames_are_asked_in_parts(monkeypatch):
-    """No backend that decodes to know times is asked for many at once; the last frame lasts as long as the mean."""
-    footage, asked = Numbered(3 * AT_ONCE + 1), []
-    monkeypatch.setattr(footage, "times", lambda indices: asked.append(len(indices)) or np.array(indices) / 10)
-    assert frame_bounds(footage) == pytest.approx(np.arange(3 * AT_ONCE + 2) / 10)
-    assert asked == [AT_ONCE, AT_ONCE, AT_ONCE, 1]
+def test_bounds_of_frames(encode):
+    """Every frame ends where the next one begins, and the last one lasts as long as the mean."""
+    with open_footage(encode("uneven.mp4", times=[0, 40, 500, 1200])) as footage:
+        assert frame_bounds(footage) == pytest.approx([0, 0.04, 0.5, 1.2, 1.6], abs=2e-3)
 
 
 def test_crops_count_alike():

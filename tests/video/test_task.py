@@ -3,11 +3,14 @@
 import pytest
 import torch
 from lightning import Trainer
+from lightning.pytorch.strategies import SingleDeviceStrategy
 
 from swinv2 import BackboneConfig
 from swinv2.classification.classifier import ImageClassifier
+from swinv2.classification.scores import ClassificationScores
 from swinv2.cli import main
 from swinv2.training.schedules import OptimizerConfig
+from swinv2.training.waiting import Meeting
 from video.classifier import VideoClassifier
 from video.clips import Views
 from video.data import KineticsData
@@ -160,9 +163,27 @@ def test_training_learns_its_clips(model, shapes, tmp_path):
         shapes, **SMALL | {"frames": 8, "stride": 1}, scale_range=(1.0, 1.0), flip_prob=0.0, val="train.txt"
     )
     task = VideoTask(model, OptimizerConfig(lr=1e-2))
-    data.setup("fit")
     train(task, data, tmp_path, max_epochs=15, check_val_every_n_epoch=15)
     assert task.scored.top1 >= 0.75
+
+
+@pytest.mark.filterwarnings("ignore:predict returned None")
+def test_processes_wait_before_they_exchange_results(model, shapes, tmp_path, monkeypatch):
+    """At the end of a test and of a prediction they meet first, as nothing else has the patience for a long film."""
+    happened, compute, reduce = [], ClassificationScores.compute, SingleDeviceStrategy.reduce
+    monkeypatch.setattr(Meeting, "wait", lambda _: happened.append("wait"))
+    monkeypatch.setattr(ClassificationScores, "compute", lambda self: happened.append("compute") or compute(self))
+    monkeypatch.setattr(
+        SingleDeviceStrategy, "reduce", lambda *given, **how: happened.append("reduce") or reduce(*given, **how)
+    )
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False, "accelerator": "cpu"}
+    trainer = Trainer(default_root_dir=tmp_path, enable_checkpointing=False, **quiet)
+    data = KineticsData(shapes, **SMALL, videos=str(shapes / "val/00000000.mp4"))
+    trainer.validate(VideoTask(model), data, verbose=False)
+    assert happened[happened.index("wait") :] == ["wait", "compute", "reduce"]
+    happened.clear()
+    trainer.predict(VideoTask(model), data, return_predictions=False)
+    assert happened[-2:] == ["wait", "reduce"]
 
 
 def test_task_validates_before_and_after_training(model, shapes, tmp_path):

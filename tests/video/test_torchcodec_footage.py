@@ -11,9 +11,9 @@ import torch
 
 from video import torchcodec_footage
 from video.decoding import open_footage
-from video.footage import UnreadableVideoError
+from video.footage import DEFAULT_RATE, UnreadableVideoError
 from video.timeline import START, Timeline
-from video.torchcodec_footage import TorchCodecFootage
+from video.torchcodec_footage import AT_ONCE, TorchCodecFootage
 
 
 class StandIn:
@@ -112,6 +112,29 @@ def test_times_that_packets_do_not_tell(stand_in, monkeypatch, encode):
     monkeypatch.setattr(torchcodec_footage, "read_timeline", lambda path: Timeline(np.zeros(0), START))
     with open_footage(encode("uneven.mp4", times=[0, 40, 500, 1200]), "torchcodec") as footage:
         assert footage.times([3, 0, 2]) == pytest.approx([1.2, 0.0, 0.5])
+
+
+def test_few_frames_are_decoded_at_a_time_to_know_their_times(stand_in, monkeypatch, encode):
+    """However many times are asked for, few frames are in memory for it."""
+    asked, decode = [], StandIn.get_frames_at
+    monkeypatch.setattr(torchcodec_footage, "read_timeline", lambda path: Timeline(np.zeros(0), START))
+    monkeypatch.setattr(StandIn, "get_frames_at", lambda *given: asked.append(len(given[1])) or decode(*given))
+    with open_footage(encode("clip.mp4"), "torchcodec") as footage:
+        assert footage.times(range(3, 24)) == pytest.approx(np.arange(3, 24) / 25)
+    assert max(asked) <= AT_ONCE and sum(asked) <= 22
+
+
+def test_rate_that_the_file_does_not_tell(stand_in, monkeypatch, encode):
+    """A usual rate stands in for it."""
+    make = StandIn.__init__
+
+    def unknown(self, source, **settings):
+        make(self, source, **settings)
+        self.metadata.average_fps = None
+
+    monkeypatch.setattr(StandIn, "__init__", unknown)
+    with open_footage(encode("clip.mp4"), "torchcodec") as footage:
+        assert footage.rate == DEFAULT_RATE
 
 
 def test_time_out_of_range(decoder, encode):

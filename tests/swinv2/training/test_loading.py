@@ -7,7 +7,7 @@ from unittest.mock import Mock
 
 import pytest
 from lightning import Trainer
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, DistributedSampler
 
 from swinv2.training.loading import make_loader
 
@@ -47,9 +47,17 @@ def test_processes_score_each_item_once(items):
     assert sorted(item for part in parts for batch in part for item in batch) == list(range(items))
 
 
-def test_fewer_items_than_processes():
-    """Then every process scores all of them, rather than none."""
-    assert batches(1, process(1, 2)) == [[0]]
+@pytest.mark.parametrize("items", [0, 1, 2])
+def test_fewer_items_than_processes(items):
+    """Each item comes once all the same; processes without any have a batch of nothing, so that Lightning runs them."""
+    parts = [batches(items, process(rank, 3)) for rank in range(3)]
+    assert parts == [[[rank]] if rank < items else [[]] for rank in range(3)]
+
+
+def test_batch_of_nothing_is_left_alone():
+    """Lightning replaces samplers that are not made for several processes, and would fill the batch."""
+    loader = make_loader(Numbers(1), batch_size=4, num_workers=2, collate=list, seed=0, trainer=process(1, 2))
+    assert isinstance(loader.sampler, DistributedSampler)
 
 
 def test_training_order_depends_on_seed_and_epoch_only():
