@@ -21,7 +21,7 @@ def test_tables_have_what_was_counted(tmp_path):
     """Accuracy by class, empty for one that does not occur; the commonest mistakes first."""
     scores = Scores(CONFUSION.sum(1), CONFUSION.diagonal(), 8, CONFUSION)
     means, classes, picture, confused = write_report(tmp_path / "new", scores, ["ant", "蜂", "cow"])
-    assert json.loads(means.read_text()) == {"top1": 0.625, "top5": 1.0, "class_accuracy": 0.625}
+    assert json.loads(means.read_text()) == {"top1": 0.625, "top5": 1.0, "class_accuracy": 0.625, "scored": 8}
     assert rows(classes) == [["ant", "4", "0.750000"], ["蜂", "4", "0.500000"], ["cow", "0", ""]]
     assert rows(confused) == [["蜂", "ant", "0.500000", "2"], ["ant", "蜂", "0.250000", "1"]]
     assert picture.stat().st_size > 1000
