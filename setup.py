@@ -24,7 +24,7 @@ BUILT_ON = [
     "torchvision",
 ]
 
-TEST = ["av", "beartype", "pytest", "timm", "transformers"]
+TEST = ["av", "beartype", "pytest", "pytest-xdist", "timm", "transformers"]
 DEV = ["mypy", "pre-commit", "ruff"]
 FASTER = ["faster-coco-eval"]  # torchcodec is optional, too, but its release must be the one for the installed torch
 

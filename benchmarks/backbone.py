@@ -1,84 +1,122 @@
-"""Forward pass of the backbone beside timm, with the same weights: `python -m benchmarks.backbone [--rounds 9]`."""
+"""Forward pass beside timm, transformers, torchvision and compiled timm: `python -m benchmarks.backbone`."""
 
-import argparse
-from collections.abc import Callable
-from importlib import metadata
-from pathlib import Path
+import copy
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
-import timm
 import torch
 from torch import Tensor, nn
 
 import swinv2
-from benchmarks.timing import machine, medians, table
+from benchmarks.comparison import (
+    BASE24,
+    COMPILED,
+    OURS_COMPILED,
+    REPEATS,
+    TINY8,
+    TINY16,
+    Row,
+    columns,
+    compare,
+    footer,
+    header,
+    rounds_of,
+    small,
+    times,
+)
+from benchmarks.limits import NOTE, limit
+from benchmarks.peers import EAGER, Work, compiled, error, our_model, peers
+from benchmarks.timing import medians, table
 
-RESULTS = Path(__file__).parent / "backbone.md"
-WORKLOADS = [  # model, window, batch, height, width, whether features or logits
-    ("swinv2_tiny_window8_256", 8, 8, 256, 256, False),
-    ("swinv2_tiny_window16_256", 16, 8, 256, 256, False),
-    ("swinv2_tiny_window16_256", 16, 1, 800, 1216, True),
-]
+PLAIN = "ours, not optimised"
+FEW = 8  # images, at most, whose outputs are compared
+ROWS = {
+    "cpu": {
+        "T-w8-256-float32": Row(Work(TINY8, 8, 8, 256, 256), torch.float32, 0.58, 0.70),
+        "T-w8-256-bfloat16": Row(Work(TINY8, 8, 8, 256, 256), torch.bfloat16, 0.68, 0.77),
+        "T-w16-256-float32": Row(Work(TINY16, 16, 8, 256, 256), torch.float32, 0.43, 0.63),
+        "T-w16-256-bfloat16": Row(Work(TINY16, 16, 8, 256, 256), torch.bfloat16, 0.50),
+        "B-w24-384-float32": Row(Work(BASE24, 24, 2, 384, 384), torch.float32, 0.34, 0.68),
+        "B-w24-384-bfloat16": Row(Work(BASE24, 24, 2, 384, 384), torch.bfloat16, 0.40),
+        "T-w16-512-features": Row(Work(TINY16, 16, 2, 512, 512, True), torch.float32),
+        "T-w8-800x1216-features": Row(Work(TINY8, 8, 1, 800, 1216, True), torch.float32, 0.50, 0.66),
+        "T-w16-800x1216-features": Row(Work(TINY16, 16, 1, 800, 1216, True), torch.float32, 0.33),
+    },
+    "cuda": {
+        "T-w8-256-bfloat16": Row(Work(TINY8, 8, 64, 256, 256), torch.bfloat16, 0.25, 0.45),
+        "B-w24-384-bfloat16": Row(Work(BASE24, 24, 64, 384, 384), torch.bfloat16, 0.15, 0.33),
+    },
+}
+ABOUT = """\
+T is `swinv2_tiny_*`, B `swinv2_base_window12to24_192to384`. A row's name has the window, the size of the images in
+pixels and the type of weights and images; features are four maps, in float32. All have the same random weights, made
+in float32, run in `torch.inference_mode` and take turns; medians of {rounds} rounds. torchvision's models have windows
+of 8. Ours is after `swinv2.optimize_for_inference`, and beside it without. Compiled is `torch.compile`; beside it
+stands the faster one of ours. Errors are differences of the logits (of the coarsest map) from those of timm in float64,
+the largest and the root of the mean square, in multiples of the largest logit. At 800 x 1216 windows do not fill the
+maps: timm pads them after the shift, transformers and torchvision before it, which are other functions than cutting
+them, at the borders.
+"""
 
 
 def main() -> None:
-    """Time all workloads, print the table and write it beside this file."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9, help="how often each model is called")
-    rounds = parser.parse_args().rounds
-    rows = [measure(*workload, rounds) for workload in WORKLOADS]
-    peers = f"timm {metadata.version('timm')}"
-    header = ["workload", f"{peers}, ms", "ours, ms", "ours / timm", "largest difference"]
-    text = f"# Forward pass, float32, inference\n\n{table(header, rows)}\n\n{machine()}, medians of {rounds} rounds.\n"
-    text += "`python -m benchmarks.backbone`. The difference is relative to timm's largest output;\n"
-    text += "at 800 x 1216, timm pads to whole windows after the shift, which is another function at the borders.\n"
-    print(text)
-    RESULTS.write_text(text)
+    """Time what is asked for, print the tables and write them beside this file."""
+    compare(__file__, __doc__, ROWS, measure, report, rounds=7)
 
 
-@torch.inference_mode()
-def measure(name: str, window: int, batch: int, height: int, width: int, features: bool, rounds: int) -> list[str]:
-    """One row of the table."""
-    x = torch.randn(batch, 3, height, width)
-    theirs, ours = with_features(name, window, height, width) if features else with_logits(name)
-    expected, found = theirs(x), ours(x)
-    same = "timm pads" if features else f"{(found - expected).abs().max() / expected.abs().max():.1e}"
-    times = medians({"timm": lambda: theirs(x), "ours": lambda: ours(x)}, rounds)
-    what = f"{name}, window {window}, {'features' if features else 'logits'} {batch} x {height} x {width}"
-    ratio = times["ours"] / times["timm"]
-    return [what, f"{1e3 * times['timm']:.0f}", f"{1e3 * times['ours']:.0f}", f"{ratio:.2f}", same]
+def measure(row: Row, rounds: int, compiling: bool, device: str) -> dict[str, Any]:
+    """Milliseconds, errors and limit of a row."""
+    models = {name: model.eval() for name, model in {**peers(row.work), PLAIN: our_model(row.work)}.items()}
+    images = row.work.images()
+    reference = in_double(models["timm"], images[:FEW])
+    models = {name: model.to(device, row.dtype) for name, model in models.items()}
+    models["ours"] = swinv2.optimize_for_inference(copy.deepcopy(models[PLAIN]))
+    images = images.to(device, row.dtype)
+    with torch.inference_mode():
+        outputs = {name: model(images[:FEW]) for name, model in models.items()} if row.work.whole else {}
+        errors = {name: error(output, reference) for name, output in outputs.items()}
+        apart = error(outputs["ours"], outputs["timm"]) if outputs else None
+        if compiling and row.compiled is not None:
+            models[COMPILED] = compiled(models["timm"])
+            models |= {OURS_COMPILED: compiled(models[PLAIN])} if device == "cuda" else {}
+        took = medians({name: partial(model, images) for name, model in models.items()}, rounds, 1, REPEATS[device])
+    return {
+        "ms": {name: 1e3 * seconds for name, seconds in took.items()},
+        "limit": limit(row.work, row.dtype, device),
+        "errors": errors,
+        "from timm": apart,
+        "rounds": rounds,
+    }
 
 
-def with_logits(name: str) -> tuple[nn.Module, nn.Module]:
-    """Classifiers of timm and ours with the same random weights."""
-    theirs = randomised(timm.create_model(name).eval())
-    ours = swinv2.create_model(name).eval()
-    swinv2.load_weights(ours, theirs.state_dict())
-    return theirs, ours
+def in_double(model: nn.Module, images: Tensor) -> Any:
+    """What a model gives in float64."""
+    with torch.inference_mode():
+        return copy.deepcopy(model).double()(images.double())
 
 
-def with_features(
-    name: str, window: int, height: int, width: int
-) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
-    """Functions that give the coarsest feature map, computing all four, with the same random weights.
+def report(rows: Mapping[str, Row], found: Mapping[str, Any], device: str) -> str:
+    """Both tables as Markdown.
 
-    At sizes that are not multiples of the window timm pads after the shift, so the two differ at the borders.
+    Args:
+        rows: those that were measured.
+        found: what was measured, by name of the row.
+        device: cpu or cuda.
     """
-    theirs = randomised(
-        timm.create_model(name, features_only=True, img_size=(height, width), window_size=window).eval()
+    names = columns((*EAGER, COMPILED, PLAIN, "ours", OURS_COMPILED), rows, found)
+    whose = [*EAGER, PLAIN, "ours"]
+    errors = [
+        [name, *(small(found[name]["errors"].get(one)) for one in whose), small(found[name]["from timm"])]
+        for name in rows
+        if found[name]["errors"]
+    ]
+    lines = [times(name, row, found[name], names, device) for name, row in rows.items()]
+    return (
+        f"# Forward pass, inference\n\n{table(header(names, device), lines)}\n\n"
+        f"{table(['error', *whose, 'ours from timm'], errors)}\n\n"
+        f"{footer(__file__, device)}\n\n{ABOUT.format(rounds=rounds_of(found))}\n{NOTE}\n"
     )
-    ours = swinv2.create_backbone(name, window_size=window).eval()
-    swinv2.load_weights(ours, {k.replace("layers_", "layers."): v for k, v in theirs.state_dict().items()})
-    ours.norm3 = nn.Identity()
-    return lambda x: theirs(x)[-1].movedim(-1, 1), lambda x: ours(x)[-1]
-
-
-def randomised(model: nn.Module) -> nn.Module:
-    """Give every weight a value that matters; the branches of a new model are closed."""
-    for name, parameter in model.named_parameters():
-        if "logit_scale" not in name:
-            scale = "norm" in name and name.endswith("weight")
-            nn.init.normal_(parameter, 1.0 if scale else 0.0, 0.2 if parameter.ndim == 1 else 0.05)
-    return model
 
 
 if __name__ == "__main__":

@@ -15,12 +15,13 @@ from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 import swinv2
-from benchmarks.backbone import randomised
+from benchmarks.peers import randomised
 from benchmarks.timing import machine, medians, table
 from detection import HybridTaskCascade, MaskRCNN, RoIConfig
 from detection.masks import encode_masks
 from detection.roi_pool import RoIPool
 from swinv2 import BackboneConfig
+from swinv2.stage import Recompute
 
 SPEED, MEMORY = (Path(__file__).parent / name for name in ("detection.md", "detection_memory.md"))
 NAME, WINDOW, CLASSES = "swinv2_tiny_window16_256", 16, 80
@@ -54,10 +55,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9, help="how often each model is called")
     parser.add_argument("--memory", action="store_true", help="measure the memory of a training step instead")
-    parser.add_argument("--step", choices=["plain", "checkpointing"], help=argparse.SUPPRESS)  # one step, in a process
+    parser.add_argument("--step", choices=["nothing", "block"], help=argparse.SUPPRESS)  # one step, in a process
     options = parser.parse_args()
     if options.step:
-        print(training_step(options.step == "checkpointing"))
+        print(training_step(options.step))
         return
     path, text = (MEMORY, memory()) if options.memory else (SPEED, speed(options.rounds))
     print(text)
@@ -172,7 +173,7 @@ def detect(model: nn.Module, image: Tensor) -> dict[str, Tensor]:
 def memory() -> str:
     """The table of peak memory, each step in a process of its own."""
     rows = []
-    for step in ("plain", "checkpointing"):
+    for step in ("nothing", "block"):
         command = [sys.executable, "-m", "benchmarks.detection", "--step", step]
         done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True)
         rows.append([step, *done.stdout.split()[-2:]])
@@ -184,10 +185,10 @@ def memory() -> str:
     )
 
 
-def training_step(checkpointing: bool) -> str:
+def training_step(recompute: Recompute) -> str:
     """Memory before and at most during a forward and backward pass, GiB."""
     torch.manual_seed(0)
-    backbone = BackboneConfig(NAME, window_size=HTC_WINDOW, checkpointing=checkpointing)
+    backbone = BackboneConfig(NAME, window_size=HTC_WINDOW, recompute=recompute)
     roi = RoIConfig(box_head="4conv1fc", box_head_norm="batch", box_loss="giou")
     model = HybridTaskCascade(backbone, CLASSES, roi=roi, semantic_classes=STUFF, global_attention_heads=24)
     corners = torch.rand(20, 2) * (CROP - 400)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import Swinv2Config, UperNetConfig, UperNetForSemanticSegmentation
 
 import swinv2
-from benchmarks.memory import in_process, peak
+from benchmarks.process import in_process, peak
 from benchmarks.timing import machine, medians, table
 from segmentation import UPerNet
 from segmentation.inference import segment

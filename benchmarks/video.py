@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torchvision.models.video import swin3d_t
 
 import swinv2
-from benchmarks.backbone import randomised
-from benchmarks.memory import in_process, peak
+from benchmarks.peers import randomised
+from benchmarks.process import in_process, peak
 from benchmarks.timing import machine, medians, table
 from swinv2 import BackboneConfig
 from swinv2.pixels import normalize

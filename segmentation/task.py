@@ -19,6 +19,7 @@ from segmentation.sliding import Sliding
 from segmentation.views import Views
 from swinv2.index_maps import write_map
 from swinv2.training.agreement import check_class_count
+from swinv2.training.gathering import gather
 from swinv2.training.other_window import other_window
 from swinv2.training.run_folder import set_aside
 from swinv2.training.schedules import OptimizerConfig
@@ -169,7 +170,7 @@ class SegmentationTask(Task):
         Raises:
             ValueError: no image could be read.
         """
-        if not self.predicted and self.trainer.world_size == 1:
+        if not sum(gather(self.predicted)):
             raise ValueError("None of the images could be read, so there are no results; see the messages above.")
         if self.trainer.is_global_zero:
             places = {"maps": self.maps, "pictures": self.pictures}

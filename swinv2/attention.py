@@ -9,13 +9,15 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .attention_core import RecomputedAttention, attend, factors, full_precision
+from .attention_core import RecomputedAttention, attend, attend_in_blocks, factors, full_precision
+from .kernels.plain import grid_attention
 from .linear import Linear
-from .windows import Group, Size
+from .windows import Cut, GridCut, Size
 
 Spacing = Literal["log", "linear"]  # of the offsets that the position bias is a function of; linear is an ablation
 
-KEPT_SHAPES = 9  # windows of one cut of a picture have at most so many shapes
+HALVES = (torch.bfloat16, torch.float16)
+KEPT_SHAPES = 16  # windows of one cut of a picture have at most so many shapes
 
 
 class ContinuousPositionBias(nn.Sequential):
@@ -126,36 +128,50 @@ class WindowAttention(nn.Module):
         self.v_bias = nn.Parameter(torch.zeros(dim))
         self.proj = Linear(dim, dim)
 
-    def forward(self, x: Float[Tensor, "tokens c"], groups: Sequence[Group]) -> Float[Tensor, "tokens c"]:
-        """Attention within each window of tokens in window order, `groups` being the windows' shapes and numbers."""
-        bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
-        qkv = self.qkv(x, bias).unflatten(-1, (3, self.num_heads, -1))  # (tokens, 3, h, d)
-        scale = self.logit_scale.clamp(max=math.log(100)).exp()  # 1 / tau, tau >= 0.01
-        biases = self.cpb_mlp([shape for shape, _ in groups], self.trained_window)
+    def forward(self, x: Float[Tensor, "tokens c"], cut: Cut | GridCut) -> Float[Tensor, "tokens c"]:
+        """Attention within each window of tokens in the order of the cut."""
+        qkv = self.qkv(x, self.qkv_bias()).unflatten(-1, (3, self.num_heads, -1))  # (tokens, 3, h, d)
+        biases = self.cpb_mlp(cut.shapes, self.trained_window)
         with full_precision(x.device):
-            context = window_attention(qkv, scale.flatten(), biases, groups)
+            context = window_attention(qkv, self.scale(), biases, cut)
         return self.proj(context)
+
+    def qkv_bias(self) -> Float[Tensor, " _"]:
+        """Bias of queries, keys, which have none, and values."""
+        return torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
+
+    def scale(self) -> Float[Tensor, " h"]:
+        """1 / tau of each head, tau being at least 0.01."""
+        return self.logit_scale.clamp(max=math.log(100)).exp().flatten()
 
 
 def window_attention(
     qkv: Float[Tensor, "tokens 3 heads d"],
     scale: Float[Tensor, " heads"],
     biases: Sequence[Float[Tensor, "heads _ _"]],
-    groups: Sequence[Group],
+    cut: Cut | GridCut,
 ) -> Float[Tensor, "tokens c"]:
-    """Scaled cosine attention of every token to the tokens of its window (eq. 2), computed in float32 or better.
+    """Scaled cosine attention of every token to the tokens of its window (eq. 2).
+
+    Computed in float32 or better, but for evaluation in 16 bits on a CPU.
 
     Args:
-        qkv: queries, keys and values in window order.
+        qkv: queries, keys and values in the order of the cut.
         scale: 1 / tau of each head.
-        biases: position bias of the windows of each group.
-        groups: shape and number of the windows of each shape, in order.
+        biases: position bias of each of the cut's shapes of windows.
+        cut: the windows.
     """
+    if isinstance(cut, GridCut):
+        (bias,) = biases
+        return grid_attention(qkv.unflatten(0, (cut.batch, *cut.size)), scale, bias, cut).flatten(0, -2)
+    if qkv.device.type == "cpu" and qkv.dtype in HALVES and not torch.is_grad_enabled():
+        biases = [bias.to(qkv.dtype) for bias in biases]
+        return attend_in_blocks(qkv, scale.to(qkv.dtype), cut.groups, biases)
     dtype = torch.promote_types(qkv.dtype, torch.float32)
     given, scale, biases = qkv.to(dtype), scale.to(dtype), [bias.to(dtype) for bias in biases]
-    if torch.is_grad_enabled() and qkv.device.type == "cpu" and not torch.compiler.is_compiling():
-        return RecomputedAttention.apply(given, scale, groups, *biases).to(qkv.dtype)
+    if torch.is_grad_enabled() and qkv.device.type == "cpu":
+        return RecomputedAttention.apply(given, scale, cut.groups, *biases).to(qkv.dtype)
     queries_keys, values = given.split((2, 1), 1)
     factor = factors(queries_keys, scale)
     queries_keys = queries_keys * factor if torch.is_grad_enabled() else queries_keys.mul_(factor)
-    return attend(queries_keys, values, groups, biases).to(qkv.dtype)
+    return attend(queries_keys, values, cut.groups, biases).to(qkv.dtype)

@@ -1,7 +1,7 @@
 """Attention within windows that keeps no scores for the backward pass: what trains on a CPU."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -13,16 +13,15 @@ from torch.autograd.function import once_differentiable
 
 from .windows import Group
 
-SCORES_IN_CACHE = 2**20  # numbers of a block of scores that the backward pass holds at a time
+SCORES_IN_CACHE = 2**18  # numbers of a block of scores that a pass holds at a time
 TINY = 1e-12  # shortest length that a query or key is divided by
 
 
 class RecomputedAttention(torch.autograd.Function):
     """Scaled cosine attention (eq. 2) whose backward pass computes the scores again, a few windows at a time.
 
-    Kept are the queries, keys and values, and the result, which the layer that follows keeps anyway unless it is of
-    another type. PyTorch's own function keeps all scores as soon as its mask, here the position bias, has a gradient.
-    There is no second derivative.
+    Kept are the queries, keys and values. PyTorch's own function keeps all scores as soon as its mask, here the
+    position bias, has a gradient. There is no second derivative.
     """
 
     @staticmethod
@@ -30,68 +29,153 @@ class RecomputedAttention(torch.autograd.Function):
         ctx: Any, qkv: Tensor, scale: Tensor, groups: Sequence[Group], *biases: Tensor
     ) -> Float[Tensor, "tokens c"]:
         """Arguments as those of `window_attention`, in float32 or float64."""
-        queries_keys, values = qkv.split((2, 1), 1)
-        units = queries_keys * factors(queries_keys, scale)
-        masks = [bias.detach() for bias in biases]  # or PyTorch would take its slow way, for a gradient of the mask
-        contexts = attend(units, values, groups, masks)
-        ctx.save_for_backward(qkv, scale, contexts, *biases)
+        ctx.save_for_backward(qkv, scale, *biases)
         ctx.groups = groups
-        return contexts
+        with full_precision(qkv.device):
+            return attend_in_blocks(qkv, scale, groups, biases)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of queries, keys and values, of the scale, and of each bias, in the type of the forward pass."""
+        qkv, scale, *biases = ctx.saved_tensors
+        of_scale, *of_biases = (torch.zeros_like(t) for t in (scale, *biases))
         with full_precision(gradient.device):
-            return RecomputedAttention._slopes(ctx, gradient)
-
-    @staticmethod
-    def _slopes(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        qkv, scale, contexts, *biases = ctx.saved_tensors
-        heads, width = qkv.shape[2:]
-        gradient, contexts = (t.unflatten(-1, (heads, width)) for t in (gradient, contexts))  # (tokens, h, d)
-        slopes = torch.empty_like(qkv)
-        bias_slopes = [torch.zeros_like(bias) for bias in biases]
-        scale_slope = torch.zeros_like(scale)
-        for head in range(heads):
-            start = 0
-            for (shape, count), bias, bias_slope in zip(ctx.groups, biases, bias_slopes, strict=True):
-                tokens = math.prod(shape)
-                step = max(SCORES_IN_CACHE // tokens**2, 1)
-                for first in range(0, count, step):
-                    windows = min(step, count - first)
-                    part = slice(start + first * tokens, start + (first + windows) * tokens)
-                    mine, slope, context = (
-                        t[part, ..., head, :].unflatten(0, (windows, tokens)) for t in (qkv, gradient, contexts)
-                    )
-                    slope, of_scale, of_bias = block_slopes(mine, slope, context, scale[head], bias[head])
-                    slopes[part, :, head] = slope.flatten(0, 1)
-                    scale_slope[head] += of_scale
-                    bias_slope[head] += of_bias
-                start += count * tokens
-        return slopes, scale_slope, None, *bias_slopes
+            of_qkv, _ = attention_slopes(qkv, gradient, scale, ctx.groups, biases, of_scale, of_biases)
+        return of_qkv, of_scale, None, *of_biases
 
 
-def block_slopes(
-    qkv: Float[Tensor, "w n 3 d"],
-    gradient: Float[Tensor, "w n d"],
-    context: Float[Tensor, "w n d"],
-    scale: Float[Tensor, ""],
-    bias: Float[Tensor, "n n"],
-) -> tuple[Float[Tensor, "w n 3 d"], Float[Tensor, ""], Float[Tensor, "n n"]]:
-    """Gradients of one head in a few windows: of queries, keys and values, of the scale, and of the bias."""
-    gradient = gradient.contiguous()
-    query, key, value = (t.contiguous() for t in qkv.unbind(2))  # (w, n, d)
-    query_length, key_length = (torch.linalg.vector_norm(t, dim=-1, keepdim=True).clamp_min(TINY) for t in (query, key))
-    query, key = query / query_length, key / key_length
-    scores = torch.baddbmm(bias, query * scale, key.mT).softmax(-1)  # (w, n, n)
-    of_value = scores.mT @ gradient
-    of_scores = (gradient @ value.mT).sub_((gradient * context).sum(-1, keepdim=True)).mul_(scores)
-    of_query, of_key = of_scores @ key, of_scores.mT @ query
-    of_scale = (of_query * query).sum()
-    for slope, unit, length in ((of_query, query, query_length), (of_key, key, key_length)):
-        slope.mul_(scale).sub_(unit * (slope * unit).sum(-1, keepdim=True)).div_(length)
-    return torch.stack([of_query, of_key, of_value], 2), of_scale, of_scores.sum(0)
+def attend_in_blocks(
+    qkv: Float[Tensor, "tokens 3 h d"],
+    scale: Float[Tensor, " h"],
+    groups: Sequence[Group],
+    biases: Sequence[Float[Tensor, "h _ _"]],
+) -> Float[Tensor, "tokens c"]:
+    """Scaled cosine attention (eq. 2), a few heads or windows at a time; not recorded for gradients."""
+    contexts = torch.empty_like(qkv[:, 0])  # (tokens, h, d)
+    for (places, windows), bias in zip(_runs(groups), biases, strict=True):
+        units, _ = _units(qkv[places], windows)
+        query, key, value = units.unbind()  # (h, w, n, d) each
+        query.mul_(scale[:, None, None, None])
+        for heads, block in _blocks(*query.shape[:3]):
+            q, k, v = (t[block].flatten(0, 1) for t in (query, key, value))  # (h·w, n, d) each
+            torch.bmm(_scores(q, k, bias[heads]), v, out=q)  # the query is not needed any more
+        contexts[places].unflatten(0, query.shape[1:3]).copy_(query.permute(1, 2, 0, 3))
+    return contexts.flatten(1)
+
+
+def attention_slopes(
+    qkv: Float[Tensor, "tokens 3 h d"],
+    gradient: Float[Tensor, "tokens c"],
+    scale: Float[Tensor, " h"],
+    groups: Sequence[Group],
+    biases: Sequence[Float[Tensor, "h _ _"]],
+    of_scale: Float[Tensor, " h"],
+    of_biases: Sequence[Float[Tensor, "h _ _"]],
+    wants_context: bool = False,
+) -> tuple[Float[Tensor, "tokens 3 h d"], Float[Tensor, "tokens c"] | None]:
+    """Gradient of queries, keys and values, and on the way the attention itself once more.
+
+    Args:
+        qkv: queries, keys and values in window order.
+        gradient: of the attention's result.
+        scale: 1 / tau of each head.
+        groups: shape and number of the windows of each shape, in order.
+        biases: position bias of the windows of each group.
+        of_scale: to which the gradient of the scale is added.
+        of_biases: to which the gradients of the biases are added.
+        wants_context: whether to return the attention's result too.
+    """
+    of_qkv = torch.empty_like(qkv)
+    contexts = torch.empty_like(qkv[:, 0]) if wants_context else None  # (tokens, h, d)
+    gradient = gradient.unflatten(-1, qkv.shape[2:]).unsqueeze(1)  # (tokens, 1, h, d)
+    for (places, windows), bias, of_bias in zip(_runs(groups), biases, of_biases, strict=True):
+        units, lengths = _units(qkv[places], windows)
+        of_context, of_units = _heads_first(gradient[places], windows)[0], torch.empty_like(units)
+        of_scale += _block_slopes(units, of_context, scale, bias, of_units, of_bias, wants_context)
+        of_directions, directions = of_units[:2], units[:2]
+        of_directions -= directions * (of_directions * directions).sum(-1, keepdim=True)
+        of_directions /= lengths
+        of_qkv[places].unflatten(0, units.shape[2:4]).copy_(of_units.permute(2, 3, 0, 1, 4))
+        if contexts is not None:
+            contexts[places].unflatten(0, units.shape[2:4]).copy_(of_context.permute(1, 2, 0, 3))
+    return of_qkv, None if contexts is None else contexts.flatten(1)
+
+
+def _block_slopes(
+    units: Float[Tensor, "3 h w n d"],
+    of_context: Float[Tensor, "h w n d"],
+    scale: Float[Tensor, " h"],
+    bias: Float[Tensor, "h n n"],
+    of_units: Float[Tensor, "3 h w n d"],
+    of_bias: Float[Tensor, "h n n"],
+    wants_context: bool,
+) -> Float[Tensor, " h"]:
+    """Fill `of_units`, add to `of_bias`, give the scale's gradient; the context replaces its own gradient if wanted."""
+    scale = scale[:, None, None, None]
+    query = units[0] * scale
+    for heads, block in _blocks(*query.shape[:3]):
+        q, g = query[block].flatten(0, 1), of_context[block].flatten(0, 1)  # (h·w, n, d)
+        _, k, v = (t[block].flatten(0, 1) for t in units)
+        of_q, of_k, of_v = (t[block].flatten(0, 1) for t in of_units)
+        weights = _scores(q, k, bias[heads])  # (h·w, n, n)
+        torch.bmm(weights.mT, g, out=of_v)
+        slope = torch.bmm(g, v.mT)
+        if wants_context:
+            torch.bmm(weights, v, out=g)
+        torch.ops.aten._softmax_backward_data.out(slope, weights, -1, slope.dtype, grad_input=slope)
+        torch.bmm(slope, k, out=of_q)
+        torch.bmm(slope.mT, q, out=of_k)
+        of_bias[heads] += slope.unflatten(0, (-1, len(q) // len(bias[heads]))).sum(1)
+    of_scale = (of_units[0] * units[0]).sum((1, 2, 3))
+    of_units[0] *= scale
+    return of_scale
+
+
+def _runs(groups: Sequence[Group]) -> Iterator[tuple[slice, int]]:
+    """Places and number of the windows of each group."""
+    start = 0
+    for shape, count in groups:
+        stop = start + count * math.prod(shape)
+        yield slice(start, stop), count
+        start = stop
+
+
+def _heads_first(x: Float[Tensor, "tokens k h d"], windows: int) -> Float[Tensor, "k h w n d"]:
+    return x.unflatten(0, (windows, -1)).permute(2, 3, 0, 1, 4).contiguous()
+
+
+def _units(qkv: Float[Tensor, "tokens 3 h d"], windows: int) -> tuple[Tensor, Tensor]:
+    """Queries and keys of length one with the values, (3, h, w, n, d), and the lengths that they had."""
+    lengths = torch.linalg.vector_norm(qkv[:, :2], dim=-1, keepdim=True).clamp_min_(TINY)  # read in order: faster
+    given, lengths = (t.unflatten(0, (windows, -1)).permute(2, 3, 0, 1, 4) for t in (qkv, lengths))
+    units = torch.empty(given.shape, dtype=qkv.dtype, device=qkv.device)
+    torch.div(given[:2], lengths, out=units[:2])
+    units[2] = given[2]
+    return units, lengths
+
+
+def _blocks(heads: int, windows: int, tokens: int) -> Iterator[tuple[slice, tuple[slice, slice]]]:
+    """Several heads in all windows, or one head in several: the heads, and both as an index of (h, w, n, d)."""
+    scores = tokens**2
+    some_heads = min(max(SCORES_IN_CACHE // (windows * scores), 1), heads)
+    some_windows = min(max(SCORES_IN_CACHE // scores, 1), windows) if some_heads == 1 else windows
+    for head in range(0, heads, some_heads):
+        for window in range(0, windows, some_windows):
+            chosen = slice(head, head + some_heads)
+            yield chosen, (chosen, slice(window, window + some_windows))
+
+
+def _scores(
+    query: Float[Tensor, "hw n d"], key: Float[Tensor, "hw n d"], bias: Float[Tensor, "h n n"]
+) -> Float[Tensor, "hw n n"]:
+    """Attention weights of the windows of a few heads."""
+    if len(bias) == 1:
+        scores = torch.baddbmm(bias, query, key.mT)
+    else:
+        scores = torch.bmm(query, key.mT)
+        scores.unflatten(0, (len(bias), -1)).add_(bias.unsqueeze(1))
+    return torch.softmax(scores, -1, out=scores)
 
 
 def factors(queries_keys: Float[Tensor, "tokens 2 h d"], scale: Float[Tensor, " h"]) -> Float[Tensor, "tokens 2 h 1"]:

@@ -1,7 +1,7 @@
 """Swin Transformer V2 for images, video and other N-D grids (arXiv:2111.09883)."""
 
 from collections.abc import Sequence
-from typing import cast
+from typing import cast, get_args
 
 import torch
 from jaxtyping import Float
@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from .attention import Spacing, WindowAttention
 from .layers import CONVOLUTION, LayerNorm, PatchEmbed, PatchMerging
-from .stage import Block, Stage
-from .windows import Size, Window, window_per_stage
+from .stage import Block, Recompute, Stage
+from .windows import Fit, Size, Window, window_per_stage
 
 
 class SwinTransformerV2(nn.Module):
@@ -20,7 +20,7 @@ class SwinTransformerV2(nn.Module):
 
     Args:
         patch_size: pixels of a patch along each axis, (4, 4) for images, (2, 4, 4) for video.
-        window_size: window in tokens.
+        window_size: window in tokens, at most.
         pretrained_window_sizes: window that the weights were trained with, the unit of the position bias; if None,
             `window_size`.
         merge_stride: shrinking along each axis between stages, all 2 if None; (1, 2, 2) keeps the frames of a video.
@@ -36,7 +36,9 @@ class SwinTransformerV2(nn.Module):
         shift: for each stage, whether every second block shifts its windows; in all stages if None.
         out_indices: stages whose features are given, finest first.
         frozen_stages: -1 to train everything, 0 to freeze the patch embedding, i to freeze the first i stages too.
-        checkpointing: whether to recompute blocks in the backward pass, in all stages or in those listed.
+        recompute: what the backward pass computes again, rather than keep it: nothing, the elementwise parts, or whole
+            blocks; one word, or one per stage.
+        window_fit: "fixed" windows leave a remnant at the end of an axis, "balanced" ones share it evenly.
 
     Raises:
         ValueError: lengths that do not fit each other, or stages that do not exist.
@@ -59,7 +61,8 @@ class SwinTransformerV2(nn.Module):
         shift: Sequence[bool] | None = None,
         out_indices: Sequence[int] = (0, 1, 2, 3),
         frozen_stages: int = -1,
-        checkpointing: bool | Sequence[int] = False,
+        recompute: Recompute | Sequence[Recompute] = "nothing",
+        window_fit: Fit = "fixed",
     ):
         super().__init__()
         axes, stages = len(patch_size), len(depths)
@@ -70,7 +73,8 @@ class SwinTransformerV2(nn.Module):
         _check_heads(embed_dim, num_heads)
         windows = window_per_stage(window_size, stages, axes, "window_size")
         trained = window_per_stage(pretrained_window_sizes or window_size, stages, axes, "pretrained_window_sizes")
-        recomputed = range(stages) if checkpointing is True else checkpointing or ()
+        recomputed = [recompute] * stages if isinstance(recompute, str) else list(recompute)
+        _check_recompute(recomputed, stages)
         drop_rates = torch.linspace(0, drop_path_rate, sum(depths), device="cpu").split(list(depths))
 
         dims = [embed_dim * 2**i for i in range(stages)]
@@ -87,7 +91,7 @@ class SwinTransformerV2(nn.Module):
                 for rate, extra in zip(drop_rates[i].tolist(), _every(extra_norm_period, depths[i]), strict=True)
             ]
             merging = PatchMerging(dim, stride) if i + 1 < stages else None
-            self.layers.append(Stage(blocks, merging, windows[i], shift[i], i in recomputed))
+            self.layers.append(Stage(blocks, merging, windows[i], window_fit, shift[i], recomputed[i]))
         for i in self.out_indices:
             self.add_module(f"norm{i}", LayerNorm(dims[i]))
         self.apply(initialise)
@@ -212,6 +216,14 @@ def _check_stages(out_indices: Sequence[int], frozen_stages: int, stages: int) -
         )
     if frozen_stages not in range(-1, stages + 1):
         raise ValueError(f"frozen_stages is a number from -1 (train everything) to {stages}, got {frozen_stages}.")
+
+
+def _check_recompute(recompute: Sequence[str], stages: int) -> None:
+    if len(recompute) != stages or any(word not in get_args(Recompute) for word in recompute):
+        raise ValueError(
+            f"recompute is one of {', '.join(get_args(Recompute))}, or one of them for each of {stages} stages, got "
+            f"{tuple(recompute)}; use e.g. block."
+        )
 
 
 def _check_heads(embed_dim: int, num_heads: Sequence[int]) -> None:

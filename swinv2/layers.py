@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from .linear import Linear
-from .windows import Cut, Size
+from .windows import Cut, GridCut, Size
 
 CONVOLUTION: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 
@@ -35,12 +35,16 @@ class StochasticDepth(nn.Module):
         super().__init__()
         self.rate = rate
 
-    def forward(self, x: Float[Tensor, "tokens c"], cut: Cut) -> Float[Tensor, "tokens c"]:
+    def forward(self, x: Float[Tensor, "tokens c"], cut: Cut | GridCut) -> Float[Tensor, "tokens c"]:
         """Scale the tokens of each image by 0 or by 1 / (1 - rate)."""
+        factors = self.factors(cut.batch, x.device)
+        return x if factors is None else x * factors.to(x.dtype)[cut.image].unsqueeze(1)
+
+    def factors(self, images: int, device: torch.device) -> Float[Tensor, " images"] | None:
+        """0 or 1 / (1 - rate) for each image; None where nothing is left out."""
         if not self.training or self.rate == 0:
-            return x
-        keep = torch.rand(cut.batch, device=x.device) >= self.rate
-        return x * (keep.to(x.dtype) / (1 - self.rate))[cut.image].unsqueeze(1)
+            return None
+        return (torch.rand(images, device=device) >= self.rate).float() / (1 - self.rate)
 
 
 class PatchEmbed(nn.Module):

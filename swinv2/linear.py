@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Linear(nn.Linear):
-    """A linear layer whose weight may be kept packed for oneDNN beside itself, for evaluation on a CPU in float32.
+    """A linear layer that may keep its weight packed for oneDNN beside itself, to evaluate on a CPU in 32 or 16 bits.
 
     What is packed is used as long as the weight is the one that was packed, and no gradient is asked for. Writing to
     `weight.data`, which no version counts, goes unnoticed: pack again after it.
@@ -29,7 +29,7 @@ class Linear(nn.Linear):
 
     def pack(self) -> None:
         """Keep the weight packed, where PyTorch can do that; it takes as much memory once more."""
-        if can_pack() and self.weight.device.type == "cpu" and self.weight.dtype == torch.float32:
+        if can_pack(self.weight.dtype) and self.weight.device.type == "cpu":
             self._packed = [torch.ops.mkldnn._reorder_linear_weight(self.weight.detach(), None)]
             self._packed_from = self._identity()
 
@@ -41,9 +41,8 @@ class Linear(nn.Linear):
     def _packed_fits(self, x: Tensor) -> bool:
         if self._packed_from is None or torch.is_grad_enabled() or torch.compiler.is_compiling():
             return False
-        return (
-            self._packed_from == self._identity() and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-        )
+        same = self._packed_from == self._identity() and x.dtype == self.weight.dtype
+        return same and not torch.is_autocast_enabled("cpu")
 
     def _identity(self) -> tuple:
         return self.weight.data_ptr(), None if self.weight.is_inference() else self.weight._version
@@ -53,17 +52,18 @@ class Linear(nn.Linear):
         return super().__getstate__() | {"_packed": [], "_packed_from": None}
 
 
-def can_pack() -> bool:
-    """Whether this PyTorch has the oneDNN functions, which are not public."""
+def can_pack(dtype: torch.dtype) -> bool:
+    """Whether this PyTorch has the oneDNN functions, which are not public, and the CPU multiplies in this type."""
     return (
         torch.backends.mkldnn.is_available()
+        and (dtype == torch.float32 or (dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()))
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
         and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
     )
 
 
 def optimize_for_inference(model: nn.Module) -> nn.Module:
-    """Prepare a model for evaluation on a CPU in float32: its blocks' linear layers run about a tenth faster.
+    """Prepare a model for evaluation on a CPU, in float32 or bfloat16: its linear layers run about a tenth faster.
 
     To be called when the weights are loaded; weights that change later are used as they are, at the usual speed. Where
     PyTorch has no means for it, or the model is elsewhere, it only switches to evaluation.

@@ -10,7 +10,10 @@ from torch.utils.checkpoint import checkpoint
 
 from .attention import WindowAttention
 from .layers import LayerNorm, Mlp, PatchMerging, StochasticDepth
-from .windows import Cut, Hop, Route, Size, reorder, route
+from .linear import Linear
+from .routes import Hop, Route, reorder, route
+from .trained_block import Plan, Recompute, trained_block
+from .windows import Cut, Fit, GridCut, Size
 
 ROWS_IN_CACHE = 4096  # tokens that a block takes at a time on a CPU when no gradient is asked for
 
@@ -35,11 +38,29 @@ class Block(nn.Module):
         self.drop_path = StochasticDepth(drop_path_rate)
         self.enorm = LayerNorm(dim) if extra_norm else nn.Identity()
 
-    def forward(self, x: Float[Tensor, "tokens c"], cut: Cut) -> Float[Tensor, "tokens c"]:
+    def forward(self, x: Float[Tensor, "tokens c"], cut: Cut | GridCut) -> Float[Tensor, "tokens c"]:
         """Tokens in the order of the cut."""
-        x = x + self.drop_path(self.norm1(self.attn(x, cut.groups)), cut)
+        x = x + self.drop_path(self.norm1(self.attn(x, cut)), cut)
         x = x + self.drop_path(self.norm2(self.mlp(x)), cut)
         return self.enorm(x)
+
+    def with_gradients(
+        self, x: Float[Tensor, "tokens c"], hop: Hop | None, cut: Cut, recompute: Recompute
+    ) -> Float[Tensor, "tokens c"]:
+        """The same for tokens that have yet to hop, by functions that know their gradients."""
+        attn, mlp = self.attn, self.mlp
+        factors = self.drop_path.factors(cut.batch, x.device), self.drop_path.factors(cut.batch, x.device)
+        plan = Plan(cut, None if hop is None else hop.there, factors, (self.norm1.eps, self.norm2.eps), recompute)
+        layers = (attn.proj, self.norm1, mlp.fc1, mlp.fc2, self.norm2)
+        weights = [(attn.qkv.weight, attn.qkv_bias()), *((layer.weight, layer.bias) for layer in layers)]
+        return self.enorm(trained_block(x, plan, weights, attn.scale(), attn.cpb_mlp(cut.shapes, attn.trained_window)))
+
+    def is_plain(self) -> bool:
+        """Whether its layers are what they were built as; others (adapters, quantised, hooked) must be called."""
+        linear = self.attn.qkv, self.attn.proj, self.mlp.fc1, self.mlp.fc2
+        kinds: list[tuple[nn.Module, type]] = [(layer, Linear) for layer in linear]
+        kinds += [(self.norm1, LayerNorm), (self.norm2, LayerNorm), (self.attn, WindowAttention), (self.mlp, Mlp)]
+        return all(type(layer) is kind and not _hooked(layer) for layer, kind in kinds)
 
 
 class Stage(nn.Module):
@@ -48,25 +69,33 @@ class Stage(nn.Module):
     Args:
         blocks: the blocks.
         downsample: what follows the stage, if anything does.
-        window: tokens of a window along each axis.
+        window: tokens of a window along each axis, at most.
+        fit: how windows share an axis that is no multiple of the window.
         shift: whether every second block cuts half a window later.
-        checkpointing: whether the backward pass computes the blocks again rather than keep what is inside them.
+        recompute: what the backward pass computes again, rather than keep it.
     """
 
     def __init__(
-        self, blocks: Sequence[Block], downsample: PatchMerging | None, window: Size, shift: bool, checkpointing: bool
+        self,
+        blocks: Sequence[Block],
+        downsample: PatchMerging | None,
+        window: Size,
+        fit: Fit,
+        shift: bool,
+        recompute: Recompute,
     ):
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
         self.downsample = downsample
         self.window = window
+        self.fit: Fit = fit
         self.shift = shift
-        self.checkpointing = checkpointing
+        self.recompute = recompute
 
     def forward(self, x: Float[Tensor, "b *grid c"]) -> Float[Tensor, "b *grid c"]:
         """Between blocks, tokens hop from one window order straight to the next."""
-        batch, *size = (int(length) for length in x.shape[:-1])
-        way = route(batch, tuple(size), self.window, x.device)
+        batch, *size = x.shape[:-1]
+        way = route(batch, tuple(size), self.window, self.fit, x.device)
         x = x.flatten(0, -2)  # (tokens of the batch, C)
         for block, hop, cut in self._steps(way):
             x = self._step(block, x, hop, cut)
@@ -78,21 +107,25 @@ class Stage(nn.Module):
         """The attention of each block."""
         return [cast(Block, block).attn for block in self.blocks]
 
-    def _steps(self, way: Route) -> Iterator[tuple[nn.Module, Hop | None, Cut]]:
-        for i, block in enumerate(self.blocks):
+    def _steps(self, way: Route) -> Iterator[tuple[Block, Hop | None, Cut | GridCut]]:
+        for i, block in enumerate(cast(list[Block], list(self.blocks))):
             shifted = self.shift and i % 2 == 1
             hop = way.enter if i == 0 else None if not self.shift else way.shift if shifted else way.unshift
             yield block, hop, way.shifted if shifted else way.plain
 
-    def _step(self, block: nn.Module, x: Tensor, hop: Hop | None, cut: Cut) -> Tensor:
-        if self.training or torch.is_grad_enabled() or x.device.type != "cpu" or torch.compiler.is_compiling():
-            x = reorder(x, hop)
-            return (
-                checkpoint(block, x, cut, use_reentrant=False)
-                if self.checkpointing and x.requires_grad
-                else block(x, cut)
-            )
+    def _step(self, block: Block, x: Tensor, hop: Hop | None, cut: Cut | GridCut) -> Tensor:
+        recorded = torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in block.parameters()))
+        if recorded and isinstance(cut, Cut) and block.is_plain():
+            return block.with_gradients(x, hop, cut, self.recompute)
+        if recorded and self.recompute == "block":
+            return checkpoint(block, reorder(x, hop), cut, use_reentrant=False)
+        if recorded or self.training or isinstance(cut, GridCut) or x.device.type != "cpu":
+            return block(reorder(x, hop), cut)
         out = torch.empty_like(x)
         for places, part in cut.parts(ROWS_IN_CACHE):  # what a part needs stays in cache
-            out[places] = block(x[places] if hop is None else x[hop.there[places]], part)
+            out[places] = block(x[places] if hop is None else x.index_select(0, hop.there[places]), part)
         return out
+
+
+def _hooked(layer: nn.Module) -> bool:
+    return bool(layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks)

@@ -9,7 +9,9 @@ from torch import nn
 
 from .attention import Spacing
 from .backbone import SwinTransformerV2, Window
+from .stage import Recompute
 from .weights import load_weights, weights_url
+from .windows import Fit
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ def create_backbone(
     in_channels: int = 3,
     drop_path_rate: float = 0.0,
     frozen_stages: int = -1,
-    checkpointing: bool | Sequence[int] = False,
+    recompute: Recompute | Sequence[Recompute] = "nothing",
+    window_fit: Fit = "fixed",
     video: bool = False,
     embed_dim: int | None = None,
     depths: Sequence[int] | None = None,
@@ -111,7 +114,9 @@ def create_backbone(
         in_channels: channels of the input; weights for three channels are adapted.
         drop_path_rate: stochastic depth of the last block, growing linearly from 0 at the first.
         frozen_stages: -1 to train everything, 0 to freeze the patch embedding, i to freeze the first i stages too.
-        checkpointing: whether to recompute blocks in the backward pass, in all stages or in those listed.
+        recompute: what the backward pass computes again, rather than keep it: nothing, the elementwise parts, or whole
+            blocks; one word, or one per stage.
+        window_fit: "fixed" windows leave a remnant at the end of an axis, "balanced" ones share it evenly.
         video: whether the model takes clips (B, in_channels, T, H, W); image weights are inflated.
         embed_dim: channels of the first stage, if not those of the name.
         depths: blocks of each stage, if not those of the name.
@@ -138,7 +143,8 @@ def create_backbone(
         cpb_spacing=cpb_spacing,
         out_indices=out_indices,
         frozen_stages=frozen_stages,
-        checkpointing=checkpointing,
+        recompute=recompute,
+        window_fit=window_fit,
     )
     load_named(backbone, name, weights)
     return backbone
@@ -171,7 +177,9 @@ class BackboneConfig:
         in_channels: channels of the input; weights for three channels are adapted.
         drop_path_rate: stochastic depth of the last block, growing linearly from 0 at the first.
         frozen_stages: -1 to train everything, 0 to freeze the patch embedding, i to freeze the first i stages too.
-        checkpointing: whether to recompute blocks in the backward pass, in all stages or in those listed.
+        recompute: what the backward pass computes again, rather than keep it: nothing, the elementwise parts, or whole
+            blocks; one word, or one per stage.
+        window_fit: "fixed" windows leave a remnant at the end of an axis, "balanced" ones share it evenly.
         embed_dim: channels of the first stage, if not those of the name.
         depths: blocks of each stage, if not those of the name.
         num_heads: attention heads of each stage, if not those of the name.
@@ -185,7 +193,8 @@ class BackboneConfig:
     in_channels: int = 3
     drop_path_rate: float = 0.0
     frozen_stages: int = -1
-    checkpointing: bool | list[int] = False
+    recompute: Recompute | list[Recompute] = "nothing"
+    window_fit: Fit = "fixed"
     embed_dim: int | None = None
     depths: list[int] | None = None
     num_heads: list[int] | None = None

@@ -12,21 +12,21 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 Size = tuple[int, ...]
 Window = int | Sequence[int] | Sequence[Sequence[int]]  # one number, one per axis, or one entry per stage
+Fit = Literal["fixed", "balanced"]  # how windows share an axis that is no multiple of the window
 Group = tuple[Size, int]  # windows of one shape: (w1, …, wn) and how many
 
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """One way of cutting the grids of a batch into windows: an order of all its tokens.
+    """The grids of a batch cut into windows, as an order of all its tokens.
 
     Attributes:
         groups: shape and number of the windows of each shape, in order.
@@ -40,6 +40,11 @@ class Cut:
     image: Int[Tensor, " tokens"]
     batch: int
 
+    @property
+    def shapes(self) -> list[Size]:
+        """Shapes of the windows, one of each group."""
+        return [shape for shape, _ in self.groups]
+
     def parts(self, rows: int) -> Iterator[tuple[slice, "Cut"]]:
         """Runs of whole windows with at most `rows` tokens, if a window has no more: their places and their cut."""
         start = 0
@@ -47,6 +52,38 @@ class Cut:
             places = slice(start, start + sum(math.prod(shape) * count for shape, count in groups))
             yield places, Cut(groups, self.order[places], self.image[places], self.batch)
             start = places.stop
+
+
+@dataclass(frozen=True, eq=False)
+class GridCut:
+    """The grids of a batch cut into windows, whose tokens stay in the order of the grids.
+
+    A window is the product of one segment of each axis. Its tokens have their places in a tile of N = w1·…·wn slots by
+    their offsets from the segments' starts; slots beyond short segments are empty. Offsets between slots are those
+    between tokens, so that one bias (heads, N, N) serves all windows.
+
+    Attributes:
+        batch: number of grids.
+        size: tokens of a grid along each axis.
+        window: slots of the tile along each axis, as many as the longest segment has tokens.
+        starts: for each axis, where its segments start, and the axis' end.
+    """
+
+    batch: int
+    size: Size
+    window: Size
+    starts: tuple[Int[Tensor, " _"], ...]
+
+    @property
+    def shapes(self) -> list[Size]:
+        """Shape of the tile, whose bias is all that the windows need."""
+        return [self.window]
+
+    @property
+    def image(self) -> Int[Tensor, " tokens"]:
+        """The image that each token belongs to."""
+        tokens = math.prod(self.size)
+        return torch.arange(self.batch * tokens, device=self.starts[0].device) // tokens
 
 
 def _runs(groups: Sequence[Group], rows: int) -> Iterator[tuple[Group, ...]]:
@@ -65,103 +102,21 @@ def _runs(groups: Sequence[Group], rows: int) -> Iterator[tuple[Group, ...]]:
     yield tuple(run)
 
 
-@dataclass(frozen=True, eq=False)
-class Hop:
-    """A permutation of tokens and its inverse."""
-
-    there: Int[Tensor, " tokens"]
-    back: Int[Tensor, " tokens"]
-
-    @property
-    def reverse(self) -> "Hop":
-        """The way back."""
-        return Hop(self.back, self.there)
-
-
-@dataclass(frozen=True, eq=False)
-class Route:
-    """The cuts of one stage and the permutations that lead from the grid through them; None where tokens stay in place.
-
-    Attributes:
-        plain: the grid cut at multiples of the window.
-        shifted: the grid cut half a window later.
-        enter: from the grid to the plain cut.
-        shift: from the plain to the shifted cut.
-        unshift: from the shifted to the plain cut.
-        leave: from the plain cut to the grid.
-        leave_shifted: from the shifted cut to the grid.
-    """
-
-    plain: Cut
-    shifted: Cut
-    enter: Hop | None = None
-    shift: Hop | None = None
-    unshift: Hop | None = None
-    leave: Hop | None = None
-    leave_shifted: Hop | None = None
-
-
-def route(batch: int, size: Size, window: Size, device: torch.device) -> Route:
-    """How a batch of grids of one size is cut by a stage; remembered for the sizes seen last."""
-    if torch.compiler.is_compiling():
-        return _route(batch, size, window, device)
-    with torch.inference_mode(False):  # what is remembered must serve training too
-        return _remembered_route(batch, size, window, device)
-
-
-def _route(batch: int, size: Size, window: Size, device: torch.device) -> Route:
-    plain, shifted = (cut(batch, size, window, half, device) for half in (False, True))
-    if all(s <= w for s, w in zip(size, window, strict=True)):  # a window holds the whole grid: no token ever moves
-        return Route(plain, shifted)
-    into, into_shifted = Hop(plain.order, _inverse(plain.order)), Hop(shifted.order, _inverse(shifted.order))
-    over = Hop(into.back[shifted.order], into_shifted.back[plain.order])
-    return Route(plain, shifted, into, over, over.reverse, into.reverse, into_shifted.reverse)
-
-
-_remembered_route = lru_cache(maxsize=64)(_route)
-
-
-def _inverse(order: Tensor) -> Tensor:
-    inverse = torch.empty_like(order)
-    inverse[order] = torch.arange(len(order), device=order.device)
-    return inverse
-
-
-class Reorder(torch.autograd.Function):
-    """Permute tokens; the gradient goes back by the inverse permutation, not by a scatter."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, there: Tensor, back: Tensor) -> Tensor:
-        """Tokens (tokens, C) in another order."""
-        ctx.save_for_backward(back)
-        return x[there]
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        """Gradients in the order that the tokens had."""
-        (back,) = ctx.saved_tensors
-        return grad[back], None, None
-
-
-def reorder(x: Float[Tensor, "tokens c"], hop: Hop | None) -> Float[Tensor, "tokens c"]:
-    """Tokens in another order."""
-    return x if hop is None else Reorder.apply(x, hop.there, hop.back)
-
-
-def cut(batch: int, size: Size, window: Size, shifted: bool, device: torch.device) -> Cut:
-    """Cut grids into windows, at multiples of the window or, shifted, half a window later.
+def cut(batch: int, size: Size, window: Size, shifted: bool, fit: Fit, device: torch.device) -> Cut:
+    """Cut grids into windows, the tokens in window order.
 
     Args:
         batch: number of grids.
         size: tokens of a grid along each axis.
-        window: tokens of a window along each axis; an axis no longer than its window is neither cut nor shifted.
+        window: tokens of a window along each axis, at most.
         shifted: whether to cut half a window later.
+        fit: how windows share an axis that is no multiple of the window, see `axis_starts`.
         device: where the order is kept.
     """
     tokens = math.prod(size)
     grid = torch.arange(batch * tokens, device=device).view(batch, *size)
     windows: dict[Size, list[Tensor]] = {}
-    for runs in itertools.product(*(axis_runs(s, w, shifted) for s, w in zip(size, window, strict=True))):
+    for runs in itertools.product(*(axis_runs(s, w, shifted, fit) for s, w in zip(size, window, strict=True))):
         region = grid[:, *(slice(start, start + count * length) for start, count, length in runs)]
         shape = tuple(length for _, _, length in runs)
         windows.setdefault(shape, []).append(_blocks(region, shape).reshape(-1, math.prod(shape)))  # (windows, N)
@@ -170,14 +125,46 @@ def cut(batch: int, size: Size, window: Size, shifted: bool, device: torch.devic
     return Cut(groups, order, order // tokens, batch)
 
 
-def axis_runs(size: int, window: int, shifted: bool) -> list[tuple[int, int, int]]:
-    """Runs (start, count, length) of equal segments along one axis: 20 in windows of 8 -> 8 8 4, shifted -> 4 8 8."""
+def grid_cut(batch: int, size: Size, window: Size, shifted: bool, fit: Fit, device: torch.device) -> GridCut:
+    """The same windows as `cut`, for tokens that stay in the order of the grid; arguments as there."""
+    starts = tuple(axis_starts(s, w, shifted, fit, device) for s, w in zip(size, window, strict=True))
+    return GridCut(batch, size, tuple(_longest(s, w, fit) for s, w in zip(size, window, strict=True)), starts)
+
+
+def axis_starts(size: int, window: int, shifted: bool, fit: Fit, device: torch.device) -> Int[Tensor, " starts"]:
+    """Where the segments along one axis start, and the axis' end; an axis no longer than its window is one segment.
+
+    Fixed, 20 in windows of 8 is cut at 8 and 16, and at 4 and 12 when shifted. Balanced, as many segments are as long
+    as each other (50 in windows of 16: 13 13 12 12), and shifted cuts go through their middles: no thin remnants.
+    """
     if size <= window:
-        return [(0, 1, size)]
-    head = window // 2 if shifted else 0
-    whole, rest = divmod(size - head, window)
-    runs = [(0, 1, head), (head, whole, window), (size - rest, 1, rest)]
-    return [run for run in runs if run[1] * run[2] > 0]
+        return torch.arange(2, dtype=torch.int32, device=device) * size
+    if fit == "fixed" or window == 1:
+        head = (window // 2 if shifted else 0) or window
+        places = torch.arange((size - head + window - 1) // window + 2, dtype=torch.int32, device=device)
+        return (places * window - (window - head)).clamp(0, size)
+    count = (size + window - 1) // window
+    places = torch.arange(count + 1, dtype=torch.int32, device=device)
+    starts = places * (size // count) + places.clamp(max=size % count)
+    return starts if not shifted else torch.cat([starts[:1], (starts[1:] + starts[:-1]) // 2, starts[-1:]])
+
+
+def axis_runs(size: int, window: int, shifted: bool, fit: Fit) -> list[tuple[int, int, int]]:
+    """Runs (start, count, length) of equal segments along one axis: 20 in windows of 8 -> 8 8 4, shifted -> 4 8 8."""
+    starts = axis_starts(size, window, shifted, fit, torch.device("cpu")).tolist()
+    runs = []
+    for length, segments in itertools.groupby(itertools.pairwise(starts), lambda segment: segment[1] - segment[0]):
+        same = list(segments)
+        runs.append((same[0][0], len(same), length))
+    return runs
+
+
+def _longest(size: int, window: int, fit: Fit) -> int:
+    """Longest segment of an axis."""
+    if size <= window:
+        return size
+    count = (size + window - 1) // window
+    return window if fit == "fixed" else (size + count - 1) // count
 
 
 def _blocks(x: Tensor, shape: Size) -> Tensor:

@@ -7,8 +7,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..backbone import SwinTransformerV2, initialise
+from ..stage import Recompute
 from ..variants import BackboneConfig, create_backbone, load_named, variant
-from ..windows import Window
+from ..windows import Fit, Window
 
 
 class ImageClassifier(nn.Module):
@@ -50,7 +51,8 @@ def create_model(
     window_size: Window | None = None,
     in_channels: int = 3,
     drop_path_rate: float = 0.0,
-    checkpointing: bool | Sequence[int] = False,
+    recompute: Recompute | Sequence[Recompute] = "nothing",
+    window_fit: Fit = "fixed",
 ) -> ImageClassifier:
     """A named model that classifies images.
 
@@ -61,7 +63,9 @@ def create_model(
         window_size: window in tokens, if not that of the name; one number, one per axis, or one entry per stage.
         in_channels: channels of the input; weights for three channels are adapted.
         drop_path_rate: stochastic depth of the last block, growing linearly from 0 at the first.
-        checkpointing: whether to recompute blocks in the backward pass, in all stages or in those listed.
+        recompute: what the backward pass computes again, rather than keep it: nothing, the elementwise parts, or whole
+            blocks; one word, or one per stage.
+        window_fit: "fixed" windows leave a remnant at the end of an axis, "balanced" ones share it evenly.
 
     Raises:
         ValueError: no such model or weights, or numbers that do not fit each other.
@@ -72,7 +76,8 @@ def create_model(
         out_indices=(len(variant(name).depths) - 1,),
         in_channels=in_channels,
         drop_path_rate=drop_path_rate,
-        checkpointing=checkpointing,
+        recompute=recompute,
+        window_fit=window_fit,
     )
     model = ImageClassifier(backbone, variant(name).num_classes if num_classes is None else num_classes)
     load_named(model, name, weights)

@@ -1,37 +1,26 @@
 """Images of classes for Lightning: class folders or tar shards for training and scoring, any images for prediction."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import torch
-from jaxtyping import Int64, UInt8
-from lightning import LightningDataModule
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
-from torchvision.tv_tensors import Image
 
 from ..class_names import name_classes, read_class_names
-from ..images import NamedImages, named_images
 from ..places import locate
-from ..shapes import Shapes, make_classification
-from ..training.loading import make_loader
+from ..shapes import Shapes
 from ..training.mixing import Mixing
 from .erasing import Erasing
 from .folders import class_folders, read_class_folders
+from .image_data import ImageData
 from .items import ImageItems
-from .labelled import ScoredImages, TrainingImages
+from .labelled import ScoredImages
 from .labels import check_labels, read_real_labels
 from .shards import read_shards
 from .transforms import eval_transform, train_transform
 
-TrainBatch = tuple[UInt8[Tensor, "b 3 s s"], Int64[Tensor, " b"]]
-Batch = tuple[UInt8[Tensor, "b 3 s s"], list[dict[str, Any]]]
 CLASSES = "classes.txt"  # name of a file of class names that need not be asked for
 
 
-class ImageNetData(LightningDataModule):
+class ImageNetData(ImageData):
     """Images with one class each, in a folder for each class or in WebDataset shards; ImageNet needs only `root`.
 
     Defaults are those of ImageNet-1K; the official training has RandAugment, mixing and erasing besides.
@@ -90,30 +79,16 @@ class ImageNetData(LightningDataModule):
         images: list[str] | str | None = None,
         shapes: Shapes | None = None,
     ) -> None:
-        super().__init__()
-        if batch_size < 1 or num_workers < 0:
-            raise ValueError(
-                f"batch_size {batch_size} with num_workers {num_workers}: give at least 1 image a step, and 0 or more "
-                "processes that load."
-            )
-        self.root = root
+        transforms = (
+            train_transform(size, scale_range, flip_prob, rand_augment, color_jitter),
+            eval_transform(size, crop),
+        )
+        super().__init__(root, batch_size, num_workers, size, *transforms, images, shapes)
         self.train, self.val = train, val
         self.classes = classes
         self.real_labels = real_labels
-        self.batch_size = batch_size
-        self.num_workers = num_workers
-        self.size = size
-        self.train_transform = train_transform(size, scale_range, flip_prob, rand_augment, color_jitter)
-        self.eval_transform = eval_transform(size, crop)
         self.erasing = Erasing(erasing) if erasing else None
         self.alphas = mixup_alpha, cutmix_alpha
-        self.images = [images] if isinstance(images, str) else images
-        self.shapes = shapes
-        self.seed = torch.initial_seed()  # of the command line; the same in all processes
-        self.train_set: TrainingImages | None = None
-        self.val_set: ScoredImages | None = None
-        self.predict_set: NamedImages | None = None
-        self.shards: Sequence[int] = ()  # images in each of the training
         self.mixing: Mixing | None = None
 
     @cached_property
@@ -131,11 +106,6 @@ class ImageNetData(LightningDataModule):
         """How many classes there are."""
         return len(self.class_names)
 
-    def prepare_data(self) -> None:
-        """Make the sample data where it was asked for and is missing."""
-        if self.shapes is not None:
-            make_classification(self.root, **vars(self.shapes))
-
     def setup(self, stage: str) -> None:
         """Find what a stage needs; no image is opened.
 
@@ -148,9 +118,7 @@ class ImageNetData(LightningDataModule):
                 or nothing to predict.
         """
         if stage == "predict":
-            if not self.images:
-                raise ValueError("Nothing to predict; name files, folders or globs, e.g. --data.images 'photos/*.jpg'.")
-            self.predict_set = NamedImages(named_images(self.images), self.eval_transform)
+            self.find_predicted()
             return
         val, real = read_items(self.root, self.val, self.class_names), []
         if self.real_labels is not None:
@@ -158,44 +126,8 @@ class ImageNetData(LightningDataModule):
             real = read_real_labels(locate(self.root, self.real_labels), names, self.num_classes)
         self.val_set = ScoredImages(val, self.eval_transform, real)
         if stage == "fit":
-            train = read_items(self.root, self.train, self.class_names)
-            self.train_set, self.shards = TrainingImages(train, self.train_transform), train.shards
+            self.train_on(read_items(self.root, self.train, self.class_names))
             self.mixing = Mixing(self.num_classes, *self.alphas) if any(self.alphas) else None
-
-    def train_dataloader(self) -> DataLoader[Any]:
-        """Batches of images in random order, and their labels; a last one that is smaller is left out."""
-        return self._loader(self.train_set, stack, shuffle=True)
-
-    def val_dataloader(self) -> DataLoader[Any]:
-        """Batches of validation images in order, and a list of targets."""
-        return self._loader(self.val_set, self._collate)
-
-    def predict_dataloader(self) -> DataLoader[Any]:
-        """The images to predict, likewise."""
-        return self._loader(self.predict_set, self._collate)
-
-    def _loader(
-        self, dataset: Dataset[Any] | None, collate: Callable[[list[Any]], Any], shuffle: bool = False
-    ) -> DataLoader[Any]:
-        if dataset is None:
-            raise RuntimeError("ImageNetData has no data for this stage yet; call setup with its name first.")
-        return make_loader(
-            dataset,
-            batch_size=self.batch_size,
-            num_workers=self.num_workers,
-            collate=collate,
-            seed=self.seed,
-            trainer=self.trainer,
-            shuffle=shuffle,
-            drop_last=shuffle,
-            shards=self.shards if shuffle else (),
-        )
-
-    def _collate(self, samples: Sequence[tuple[Image, dict[str, Any]] | None]) -> Batch:
-        """Images and a list of targets, without what could not be read."""
-        kept = [sample for sample in samples if sample is not None]
-        none = torch.empty(0, 3, self.size, self.size, dtype=torch.uint8)
-        return torch.stack([image for image, _ in kept]) if kept else none, [target for _, target in kept]
 
 
 def read_names(root: Path, train: str, classes: str | None) -> list[str]:
@@ -234,8 +166,3 @@ def read_items(root: Path, split: str, class_names: Sequence[str]) -> ImageItems
     images = read_shards(root, split)
     check_labels(images.labels, class_names, root / split)
     return images
-
-
-def stack(samples: Sequence[tuple[Image, int]]) -> TrainBatch:
-    """Images and their labels, one tensor each."""
-    return torch.stack([image for image, _ in samples]), torch.tensor([label for _, label in samples])

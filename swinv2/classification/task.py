@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +22,7 @@ from ..training.throughput import Throughput
 from .classifier import ImageClassifier
 from .data import ImageNetData
 from .guesses import Guesses, best_guesses, draw_guesses, format_guesses, write_guesses
+from .image_data import Batch
 from .remap import load_head
 from .report import write_report
 from .scores import TOP, ClassificationScores, Scores, format_table, summary
@@ -29,7 +30,6 @@ from .scores import TOP, ClassificationScores, Scores, format_table, summary
 logger = logging.getLogger(__name__)
 
 TrainBatch = tuple[UInt8[Tensor, "b 3 h w"], Int64[Tensor, " b"]]
-Batch = tuple[UInt8[Tensor, "b 3 h w"], list[dict[str, Any]]]
 
 
 class ClassificationTask(Task):

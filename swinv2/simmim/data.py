@@ -1,32 +1,30 @@
 """Images without labels for Lightning: for pre-training, for its validation, and to look at what was learned."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 from torchvision.tv_tensors import Image
 
 from ..classification.folders import FolderImages
+from ..classification.image_data import ImageData
 from ..classification.items import ImageItems, Strings
-from ..classification.labelled import ScoredImages, TrainingImages
+from ..classification.labelled import ScoredImages
 from ..classification.shards import read_shards
-from ..images import SUFFIXES, NamedImages, files_below, is_image, named_images
+from ..images import SUFFIXES, files_below, is_image
 from ..resizing import check_crops
-from ..shapes import Shapes, make_classification
-from ..training.loading import make_loader
+from ..shapes import Shapes
 
 TrainBatch = UInt8[Tensor, "b 3 s s"]
-Batch = tuple[UInt8[Tensor, "b 3 s s"], list[dict[str, Any]]]
 
 
-class SimMIMData(LightningDataModule):
+class SimMIMData(ImageData):
     """Images, whose labels do not matter: in class folders, in one folder, in folders of any depth, or in shards.
 
     Defaults are those of the authors' pre-training on ImageNet-1K.
@@ -61,33 +59,14 @@ class SimMIMData(LightningDataModule):
         images: list[str] | str | None = None,
         shapes: Shapes | None = None,
     ) -> None:
-        super().__init__()
-        if batch_size < 1 or num_workers < 0:
-            raise ValueError(
-                f"batch_size {batch_size} with num_workers {num_workers}: give at least 1 image a step, and 0 or more "
-                "processes that load."
-            )
         check_crops(size, scale_range, flip_prob)
-        self.root = root
-        self.train, self.val = train, val
-        self.batch_size = batch_size
-        self.num_workers = num_workers
-        self.size = size
         crop = v2.RandomResizedCrop(size, scale_range)  # in shape from 3:4 to 4:3, bilinear
-        self.train_transform = v2.Compose([crop, v2.RandomHorizontalFlip(flip_prob)])
-        self.val_transform = v2.Compose([v2.Resize(size), v2.CenterCrop(size)])
-        self.images = [images] if isinstance(images, str) else images
-        self.shapes = shapes
-        self.seed = torch.initial_seed()  # of the command line; the same in all processes
-        self.shards: Sequence[int] = ()  # images in each of the training
-        self.train_set: TrainingImages | None = None
-        self.val_set: ScoredImages | None = None
-        self.predict_set: NamedImages | None = None
-
-    def prepare_data(self) -> None:
-        """Make the sample data where it was asked for and is missing."""
-        if self.shapes is not None:
-            make_classification(self.root, **vars(self.shapes))
+        transforms = (
+            v2.Compose([crop, v2.RandomHorizontalFlip(flip_prob)]),
+            v2.Compose([v2.Resize(size), v2.CenterCrop(size)]),
+        )
+        super().__init__(root, batch_size, num_workers, size, *transforms, images, shapes)
+        self.train, self.val = train, val
 
     def setup(self, stage: str) -> None:
         """Find what a stage needs; no image is opened.
@@ -100,46 +79,22 @@ class SimMIMData(LightningDataModule):
             ValueError: there is nothing to validate on or to predict.
         """
         if stage == "predict":
-            if not self.images:
-                raise ValueError("Nothing to predict; name files, folders or globs, e.g. --data.images 'photos/*.jpg'.")
-            self.predict_set = NamedImages(named_images(self.images), self.val_transform)
+            self.find_predicted()
             return
         if stage == "validate" and self.val is None:
             raise ValueError("There is nothing to validate on; name a folder of images with --data.val.")
         if self.val is not None:
-            self.val_set = ScoredImages(read_images(self.root, self.val), self.val_transform)
+            self.val_set = ScoredImages(read_images(self.root, self.val), self.eval_transform)
         if stage == "fit":
-            train = read_images(self.root, self.train)
-            self.train_set, self.shards = TrainingImages(train, self.train_transform), train.shards
-
-    def train_dataloader(self) -> DataLoader[Any]:
-        """Batches of images in random order; a last one that is smaller is left out."""
-        return self._loader(self.train_set, stack, shuffle=True)
+            self.train_on(read_images(self.root, self.train))
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
         """Batches of images and a list of targets with `name` and `path`; nothing if there is no validation."""
-        return [] if self.val is None else self._loader(self.val_set, collate)
+        return [] if self.val is None else super().val_dataloader()
 
-    def predict_dataloader(self) -> DataLoader[Any]:
-        """The images to predict, likewise."""
-        return self._loader(self.predict_set, collate)
-
-    def _loader(
-        self, dataset: Dataset[Any] | None, collate: Callable[[list[Any]], Any], shuffle: bool = False
-    ) -> DataLoader[Any]:
-        if dataset is None:
-            raise RuntimeError("SimMIMData has no data for this stage yet; call setup with its name first.")
-        return make_loader(
-            dataset,
-            batch_size=self.batch_size,
-            num_workers=self.num_workers,
-            collate=collate,
-            seed=self.seed,
-            trainer=self.trainer,
-            shuffle=shuffle,
-            drop_last=shuffle,
-            shards=self.shards if shuffle else (),
-        )
+    def stack(self, samples: Sequence[tuple[Image, int]]) -> TrainBatch:
+        """Training images in one tensor."""
+        return torch.stack([image for image, _ in samples])
 
 
 def read_images(root: Path, source: str) -> ImageItems:
@@ -163,15 +118,3 @@ def read_images(root: Path, source: str) -> ImageItems:
             f"The folder {folder} has no images; looked for names that end in {', '.join(SUFFIXES)}."
         )
     return FolderImages(folder, Strings(files), np.zeros(len(files), np.int32))
-
-
-def stack(samples: Sequence[tuple[Image, int]]) -> TrainBatch:
-    """Images in one tensor."""
-    return torch.stack([image for image, _ in samples])
-
-
-def collate(samples: Sequence[tuple[Image, dict[str, Any]] | None]) -> Batch:
-    """A tensor of images and a list of targets, without what could not be read."""
-    kept = [sample for sample in samples if sample is not None]
-    images = torch.stack([image for image, _ in kept]) if kept else torch.empty((0, 3, 0, 0), dtype=torch.uint8)
-    return images, [target for _, target in kept]

@@ -9,12 +9,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torchmetrics.aggregation import MeanMetric
 
+from ..classification.image_data import Batch
 from ..pictures import Picture, resized, side_by_side
 from ..training.agreement import backbone_of, check_tensors, check_windows
 from ..training.gathering import gather
 from ..training.schedules import OptimizerConfig
 from ..training.task import Task
-from .data import Batch, TrainBatch
+from .data import TrainBatch
 from .model import SimMIM
 
 GREATEST_SIDE = 1024  # of each picture; those of other sizes are enlarged or made smaller

@@ -1,9 +1,6 @@
 """Collecting detections for COCO's scores."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +8,6 @@ import torch
 from detection.annotations import CocoAnnotations
 from detection.evaluation import CocoEvaluator, to_original
 
-ROOT = Path(__file__).parents[2]
 TARGET = {"image_id": 7, "size": (40, 60), "orig_size": (40, 60)}
 BOXES = [[10.0, 5.0, 30.0, 21.0], [40.0, 10.0, 50.0, 30.0]]  # cat (1) and dog (0)
 
@@ -119,34 +115,29 @@ def test_other_parts_of_a_detection_stay():
 
 
 TWO_PROCESSES = """
-import os, sys, torch
+import os, torch
 from pathlib import Path
 import torch.distributed as dist
 from detection.annotations import CocoAnnotations
 from detection.evaluation import CocoEvaluator
 
-path, store = Path(sys.argv[1]), sys.argv[2]
-child = os.fork()
-rank = 0 if child else 1
-dist.init_process_group("gloo", init_method="file://" + store, rank=rank, world_size=2)
-evaluator = CocoEvaluator(CocoAnnotations(path))
+rank = int(os.environ["LOCAL_RANK"])
+dist.init_process_group("gloo", rank=rank, world_size=2)
+evaluator = CocoEvaluator(CocoAnnotations(Path("{path}")))
 box = torch.tensor([[10.0, 5, 30, 21], [0, 10, 20, 30]][rank : rank + 1])
-found = {"boxes": box, "scores": torch.ones(1), "labels": torch.ones(1).long(), "masks": torch.ones(1, 28, 28)}
+found = {{"boxes": box, "scores": torch.ones(1), "labels": torch.ones(1).long(), "masks": torch.ones(1, 28, 28)}}
 size = [(40, 60), (30, 50)][rank]
-evaluator.update([found], [{"image_id": [7, 3][rank], "size": size, "orig_size": size}])
+evaluator.update([found], [{{"image_id": [7, 3][rank], "size": size, "orig_size": size}}])
 figures = evaluator.compute()
 outcome = [figures["box/AP"], evaluator.class_scores[1].ap["mask"], len(evaluator.results())]
-Path(f"{store}.{rank}").write_text(" ".join(map(str, outcome)))
-dist.destroy_process_group()
-if child:
-    os.waitpid(child, 0)
+Path(f"outcome.{{rank}}").write_text(" ".join(map(str, outcome)))
 """
 
 
-def test_processes_share_their_detections(coco, tmp_path):
+def test_processes_share_their_detections(coco, run_code, tmp_path):
     """Two processes that each saw one image get the figures of both images; the first holds all results."""
-    command = [sys.executable, "-c", TWO_PROCESSES, str(coco.write()), str(tmp_path / "store")]
-    subprocess.run(command, cwd=ROOT, check=True, timeout=120)
-    first, second = ((tmp_path / f"store.{rank}").read_text().split() for rank in range(2))
+    codes, said = run_code(TWO_PROCESSES.format(path=coco.write()), processes=2)
+    assert codes == [0, 0], said
+    first, second = ((tmp_path / f"outcome.{rank}").read_text().split() for rank in range(2))
     assert [float(figure) for figure in first] == [0.5, 1.0, 2.0]  # both cats, but not the dog
     assert second == [*first[:2], "1"]

@@ -54,12 +54,11 @@ def recipe(shapes, folder, classes=None, **extra):
 
 
 @pytest.fixture
-def trained(shapes, tmp_path, monkeypatch, capsys):
+def trained(shapes, tmp_path, monkeypatch, finished_run):
     """The recipe of a finished run, whose folder is below the current one, and what the run said."""
     monkeypatch.chdir(tmp_path)
     path = recipe(shapes, tmp_path)
-    assert main(["detection", "fit", "--config", path]) == 0
-    return path, capsys.readouterr().out
+    return path, finished_run("detection", Path(path))
 
 
 def test_fit_leaves_checkpoints_logs_and_pictures(trained, tmp_path):

@@ -1,9 +1,10 @@
 """A small segmenter, its data and a finished run, for the tests of the command."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
-from swinv2.cli import main
 from swinv2.shapes import make_segmentation
 
 
@@ -26,7 +27,7 @@ def small():
     return {"num_workers": 0, **dict.fromkeys(edges, 64)}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shapes(tmp_path_factory):
     """A small set of sample data."""
     return make_segmentation(tmp_path_factory.mktemp("shapes") / "segmentation", train=8, val=5, size=64)
@@ -51,9 +52,8 @@ def recipe(dwarf, small):
 
 
 @pytest.fixture
-def trained(shapes, recipe, tmp_path, monkeypatch, capsys):
+def trained(shapes, recipe, tmp_path, monkeypatch, finished_run):
     """The recipe of a finished run, whose folder is below the current one, and what the run said."""
     monkeypatch.chdir(tmp_path)
     path = recipe(shapes, tmp_path)
-    assert main(["segmentation", "fit", "--config", path]) == 0
-    return path, capsys.readouterr().out
+    return path, finished_run("segmentation", Path(path))

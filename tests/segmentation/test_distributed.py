@@ -38,7 +38,10 @@ def figures(said):
 
 
 def test_two_processes(on_two_processes, tmp_path, monkeypatch, capsys):
-    """Training on two processes ends with a score; they then score as one process does, and predict each image once."""
+    """Training on two processes ends with a score; they then score as one process does, and predict each image once.
+
+    If none can be read both fail, but if one process has some the other does not.
+    """
     path = recipe(tmp_path)
     figures(on_two_processes("segmentation", "fit", "--config", path))
     checkpoint = tmp_path / "runs/segmentation/small/checkpoints/last.ckpt"
@@ -53,3 +56,12 @@ def test_two_processes(on_two_processes, tmp_path, monkeypatch, capsys):
         maps = {one.name: one.read_bytes() for one in (tmp_path / folder / "results").iterdir()}
         assert len(maps) == IMAGES
         assert maps == {one.name: one.read_bytes() for one in (tmp_path / "one/results").iterdir()}
+    (tmp_path / "broken").mkdir()
+    for name in ("a.png", "b.png"):
+        (tmp_path / "broken" / name).write_bytes(b"no picture")
+    broken = ["--ckpt_path", str(checkpoint), "--data.images", "broken"]
+    said = on_two_processes("segmentation", "predict", "--config", path, *broken, code=1)
+    assert said.count("None of the images could be read") == 2
+    (tmp_path / "broken/c.png").write_bytes(next((tmp_path / "shapes/images/validation").iterdir()).read_bytes())
+    on_two_processes("segmentation", "predict", "--config", path, *broken, "--model.output", "some")
+    assert [one.name for one in (tmp_path / "some/results").iterdir()] == ["c.png"]

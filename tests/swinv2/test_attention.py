@@ -91,9 +91,9 @@ def test_attention_equals_pairs_of_tokens_taken_one_by_one(size, window, shifted
     for parameter in attn.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     x = torch.randn(math.prod(size), 8, dtype=torch.float64)
-    layout = cut(1, size, window, shifted, CPU)
+    layout = cut(1, size, window, shifted, "fixed", CPU)
     expected = attention_by_hand(attn, x, size, window, shifted, trained)
-    torch.testing.assert_close(attn(x[layout.order], layout.groups), expected[layout.order], rtol=0, atol=1e-6)
+    torch.testing.assert_close(attn(x[layout.order], layout), expected[layout.order], rtol=0, atol=1e-6)
 
 
 def meetings_by_rolling(size, window, shifted):
@@ -144,8 +144,8 @@ def test_clips_are_cut_as_if_padded_rolled_and_masked(size, window, shifted):
 
     network = ContinuousPositionBias(3, 1)
     network.table = table
-    layout = cut(1, size, window, shifted, CPU)
-    biases = network([shape for shape, _ in layout.groups], window)
+    layout = cut(1, size, window, shifted, "fixed", CPU)
+    biases = network(layout.shapes, window)
     blocks = [bias[0] for bias, (_, count) in zip(biases, layout.groups, strict=True) for _ in range(count)]
     found = torch.zeros_like(expected)
     found[layout.order[:, None], layout.order] = torch.block_diag(*blocks)
@@ -155,11 +155,11 @@ def test_clips_are_cut_as_if_padded_rolled_and_masked(size, window, shifted):
 def test_temperature_is_bounded():
     """However large the learnt scale, 1 / tau stays at most 100 (section 3.2)."""
     attn = WindowAttention(8, 2, 1, (4,)).eval()
-    x, groups = torch.randn(8, 8), [((4,), 2)]
+    x, windows = torch.randn(8, 8), cut(2, (4,), (4,), False, "fixed", CPU)
     attn.logit_scale.data.fill_(math.log(100))
-    bounded = attn(x, groups)
+    bounded = attn(x, windows)
     attn.logit_scale.data.fill_(50)
-    assert torch.equal(attn(x, groups), bounded)
+    assert torch.equal(attn(x, windows), bounded)
 
 
 def test_bias_of_known_offsets_is_the_same_in_any_window(bias):
@@ -234,10 +234,10 @@ def test_attention_is_accurate_under_autocast(dtype):
     for parameter in attn.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
     attn.logit_scale.data.fill_(math.log(100))
-    x, groups = 1000 * torch.randn(128, 64), [((8, 8), 2)]
-    exact = attn(x, groups)
+    x, windows = 1000 * torch.randn(128, 64), cut(2, (8, 8), (8, 8), False, "fixed", CPU)
+    exact = attn(x, windows)
     with torch.autocast("cpu", dtype):
-        half = attn(x, groups)
+        half = attn(x, windows)
     half.mean().backward()
     assert half.isfinite().all()
     assert all(p.grad.isfinite().all() for p in attn.parameters())

@@ -9,7 +9,7 @@ from torch import nn
 
 import swinv2
 from swinv2 import attention_core
-from swinv2.attention_core import RecomputedAttention
+from swinv2.attention_core import RecomputedAttention, attend_in_blocks, attention_slopes
 
 CUTS = {
     "one shape": [((2, 3), 4)],
@@ -54,6 +54,16 @@ def test_value_and_gradients_are_those_of_the_definition(groups, block, monkeypa
     wanted, found = torch.autograd.grad(wanted, given, slope), torch.autograd.grad(found, given, slope)
     for one, other in zip(found, wanted, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("groups", CUTS.values(), ids=CUTS)
+def test_backward_pass_gives_the_attention_once_more(groups):
+    """For whoever has not kept it."""
+    qkv, scale, *biases = (tensor.detach() for tensor in inputs(groups))
+    wanted = attend_in_blocks(qkv, scale, groups, biases)
+    sums = [torch.zeros_like(tensor) for tensor in (scale, *biases)]
+    _, found = attention_slopes(qkv, torch.randn_like(wanted), scale, groups, biases, sums[0], sums[1:], True)
+    torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
 
 
 def test_gradients_are_those_of_small_differences():

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from swinv2 import SwinTransformerV2, create_backbone, load_weights
+from swinv2.backbone import _check_recompute
 
 TINY = {"embed_dim": 8, "depths": (2, 2), "num_heads": (1, 2), "out_indices": (0, 1)}
 
@@ -156,19 +157,37 @@ def test_clip_of_one_repeated_frame_is_an_image(window):
         torch.testing.assert_close(clip, frame.unsqueeze(2).expand_as(clip), rtol=0, atol=1e-10)
 
 
-def test_checkpointing_gives_the_same_gradients():
-    """Recomputed blocks, in all stages or in some, are the same blocks."""
+def test_recomputing_gives_the_same_gradients():
+    """What is computed again, in all stages or in some, is the same."""
     x = image(2, 3, 36, 36)
     gradients = []
-    for checkpointing in (False, True, [1]):
+    for recompute in ("nothing", "elementwise", "block", ["nothing", "block"]):
         torch.manual_seed(0)
-        model = build(checkpointing=checkpointing, drop_path_rate=0.5).train()
+        model = build(recompute=recompute, drop_path_rate=0.5).train()
         torch.manual_seed(1)
         sum(f.square().mean() for f in model(x)).backward()
         gradients.append([p.grad for p in model.parameters()])
-    for same in zip(*gradients, strict=True):
-        torch.testing.assert_close(same[1], same[0], rtol=1e-10, atol=1e-14)
-        torch.testing.assert_close(same[2], same[0], rtol=1e-10, atol=1e-14)
+    for expected, *same in zip(*gradients, strict=True):
+        for gradient in same:
+            torch.testing.assert_close(gradient, expected, rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("recompute", [["all", "all"], ["block"]])
+def test_recomputation_is_one_word_or_one_per_stage(recompute):
+    """The error lists the words and says how many are asked for."""
+    with pytest.raises(ValueError, match="recompute is one of nothing, elementwise, block, or one of them for each"):
+        _check_recompute(recompute, 2)
+
+
+@torch.no_grad()
+def test_balanced_windows_are_fixed_ones_at_multiples():
+    """Where windows fit, sharing an axis evenly changes nothing; else no window is a thin remnant."""
+    fixed, balanced = build(window_size=4), build(window_size=4, window_fit="balanced")
+    balanced.load_state_dict(fixed.state_dict())
+    fitting, odd = image(1, 3, 64, 32), image(1, 3, 68, 36)
+    for a, b in zip(fixed(fitting), balanced(fitting), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+    assert not torch.allclose(fixed(odd)[0], balanced(odd)[0], atol=1e-6)
 
 
 def test_stochastic_depth_drops_whole_images():
@@ -316,4 +335,4 @@ def test_bias_kept_for_many_sizes_is_bounded():
         for height in range(20, 70, 4):
             for width in range(20, 70, 4):
                 model(image(1, 3, height, width))
-    assert all(len(attention.cpb_mlp._kept) <= 10 for stage in model.stages for attention in stage.attentions)
+    assert all(len(attention.cpb_mlp._kept) <= 32 for stage in model.stages for attention in stage.attentions)

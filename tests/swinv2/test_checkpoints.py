@@ -170,7 +170,7 @@ def test_a_truncated_file_is_refused(tmp_path, name, kept):
     [
         (b"\n<!DOCTYPE html><html>Sign in</html>", "it is a web page, not weights; use the link of the file itself"),
         (b"version https://git-lfs.github.com/spec/v1\n", "pointer of git-lfs, not weights; run `git lfs pull` first"),
-        (gzip.compress(b"weights"), "truncated or no checkpoint"),
+        (gzip.compress(b"weights", mtime=0), "truncated or no checkpoint"),
     ],
 )
 @pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])

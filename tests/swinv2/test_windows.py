@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from swinv2.windows import axis_runs, cut, route, window_per_stage
+from swinv2.windows import axis_runs, axis_starts, cut, grid_cut, window_per_stage
 
 CPU = torch.device("cpu")
 GRIDS = [
@@ -32,7 +32,37 @@ GRIDS = [
 )
 def test_segments_worked_by_hand(size, shifted, runs):
     """Segments of an axis cut in windows of 8."""
-    assert axis_runs(size, 8, shifted) == runs
+    assert axis_runs(size, 8, shifted, "fixed") == runs
+
+
+@pytest.mark.parametrize(
+    ("size", "shifted", "starts"),
+    [
+        (50, False, [0, 13, 26, 38, 50]),
+        (50, True, [0, 6, 19, 32, 44, 50]),
+        (48, False, [0, 16, 32, 48]),
+        (48, True, [0, 8, 24, 40, 48]),
+        (17, False, [0, 9, 17]),
+        (16, True, [0, 16]),
+    ],
+)
+def test_balanced_segments_worked_by_hand(size, shifted, starts):
+    """Balanced segments of an axis in windows of 16, and the cuts through their middles; multiples stay as they are."""
+    assert axis_starts(size, 16, shifted, "balanced", CPU).tolist() == starts
+
+
+@pytest.mark.parametrize("window", [1, 2, 3, 8])
+@pytest.mark.parametrize("fit", ["fixed", "balanced"])
+@pytest.mark.parametrize("shifted", [False, True])
+def test_segments_fill_the_axis_and_the_tile(window, fit, shifted):
+    """Of any axis, segments have at least one token, no more than the tile, and nothing is left out."""
+    for size in range(1, 40):
+        starts = axis_starts(size, window, shifted, fit, CPU)
+        (tile,) = grid_cut(1, (size,), (window,), shifted, fit, CPU).window
+        lengths = starts.diff()
+        assert (starts[0], starts[-1]) == (0, size)
+        assert lengths.min() >= 1
+        assert lengths.max() <= tile <= window
 
 
 @pytest.mark.parametrize(("size", "window"), GRIDS)
@@ -40,7 +70,7 @@ def test_segments_worked_by_hand(size, shifted, runs):
 def test_windows_hold_the_tokens_of_one_segment_each(size, window, shifted):
     """Two tokens share a window if they lie in the same segment of every axis, and windows keep the grid's order."""
     batch = 2
-    one = cut(batch, size, window, shifted, CPU)
+    one = cut(batch, size, window, shifted, "fixed", CPU)
     places = list(itertools.product(range(batch), *(range(s) for s in size)))
 
     def region(place):
@@ -57,29 +87,10 @@ def test_windows_hold_the_tokens_of_one_segment_each(size, window, shifted):
     assert sorted(windows) == sorted(sorted(group) for group in expected.values())
 
 
-@pytest.mark.parametrize(("size", "window"), GRIDS)
-def test_route_leads_home(size, window):
-    """Entering, shifting, going back and leaving gives the grid again, from either cut."""
-    way = route(3, size, window, CPU)
-    grid = torch.arange(len(way.plain.order))
-
-    def walk(*hops):
-        x = grid
-        for hop in hops:
-            x = x if hop is None else x[hop.there]
-        return x
-
-    assert torch.equal(walk(way.enter), way.plain.order)
-    assert torch.equal(walk(way.enter, way.shift), way.shifted.order)
-    assert torch.equal(walk(way.enter, way.leave), grid)
-    assert torch.equal(walk(way.enter, way.shift, way.leave_shifted), grid)
-    assert torch.equal(walk(way.enter, way.shift, way.unshift, way.leave), grid)
-
-
 @pytest.mark.parametrize("rows", [1, 10, 64, 10_000])
 def test_parts_are_whole_windows_and_cover_everything(rows):
     """Parts follow each other, are as full as whole windows allow, and know the images of their tokens."""
-    whole = cut(2, (20, 22), (8, 8), True, CPU)
+    whole = cut(2, (20, 22), (8, 8), True, "fixed", CPU)
     start, windows = 0, {}
     for places, part in whole.parts(rows):
         sizes = [shape[0] * shape[1] for shape, count in part.groups for _ in range(count)]

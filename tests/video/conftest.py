@@ -1,16 +1,33 @@
 """Video files of any kind, what is in them, and a small classifier with a finished run for the tests of the command."""
 
+import signal
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 import yaml
 
-from swinv2.cli import main
 from swinv2.shapes import make_video
 
 HEIGHT, WIDTH = 64, 96
+KILL = """
+import os, signal
+from swinv2.cli import main
+from video.finished import Finished
+
+add, batches = Finished.add, []
+
+def add_and_kill(self, batch):
+    add(self, batch)
+    batches.append(batch)
+    if len(batches) == {batches}:
+        os.killpg(0, signal.SIGKILL)  # those that load, too
+
+Finished.add = add_and_kill
+raise SystemExit(main({command}))
+"""
 KEYS_EVERY_10 = {"g": "10", "bf": "3"}
 MILLISECOND = Fraction(1, 1000)
 
@@ -101,9 +118,19 @@ def recipe(shapes, dwarf):
 
 
 @pytest.fixture
-def trained(recipe, tmp_path, monkeypatch, capsys):
+def trained(recipe, tmp_path, monkeypatch, finished_run):
     """The recipe of a finished run, whose folder is below the current one, and what the run said."""
     monkeypatch.chdir(tmp_path)
     path = recipe(tmp_path)
-    assert main(["video", "fit", "--config", path]) == 0
-    return path, capsys.readouterr().out
+    return path, finished_run("video", Path(path))
+
+
+@pytest.fixture
+def killed_test(run_code):
+    """Runs a test of videos, each process of which is killed when some of its batches are finished."""
+
+    def run(command, batches, processes=1):
+        codes, said = run_code(KILL.format(command=command, batches=batches), processes)
+        assert codes == [-signal.SIGKILL] * processes, said
+
+    return run

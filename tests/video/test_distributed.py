@@ -1,12 +1,7 @@
 """Training, scoring and prediction on two processes, as on two GPUs."""
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,9 +9,7 @@ import pytest
 from swinv2.cli import main
 from swinv2.shapes import make_video
 
-ROOT = Path(__file__).parents[2]
 VIDEOS = 41  # odd: the two processes have different numbers
-PATIENCE = 90  # seconds until a test must have begun
 TWO = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
 
 
@@ -33,25 +26,6 @@ def finished(folder):
     return [{name for line in text.split("\n") if line.endswith("}") for name in json.loads(line)} for text in texts]
 
 
-def start_and_kill(command, folder):
-    """Start a test on two processes, kill both when both have finished videos, and give these."""
-    script = "import sys; from swinv2.cli import main; sys.exit(main())"
-    (folder / "kill_me.py").write_text(script)
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
-    with subprocess.Popen(
-        [sys.executable, "kill_me.py", *command, *TWO],
-        cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    ) as process:  # fmt: skip
-        end = time.monotonic() + PATIENCE
-        while process.poll() is None and time.monotonic() < end:
-            if len(finished(folder / "run")) == 2 and all(finished(folder / "run")):
-                break
-            time.sleep(0.005)
-        os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
-    return set.union(*finished(folder / "run"))
-
-
 @pytest.fixture
 def command(recipe, tmp_path):
     """The beginning of all commands, with options for all of them."""
@@ -61,13 +35,14 @@ def command(recipe, tmp_path):
     return lambda name, *options: ["video", name, "--config", path, "--trainer.default_root_dir", "run", *options]
 
 
-def test_two_processes(on_two_processes, command, tmp_path, monkeypatch, capsys):
+def test_two_processes(on_two_processes, killed_test, command, tmp_path, monkeypatch, capsys):
     """Training ends with a score; a killed test goes on and scores as one process does; each video is predicted."""
     said = on_two_processes(*command("fit", "--model.optimizer.lr", "3e-3"))
     assert len(re.findall("^top-1 0.*", said, re.MULTILINE)) == 1
     views = ["--data.val_clips", "4", "--data.val_crops", "3", "--data.short_edge", "48"]
-    done = start_and_kill(command("validate", *views), tmp_path)
-    assert 2 <= len(done) < VIDEOS
+    killed_test(command("validate", *views, *TWO), batches=2, processes=2)
+    done = set.union(*finished(tmp_path / "run"))
+    assert len(finished(tmp_path / "run")) == 2 and 2 <= len(done) < VIDEOS
     contents = {path: Path(path).read_bytes() for path in done}
     for path in done:
         Path(path).write_bytes(b"")

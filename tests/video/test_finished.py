@@ -1,12 +1,7 @@
 """What a killed test leaves, and that the next one goes on with it."""
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -28,9 +23,7 @@ from video.finished import Finished, fingerprint
 from video.task import VideoTask
 
 TEST = {"weights": "3f", "views": 20}
-ROOT = Path(__file__).parents[2]
 VIDEOS = 40
-PATIENCE = 60  # seconds until a test must have begun
 RUN = Path("runs/video/small/validate")
 ROW = torch.tensor([0.1, 1 / 3, 0.7])
 
@@ -134,23 +127,10 @@ def scored(monkeypatch):
     return rows
 
 
-def lines(folder):
-    """What the processes of a test have written so far, in any order."""
-    return [line for path in folder.glob("finished-*/*.jsonl") for line in path.read_text().split("\n")[1:]]
-
-
-def start_and_kill(command, finished):
-    """Start the command as a user does, kill it when some batches are finished, and give the videos in them."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    start = [sys.executable, "-c", "import sys; from swinv2.cli import main; sys.exit(main())", *command]
-    with subprocess.Popen(start, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-        end = time.monotonic() + PATIENCE
-        while len(lines(RUN)) < finished and process.poll() is None and time.monotonic() < end:
-            time.sleep(0.005)
-        process.kill()
-        said = process.communicate()[1].decode()
-    assert process.returncode == -signal.SIGKILL, said
-    return {name for line in lines(RUN) if line.endswith("}") for name in json.loads(line)}
+def finished():
+    """Paths of the videos that a killed test has finished."""
+    lines = [line for path in RUN.glob("finished-*/*.jsonl") for line in path.read_text().split("\n")[1:]]
+    return [name for line in lines for name in json.loads(line)]
 
 
 def report(said):
@@ -162,15 +142,16 @@ def report(said):
     return files, table
 
 
-def test_killed_test_goes_on_and_gives_the_same_report(long_list, capsys, decoded, scored):
+def test_killed_test_goes_on_and_gives_the_same_report(long_list, killed_test, capsys, decoded, scored):
     """Started again, it opens no finished video, though these have become unreadable, and scores as if never killed."""
     assert main(long_list) == 0
     whole, rows = report(capsys.readouterr().out), [*scored]
     assert len(decoded) == len(rows) == VIDEOS
     for path in RUN.iterdir():
         path.unlink()
-    done = start_and_kill(long_list, finished=4)
-    assert 4 <= len(done) < VIDEOS
+    killed_test(long_list, batches=4)
+    done = finished()
+    assert 4 <= len(done) == len({*done}) < VIDEOS
     for path in map(Path, done):
         path.write_bytes(b"")
     (file,) = RUN.glob("finished-*/*.jsonl")

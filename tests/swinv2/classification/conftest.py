@@ -1,13 +1,20 @@
-"""Class folders and shards of tiny photos."""
+"""Class folders and shards of tiny photos; a small classifier, its data and a finished run."""
 
 import io
 import tarfile
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import yaml
 
+from swinv2 import BackboneConfig
+from swinv2.classification.classifier import ImageClassifier
+from swinv2.classification.data import ImageNetData
 from swinv2.classification.folders import read_class_folders
+from swinv2.cli import main
+from swinv2.shapes import make_classification
 
 PHOTOS = ("ant/a.jpg", "ant/b.jpg", "bee/c.jpg", "bee/d.jpg")
 
@@ -87,3 +94,67 @@ def tar():
 def jpeg():
     """Encodes an image of one grey."""
     return encoded
+
+
+@pytest.fixture
+def data_of():
+    """Makes data of small images below a root, loaded in this process."""
+    return lambda root, **settings: ImageNetData(root, **{"num_workers": 0, "batch_size": 2, "size": 16, **settings})
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory):
+    """A small set of sample data."""
+    return make_classification(tmp_path_factory.mktemp("shapes") / "classification", train=8, val=6, size=32)
+
+
+@pytest.fixture
+def small(shapes):
+    """Settings of data of small images, loaded in this process."""
+    return {"root": shapes, "batch_size": 4, "num_workers": 0, "size": 32}
+
+
+@pytest.fixture
+def dwarf():
+    """Settings of a backbone of the least size."""
+    return {"name": "swinv2_tiny_window8_256", "embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2]}
+
+
+@pytest.fixture
+def model(dwarf):
+    """A classifier of the least size."""
+    return ImageClassifier(BackboneConfig(**dwarf), 4)
+
+
+@pytest.fixture
+def recipe(small, dwarf, tmp_path, monkeypatch):
+    """Writes a recipe of a model of the least size in the folder of the test, and gives its file."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(data=(), **trainer):
+        content = {
+            "model": {"model": {"backbone": dwarf, "num_classes": None}, "label_smoothing": 0.1},
+            "data": small | {"root": str(small["root"]), **dict(data)},
+            "trainer": {"max_epochs": 1, "accelerator": "cpu", "enable_progress_bar": False, **trainer},
+        }
+        (tmp_path / "small.yaml").write_text(yaml.safe_dump(content))
+        return "small.yaml"
+
+    return write
+
+
+@pytest.fixture
+def trained(recipe, finished_run):
+    """The recipe of a finished run, whose folder is below the current one, and what the run said."""
+    path = recipe({"mixup_alpha": 0.8, "cutmix_alpha": 1.0, "erasing": 0.5}, log_every_n_steps=1)
+    return path, finished_run("classification", Path(path))
+
+
+@pytest.fixture
+def run():
+    """Runs a command that succeeds."""
+
+    def run(command, path, *options):
+        assert main(["classification", command, "--config", path, *options]) == 0
+
+    return run

@@ -1,6 +1,7 @@
 """The pre-training command from end to end, on made data."""
 
 import re
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -46,10 +47,9 @@ def recipe(shapes, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def trained(recipe, capsys):
+def trained(recipe, finished_run):
     """The recipe of a finished run, and what the run said."""
-    assert main(["simmim", "fit", "--config", recipe]) == 0
-    return recipe, capsys.readouterr().out
+    return recipe, finished_run("simmim", Path(recipe))
 
 
 def load(path):

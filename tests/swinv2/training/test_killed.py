@@ -1,10 +1,6 @@
 """Training of every task, killed in mid-epoch by both signals, ends with the weights of a run that was not."""
 
-import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,8 +9,6 @@ import yaml
 from swinv2.cli import main
 from swinv2.shapes import make_classification, make_detection, make_segmentation, make_video
 
-ROOT = Path(__file__).parents[3]
-PATIENCE = 120  # seconds
 BACKBONE = {"name": "swinv2_tiny_window8_256", "embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2]}
 BACKBONE |= {"drop_path_rate": 0.2}
 EPOCHS, STEPS, BATCHES = 3, 4, 8  # each step of the optimizer has the gradients of two batches
@@ -24,20 +18,19 @@ TRAINER = {
 }  # fmt: skip
 OPTIMIZER = {"lr": 1.0e-3, "schedule": "cosine", "warmup_steps": 4}
 KILL = """
-import os, sys
+import os
 from swinv2.cli import main
 from swinv2.training.epochs import SeededEpochs
 
-number, place, args = int(sys.argv[1]), (int(sys.argv[2]), int(sys.argv[3])), sys.argv[4:]
 start = SeededEpochs.on_train_batch_start
 
 def start_and_kill(self, trainer, task, batch, index):
     start(self, trainer, task, batch, index)
-    if (trainer.current_epoch, index) == place:
-        os.killpg(0, number)  # all processes that load, too
+    if (trainer.current_epoch, index) == {place}:
+        os.killpg(0, {number})  # all processes that load, too
 
 SeededEpochs.on_train_batch_start = start_and_kill
-sys.exit(main(args))
+raise SystemExit(main({command}))
 """
 
 
@@ -110,12 +103,15 @@ def fit(request, tmp_path, monkeypatch):
     return [request.param, "fit", "--config", "small.yaml", "--trainer.default_root_dir"]
 
 
-def killed(command, number, epoch, batch):
-    """Run a command as a user does until a signal comes in a batch; its exit code and what it says."""
-    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads()), "PYTHONPATH": str(ROOT)}
-    start = [sys.executable, "-c", KILL, str(int(number)), str(epoch), str(batch), *command]
-    done = subprocess.run(start, env=environment, capture_output=True, timeout=PATIENCE, start_new_session=True)
-    return done.returncode, done.stderr.decode()
+@pytest.fixture
+def killed(run_code):
+    """Runs a command until a signal comes in a batch; its exit code and what it says."""
+
+    def run(command, number, epoch, batch):
+        (code,), said = run_code(KILL.format(command=command, place=(epoch, batch), number=int(number)))
+        return code, said
+
+    return run
 
 
 def last(folder):
@@ -124,7 +120,7 @@ def last(folder):
 
 
 @pytest.mark.parametrize("fit", TASKS, indirect=True)
-def test_killed_run_ends_with_the_weights_of_an_uninterrupted_one(fit):
+def test_killed_run_ends_with_the_weights_of_an_uninterrupted_one(fit, killed):
     """SIGTERM loses nothing, SIGKILL what is later than the checkpoint; both go on in the middle of an epoch."""
     code, said = killed([*fit, "parts"], signal.SIGTERM, 1, 4)
     assert code == 128 + signal.SIGTERM, said

@@ -1,29 +1,19 @@
 """Waiting for other processes."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 from swinv2.training.waiting import Meeting
 
-ROOT = Path(__file__).parents[3]
 SCRIPT = """
-import sys, time
+import os, time
 from datetime import timedelta
-from pathlib import Path
 import torch
 from torch import distributed
 from swinv2.training.waiting import Meeting
 
-rank, folder, patience = int(sys.argv[1]), Path(sys.argv[2]), timedelta(seconds=3)
-(folder / str(rank)).touch()
-while not (folder / str(1 - rank)).exists():  # importing takes the one longer than the other
-    time.sleep(0.01)
-distributed.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2, timeout=patience)
+rank, patience = int(os.environ["LOCAL_RANK"]), timedelta(seconds=1)
+distributed.init_process_group("gloo", rank=rank, world_size=2, timeout=patience)
 meeting = Meeting()
 if rank:
-    time.sleep(5)
+    time.sleep(2)
 meeting.wait()
 total = torch.tensor(rank + 1)
 distributed.all_reduce(total)
@@ -31,19 +21,15 @@ print(total.item())
 """
 
 
-def test_longer_than_collectives_wait(tmp_path):
+def test_longer_than_collectives_wait(run_code):
     """A process that is later than the time after which collectives give up is waited for."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", SCRIPT]
-    both = [
-        subprocess.Popen(
-            [*command, str(rank), str(tmp_path)],
-            env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for rank in range(2)
-    ]  # fmt: skip
-    ends = [process.communicate(timeout=60) for process in both]
-    assert [said for said, _ in ends] == ["3\n", "3\n"], ends
+    assert run_code(SCRIPT, processes=2) == ([0, 0], "3\n3\n")
+
+
+def test_longer_than_collectives_wait_is_too_long_for_them(run_code):
+    """Without a meeting, the process that waits gives up."""
+    codes, said = run_code(SCRIPT.replace("meeting.wait()", ""), processes=2)
+    assert codes[0] == 1 and "imed out" in said
 
 
 def test_alone():

@@ -2,6 +2,10 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -10,6 +14,8 @@ from swinv2 import SwinTransformerV2
 from swinv2.cli import main
 from swinv2.shapes import make_classification, make_segmentation
 
+ROOT = Path(__file__).parents[3]
+TIMEOUT = 120  # seconds
 DWARF = {"name": "swinv2_tiny_window8_256", "embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2]}
 HEADS = {
     "classification": {"class_path": "ImageClassifier", "init_args": {"backbone": DWARF}},
@@ -87,12 +93,17 @@ def test_segmenter_at_every_size(recipe, seen, tmp_path):
         assert not (folder / "results").exists() and not (folder / "pictures").exists()
 
 
-def test_two_processes(recipe, on_two_processes, tmp_path):
-    """The first process writes the table of both, which is that of one; the second neither reads nor writes scores."""
+def test_two_processes(recipe, tmp_path):
+    """The first process, here with a launcher, writes the table of both, as one does; the second writes no scores."""
     config = ["--config", recipe("classification"), "--ckpt_path", "null", "--seed_everything", "3"]
     cuts = ["--window_sizes", "4", "6", "--short_edges", "32", "48", "--pairs", "--output"]
-    said = on_two_processes("windows", *config, *cuts, "two")
-    assert said.count("table and picture: two/windows.csv") == 1
+    (tmp_path / "swinv2_command.py").write_text("import sys\nfrom swinv2.cli import main\nsys.exit(main())\n")
+    two = ["windows", *config, *cuts, "two", "--trainer.devices", "2", "--trainer.strategy", "ddp"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+    start = [sys.executable, "swinv2_command.py", *two]  # as a user starts it
+    done = subprocess.run(start, env=environment, capture_output=True, text=True, timeout=TIMEOUT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("table and picture: two/windows.csv") == 1
     assert main(["windows", *config, *cuts, "one"]) == 0
     assert rows(tmp_path / "two/windows.csv") == rows(tmp_path / "one/windows.csv")
     assert len(rows(tmp_path / "one/windows.csv")) == 3

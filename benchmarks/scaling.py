@@ -1,0 +1,122 @@
+"""Time and memory against the size of the image and of the window: `python -m benchmarks.scaling [PART …]`."""
+
+import argparse
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from torch import Tensor, nn
+
+import swinv2
+from benchmarks.comparison import TINY8
+from benchmarks.peers import Work, our_model, peer
+from benchmarks.process import numbers_in_process, peak
+from benchmarks.results import keep
+from benchmarks.scaling_report import draw, report
+from benchmarks.timing import medians
+from swinv2.windows import Fit
+
+RESULT, PICTURES = Path(__file__).with_suffix(".md"), Path(__file__).parents[1] / "docs"
+WHOSE = ("timm", "ours")
+SIDES, OF_SIDES = (256, 512, 768, 1024, 1536, 2048), (8, 16)  # pixels, and windows that sides are compared at
+WINDOWS, OF_WINDOWS = (8, 12, 16, 24, 32), 1024  # tokens, and the side that windows are compared at
+SWEEP = range(224, 1345, 8)
+THIN = (264, 520, 776, 1032)  # sides whose maps exceed a multiple of 16 by one or two tokens in most stages
+SECONDS = 0.5  # that a size of the sweep is timed for, after a first call; large ones are timed once
+AGAIN, TIMES = 14, 3  # slowest sizes of the sweep that are timed once more, and how often: it may be the machine
+
+Point = dict[str, Any]
+
+
+def main() -> None:
+    """Measure the parts asked for, print tables, write them beside this file, and draw the pictures of the docs."""
+    parts: dict[str, Callable[[int], Any]] = {
+        "sides": lambda rounds: curve([square(window, side) for window in OF_SIDES for side in SIDES], rounds),
+        "windows": lambda rounds: curve([square(window, OF_WINDOWS) for window in WINDOWS], rounds),
+        "sweep8": lambda rounds: sweep(8, SWEEP),
+        "sweep16": lambda rounds: sweep(16, SWEEP),
+        "balanced": lambda rounds: [fits(window, side, rounds) for window in OF_SIDES for side in THIN],
+    }
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of {', '.join(parts)}; all if left out")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each model is timed, but for the sweeps")
+    parser.add_argument("--peak", nargs="+", help=argparse.SUPPRESS)  # whose, windows and sides; by itself
+    options = parser.parse_args()
+    if options.peak:
+        print(*peaks(options.peak[0], list(map(int, options.peak[1:]))))
+        return
+    for part in options.parts or parts:
+        found = keep("scaling", {part: parts[part](options.rounds)})
+        text = report(found, options.rounds)
+        RESULT.write_text(text)  # after each part, as they take minutes
+        draw(found, PICTURES)
+    print(text)
+
+
+def square(window: int, side: int) -> Work:
+    """Feature maps of one square image."""
+    return Work(TINY8, window, 1, side, side, features=True)
+
+
+def build(whose: str, work: Work) -> nn.Module:
+    """A model ready for inference."""
+    return swinv2.optimize_for_inference(our_model(work)) if whose == "ours" else peer(whose, work).eval()
+
+
+def called(model: nn.Module, images: Tensor) -> Callable[[], object]:
+    """A forward pass without gradients."""
+    return torch.inference_mode()(lambda: model(images))
+
+
+def curve(works: list[Work], rounds: int) -> list[Point]:
+    """Seconds and GiB of each model at each size and window."""
+    cuts = [str(number) for work in works for number in (work.window, work.height)]
+    memory = {whose: numbers_in_process("benchmarks.scaling", "--peak", whose, *cuts) for whose in WHOSE}
+    points = []
+    for i, work in enumerate(works):
+        images = work.images()
+        seconds = medians({whose: called(build(whose, work), images) for whose in WHOSE}, rounds)
+        gib = {whose: memory[whose][i] for whose in WHOSE}
+        points.append({"window": work.window, "side": work.height, "seconds": seconds, "peak": gib})
+        print(points[-1], flush=True)
+    return points
+
+
+def peaks(whose: str, cuts: list[int]) -> list[float]:
+    """Largest resident memory of a forward pass, GiB above that before, at each window and side."""
+    works = [square(window, side) for window, side in zip(cuts[::2], cuts[1::2], strict=True)]
+    first = [works[0]]  # twice: what PyTorch sets up once is not counted
+    return [peak(called(build(whose, work), work.images())) for work in first + works][1:]
+
+
+def sweep(window: int, sides: Iterable[int]) -> list[Point]:
+    """Our seconds at each side; the slowest by pixel are timed once more."""
+    model = build("ours", square(window, 256))
+    points: list[Point] = [{"side": side, "seconds": timed(model, side)} for side in sides]
+    slowest = sorted(points, key=lambda point: point["seconds"] / point["side"] ** 2)[-AGAIN:]
+    for point in slowest:
+        call = called(model, square(window, point["side"]).images())
+        point["seconds"] = min(point["seconds"], medians({"": call}, TIMES)[""])
+    return points
+
+
+def timed(model: nn.Module, side: int) -> float:
+    """Median seconds of a forward pass, small images being timed more often."""
+    call = called(model, torch.randn(1, 3, side, side))
+    first = medians({"": call}, 1)[""]
+    return medians({"": call}, max(round(SECONDS / first), 1), first=0)[""] if first < SECONDS else first
+
+
+def fits(window: int, side: int, rounds: int) -> Point:
+    """Our seconds with fixed and with balanced windows."""
+    images = square(window, side).images()
+    calls: dict[str, Callable[[], object]] = {}
+    for fit in get_args(Fit):
+        backbone = swinv2.create_backbone(TINY8, window_size=window, window_fit=fit)
+        calls[fit] = called(swinv2.optimize_for_inference(backbone), images)
+    return {"window": window, "side": side, "seconds": medians(calls, rounds)}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Starting the attention kernels."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import attention_backward, attention_forward
+from .sizes import SMALL, power_of_two, programs, tile
+
+
+def forward(
+    qkv: Tensor, scale: Tensor, bias: Tensor, starts: Sequence[Tensor], window: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """Context, and the logarithm of the sum of the scores of windows that one tile does not hold."""
+    heads, slots = qkv.shape[-2], math.prod(window)
+    numbers, windows, sizes = _geometry(qkv, starts, window)
+    part = tile(slots, qkv.shape[-1], qkv.dtype)
+    options: dict[str, Any] = {**sizes, "num_warps": part.warps, "num_stages": part.stages}
+    context = qkv.new_empty((*qkv.shape[:-3], heads * qkv.shape[-1]))
+    with torch.cuda.device_of(qkv):
+        if slots <= SMALL:
+            grid = heads, programs(windows, heads, qkv.device)
+            attention_forward.one_tile[grid](qkv, scale, bias, context, *numbers, ROWS=part.rows, **options)
+            return context, scale.new_empty(0)
+        lse = scale.new_empty((*qkv.shape[:-3], heads))
+        rows = heads * math.ceil(slots / part.rows)
+        grid = rows, programs(math.ceil(windows / 2), rows, qkv.device)
+        attention_forward.two_windows[grid](
+            qkv, scale, bias, context, lse, *numbers, ROWS=part.rows, COLUMNS=part.columns, **options
+        )
+        return context, lse
+
+
+def backward(
+    slope: Tensor,
+    qkv: Tensor,
+    scale: Tensor,
+    bias: Tensor,
+    context: Tensor,
+    lse: Tensor,
+    starts: Sequence[Tensor],
+    window: Sequence[int],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of queries, keys and values, of the scale, and of the bias."""
+    heads, slots = qkv.shape[-2], math.prod(window)
+    numbers, windows, sizes = _geometry(qkv, starts, window)
+    part = tile(slots, qkv.shape[-1], qkv.dtype)
+    options: dict[str, Any] = {**sizes, "ROWS": part.rows, "num_warps": part.warps, "num_stages": part.stages}
+    of_qkv = torch.empty_like(qkv)
+    with torch.cuda.device_of(qkv):
+        if slots <= SMALL:
+            shared = programs(windows, heads, qkv.device)
+            of_scale, of_bias = scale.new_empty(shared, heads), bias.new_empty(shared, *bias.shape)
+            attention_backward.one_tile[heads, shared](
+                qkv, scale, bias, slope, of_qkv, of_scale, of_bias, *numbers, **options
+            )
+            return of_qkv, of_scale.sum(0), of_bias.sum(0)
+        options["COLUMNS"] = part.columns
+        rows, columns = math.ceil(slots / part.rows), math.ceil(slots / part.columns)
+        shared = programs(windows, heads * rows, qkv.device)
+        of_scale, delta = scale.new_empty(shared, rows, heads), torch.empty_like(lse)
+        attention_backward.of_queries[heads * rows, shared](
+            qkv, scale, bias, context, lse, slope, of_qkv, of_scale, delta, *numbers, **options
+        )
+        attention_backward.of_keys[heads * rows, shared](
+            qkv, scale, bias, lse, slope, of_qkv, delta, *numbers, **options
+        )
+        shared = programs(windows, heads * rows * columns, qkv.device)
+        of_bias = bias.new_empty(shared, *bias.shape)
+        attention_backward.of_position_bias[heads * rows, columns, shared](
+            qkv, scale, bias, lse, slope, of_bias, delta, *numbers, **options
+        )
+        return of_qkv, of_scale.sum((0, 1)), of_bias.sum(0)
+
+
+def _geometry(qkv: Tensor, starts: Sequence[Tensor], window: Sequence[int]) -> tuple[list, int, dict[str, int]]:
+    """Arguments that all kernels have, how many windows there are, and sizes known when kernels are compiled."""
+    axes, width = len(starts), qkv.shape[-1]
+    missing = 3 - axes
+    counts = [len(axis) - 1 for axis in starts]
+    windows = qkv.shape[0] * math.prod(counts)
+    fronts = [[starts[0]] * missing, [1] * missing, [1] * missing]
+    axis_numbers = [*fronts[0], *starts, *fronts[1], *counts, *fronts[2], *qkv.shape[1:-3]]
+    numbers = [*axis_numbers, math.prod(window), windows, qkv.shape[-2]]
+    sides = [1, *window][-2:]
+    sizes = {"AXES": axes, "WINDOW2": sides[0], "WINDOW3": sides[1], "D": width, "DEPTH": power_of_two(width)}
+    return numbers, windows, sizes

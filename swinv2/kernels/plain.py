@@ -1,0 +1,101 @@
+"""What the kernels compute, in plain PyTorch: for devices without them, and for torch.compile with sizes that change.
+
+Nothing here depends on the numbers in the cut's tensors, only on their lengths, so that all may be traced.
+"""
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ..windows import GridCut
+
+TINY = 1e-12  # shortest length that a query or key is divided by
+FAR = -1e30  # added to the score of a slot without a token
+FEW = 256  # slots of a window up to which scores are written out, which PyTorch's own function otherwise spares
+
+
+def grid_attention(
+    qkv: Float[Tensor, "b *grid 3 heads d"],
+    scale: Float[Tensor, " heads"],
+    bias: Float[Tensor, "heads n n"],
+    cut: GridCut,
+) -> Float[Tensor, "b *grid c"]:
+    """Scaled cosine attention of every token to those of its window (arXiv:2111.09883, eq. 2), in float32 or better.
+
+    Args:
+        qkv: queries, keys and values in the order of the grid.
+        scale: 1 / tau of each head.
+        bias: position bias of every pair of slots.
+        cut: the windows.
+    """
+    dtype = torch.promote_types(qkv.dtype, torch.float32)
+    axes = len(cut.size)
+    there, back, filled = places(cut)
+    tiles = Gather.apply(
+        qkv.flatten(0, axes).flatten(1), there, back, filled
+    )  # (W, N, 3·C), for W windows of the batch
+    q, k, v = tiles.unflatten(-1, qkv.shape[-3:]).permute(2, 0, 3, 1, 4).to(dtype).unbind()  # (W, h, N, d)
+    q = q * (scale.to(dtype)[:, None, None] / torch.linalg.vector_norm(q, dim=-1, keepdim=True).clamp_min(TINY))
+    k = k / torch.linalg.vector_norm(k, dim=-1, keepdim=True).clamp_min(TINY)
+    scores = q @ k.mT + bias.to(dtype) + torch.where(filled, 0.0, FAR)[:, None, None]
+    contexts = scores.softmax(-1) @ v
+    contexts = Scatter.apply(contexts.transpose(1, 2).flatten(2).to(qkv.dtype), there, back, filled)
+    return contexts.unflatten(0, qkv.shape[: axes + 1])
+
+
+def places(
+    cut: GridCut,
+) -> tuple[Int[Tensor, "windows n"], Int[Tensor, " tokens"], Bool[Tensor, "windows n"]]:
+    """The token in each slot of each window of the batch, the slot of each token, and which slots have one."""
+    device = cut.starts[0].device
+    window, slot = torch.zeros(2, 1, dtype=torch.int64, device=device).unbind()
+    windows = 1
+    for size, length, starts in zip(cut.size, cut.window, cut.starts, strict=True):
+        place = torch.arange(size, device=device, dtype=starts.dtype)
+        segment = torch.bucketize(place, starts[1:], right=True)
+        window = (window.unsqueeze(1) * (len(starts) - 1) + segment).flatten()
+        slot = (slot.unsqueeze(1) * length + place - starts[segment]).flatten()
+        windows *= len(starts) - 1
+    slots = math.prod(cut.window)
+    images = torch.arange(cut.batch, device=device).unsqueeze(1)
+    back = (images * (windows * slots) + window * slots + slot).flatten()
+    there = torch.full((cut.batch * windows * slots,), -1, device=device)
+    there[back] = torch.arange(len(back), device=device)
+    there = there.view(-1, slots)
+    return there.clamp(min=0), back, there >= 0
+
+
+class Gather(torch.autograd.Function):
+    """Tokens (tokens, C) into the slots of windows, zeros where there is none: the adjoint of `Scatter`."""
+
+    @staticmethod
+    def forward(ctx: Any, tokens: Tensor, there: Tensor, back: Tensor, filled: Tensor) -> Tensor:
+        """Slots (windows, N, C)."""
+        ctx.save_for_backward(back)
+        return tokens[there] * filled.unsqueeze(-1)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        """Each token stands in one slot, so that nothing is added up."""
+        (back,) = ctx.saved_tensors
+        return grad.flatten(0, 1)[back], None, None, None
+
+
+class Scatter(torch.autograd.Function):
+    """Slots (windows, N, C) back to tokens: the adjoint of `Gather`."""
+
+    @staticmethod
+    def forward(ctx: Any, slots: Tensor, there: Tensor, back: Tensor, filled: Tensor) -> Tensor:
+        """Tokens (tokens, C)."""
+        ctx.save_for_backward(there, filled)
+        return slots.flatten(0, 1)[back]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        """Empty slots have no gradient."""
+        there, filled = ctx.saved_tensors
+        return grad[there] * filled.unsqueeze(-1), None, None, None

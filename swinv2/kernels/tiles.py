@@ -1,0 +1,81 @@
+"""What the attention kernels share: where the tokens of a window are, and tiles of unit vectors."""
+
+from typing import no_type_check
+
+import triton
+import triton.language as tl
+
+LOG2E = tl.constexpr(1.4426950408889634)  # the hardware computes powers of two
+TINY = tl.constexpr(1e-12)  # shortest length that a query or key is divided by
+FAR = tl.constexpr(-1e30)  # score of a slot without a token; finite, so that nothing becomes NaN
+
+
+@triton.jit
+@no_type_check
+def segment(number, count, starts):
+    """Start and length of one segment of an axis, and what is left of the number for the axes before it."""
+    start = tl.load(starts + number % count)
+    return start, tl.load(starts + number % count + 1) - start, number // count
+
+
+@triton.jit
+@no_type_check
+def window_at(window, starts1, starts2, starts3, count1, count2, count3, size1, size2, size3, AXES: tl.constexpr):
+    """First token of a window, counted through the batch, and its lengths; an axis too few is missing at the front."""
+    start1, start2, length1, length2 = 0, 0, 1, 1
+    start3, length3, left = segment(window, count3, starts3)
+    if AXES > 1:
+        start2, length2, left = segment(left, count2, starts2)
+    if AXES > 2:
+        start1, length1, left = segment(left, count1, starts1)
+    row = (left.to(tl.int64) * size1 + start1) * size2 + start2  # left is the image; in int64, as batches may be large
+    return row * size3 + start3, length1, length2, length3
+
+
+@triton.jit
+@no_type_check
+def slot_offsets(slot, size2, size3, WINDOW2: tl.constexpr, WINDOW3: tl.constexpr):
+    """Offsets of slots along each axis, and how many tokens they are after the first of their window."""
+    offset1, offset2, offset3 = slot // (WINDOW2 * WINDOW3), slot // WINDOW3 % WINDOW2, slot % WINDOW3
+    return offset1, offset2, offset3, (offset1 * size2 + offset2) * size3 + offset3
+
+
+@triton.jit
+@no_type_check
+def load_rows(start, rows, filled, stride, D: tl.constexpr, DEPTH: tl.constexpr):
+    """A tile (rows, DEPTH) of vectors of D numbers; zeros where there is no token."""
+    depth = tl.arange(0, DEPTH)
+    return tl.load(start + rows[:, None] * stride + depth, mask=filled[:, None] & (depth < D), other=0.0)
+
+
+@triton.jit
+@no_type_check
+def store_rows(start, tile, rows, filled, stride, D: tl.constexpr, DEPTH: tl.constexpr):
+    """Write a tile back where its rows have tokens."""
+    depth = tl.arange(0, DEPTH)
+    tile = tile.to(start.dtype.element_ty)
+    tl.store(start + rows[:, None] * stride + depth, tile, mask=filled[:, None] & (depth < D))
+
+
+@triton.jit
+@no_type_check
+def load_bias(bias, row, column, slots):
+    """A tile of the position bias, in powers of two."""
+    inside = (row < slots)[:, None] & (column < slots)
+    return tl.load(bias + row[:, None] * slots + column, mask=inside, other=0.0) * LOG2E
+
+
+@triton.jit
+@no_type_check
+def lengths(tile):
+    """Length of each vector, in float32; that of none is not zero."""
+    tile = tile.to(tl.float32)
+    return tl.maximum(tl.sqrt(tl.sum(tile * tile, 1)), TINY)
+
+
+@triton.jit
+@no_type_check
+def scores_of(left, right, left_factor, right_factor, bias_tile, filled):
+    """Scores, in powers of two, from products of vectors as they are: 16 bit lose nothing before the softmax."""
+    products = tl.dot(left, tl.trans(right), input_precision="ieee")
+    return tl.where(filled, products * right_factor * left_factor + bias_tile, FAR)

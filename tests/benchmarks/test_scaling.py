@@ -1,0 +1,56 @@
+import pytest
+
+from benchmarks.scaling_report import draw, fitted, relative, report
+
+FOUND = {
+    "sides": [
+        {
+            "window": window,
+            "side": side,
+            "seconds": {"ours": side**2 * 1e-6, "timm": side**3 * 1e-8},
+            "peak": {"ours": 1e-7 * side**2, "timm": 1e-6 * side**2},
+        }
+        for window in (8, 16)
+        for side in (256, 512, 1024)
+    ],
+    "windows": [
+        {
+            "window": window,
+            "side": 1024,
+            "seconds": {"ours": 1.0, "timm": window / 8},
+            "peak": {"ours": 1.0, "timm": 2.0},
+        }
+        for window in (8, 16)
+    ],
+    "sweep8": [{"side": side, "seconds": side**2 * (1.5e-6 if side == 232 else 1e-6)} for side in range(224, 264, 8)],
+    "balanced": [{"window": 16, "side": 264, "seconds": {"fixed": 2.0, "balanced": 1.5}}],
+}
+
+
+def test_report_has_exponents_cliffs_and_ratios():
+    """Linear growth has the exponent 1; the one slow side is found; parts that were not measured are left out."""
+    text = report(FOUND, rounds=3)
+    assert "ours, window 8: 1.00" in text
+    assert "timm, window 16: 1.50" in text
+    assert "| 232 | 1.50 |" in text
+    assert "1 of 5 sides take more than 1.3" in text
+    assert "| 16 | 264 | 2.000 | 1.500 | 0.75 |" in text
+    assert "Every side, window 16" not in text
+
+
+def test_pictures_are_drawn(tmp_path):
+    """One for each of sides, windows and sweeps."""
+    draw(FOUND, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f"scaling_{kind}.png" for kind in ("sides", "windows", "sweep")
+    }
+
+
+def test_relative_time_is_by_pixel():
+    """Twice the side in four times the time is the same speed."""
+    assert relative([{"side": 100, "seconds": 1.0}, {"side": 200, "seconds": 4.0}]) == {100: 1.0, 200: 1.0}
+
+
+def test_exponent_of_a_power_law():
+    """Found whatever the factor."""
+    assert fitted([(x, 5 * x**1.7) for x in (1.0, 3.0, 10.0)]) == pytest.approx(1.7)
