@@ -91,7 +91,7 @@ def peer(whose: str, work: Work) -> nn.Module:
     return build[whose](work, random_weights(work.name))
 
 
-def our_model(work: Work, recompute: Recompute = "nothing") -> nn.Module:
+def our_model(work: Work, recompute: Recompute = "elementwise") -> nn.Module:
     """Ours; where features are asked for, without the norms that peers lack."""
     if not work.features:
         model: nn.Module = swinv2.create_model(work.name, window_size=work.window, recompute=recompute)

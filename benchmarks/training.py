@@ -33,7 +33,7 @@ from swinv2.layouts import detect_format
 from swinv2.stage import Recompute
 
 POLICIES: dict[str, Recompute] = {  # ours, by what the backward pass computes again
-    "ours" if policy == "nothing" else f"ours, {policy}": policy for policy in get_args(Recompute)
+    "ours" if policy == "elementwise" else f"ours, {policy}": policy for policy in get_args(Recompute)
 }
 FEW = 2  # images whose gradients are compared
 PASSES = 3  # the backward pass has two products for each one of the forward pass
@@ -52,11 +52,11 @@ ROWS = {
 ABOUT = """\
 A step is the forward pass, the mean cross-entropy, the backward pass and `zero_grad`; no optimizer. Weights and images
 are float32, rows of bfloat16 run under autocast; no stochastic depth. All have the same random weights and take turns;
-medians of {rounds} rounds. Ours is by what the backward pass computes again, nothing by default (`recompute`). Kept are
-the tensors that the graph holds between forward and backward pass, each storage once, without weights and images.
-Errors are differences of the gradients on {few} images from those of timm in float64, relative to the largest gradient
-of the same parameter: of the parameter where it is largest, and the root of the mean square over the parameters. The
-limit is three times that of a forward pass.
+medians of {rounds} rounds. Ours is by what the backward pass computes again (`recompute`), elementwise where nothing is
+said. Kept are the tensors that the graph holds between forward and backward pass, each storage once, without weights
+and images. Errors are differences of the gradients on {few} images from those of timm in float64, relative to the
+largest gradient of the same parameter: of the parameter where it is largest, and the root of the mean square over the
+parameters. The limit is three times that of a forward pass.
 """
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from .attention_core import RecomputedAttention, attend, attend_in_blocks, factors, full_precision
-from .kernels.plain import grid_attention
+from .kernels.attention import grid_attention
 from .linear import Linear
 from .windows import Cut, GridCut, Size
 
@@ -166,7 +166,7 @@ def window_attention(
         return grid_attention(qkv.unflatten(0, (cut.batch, *cut.size)), scale, bias, cut).flatten(0, -2)
     if qkv.device.type == "cpu" and qkv.dtype in HALVES and not torch.is_grad_enabled():
         biases = [bias.to(qkv.dtype) for bias in biases]
-        return attend_in_blocks(qkv, scale.to(qkv.dtype), cut.groups, biases)
+        return attend_in_blocks(qkv, scale.float(), cut.groups, biases)
     dtype = torch.promote_types(qkv.dtype, torch.float32)
     given, scale, biases = qkv.to(dtype), scale.to(dtype), [bias.to(dtype) for bias in biases]
     if torch.is_grad_enabled() and qkv.device.type == "cpu":

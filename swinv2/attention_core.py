@@ -54,9 +54,10 @@ def attend_in_blocks(
     """Scaled cosine attention (eq. 2), a few heads or windows at a time; not recorded for gradients."""
     contexts = torch.empty_like(qkv[:, 0])  # (tokens, h, d)
     for (places, windows), bias in zip(_runs(groups), biases, strict=True):
-        units, _ = _units(qkv[places], windows)
-        query, key, value = units.unbind()  # (h, w, n, d) each
-        query.mul_(scale[:, None, None, None])
+        copies, lengths = _with_lengths(qkv[places], windows)
+        query, key, value = copies.unbind()  # (h, w, n, d) each
+        query.mul_((scale[:, None, None, None] / lengths[0]).to(qkv.dtype))
+        key.mul_((1 / lengths[1]).to(qkv.dtype))
         for heads, block in _blocks(*query.shape[:3]):
             q, k, v = (t[block].flatten(0, 1) for t in (query, key, value))  # (h·w, n, d) each
             torch.bmm(_scores(q, k, bias[heads]), v, out=q)  # the query is not needed any more
@@ -145,13 +146,20 @@ def _heads_first(x: Float[Tensor, "tokens k h d"], windows: int) -> Float[Tensor
     return x.unflatten(0, (windows, -1)).permute(2, 3, 0, 1, 4).contiguous()
 
 
+def _with_lengths(
+    qkv: Float[Tensor, "tokens 3 h d"], windows: int
+) -> tuple[Float[Tensor, "3 h w n d"], Float[Tensor, "2 h w n 1"]]:
+    """A copy, and the lengths of queries and keys in float32 or better."""
+    copies = _heads_first(qkv, windows)
+    copies = copies.clone() if copies.data_ptr() == qkv.data_ptr() else copies
+    wide = torch.promote_types(qkv.dtype, torch.float32)
+    return copies, torch.linalg.vector_norm(copies[:2], dim=-1, keepdim=True, dtype=wide).clamp_min_(TINY)
+
+
 def _units(qkv: Float[Tensor, "tokens 3 h d"], windows: int) -> tuple[Tensor, Tensor]:
     """Queries and keys of length one with the values, (3, h, w, n, d), and the lengths that they had."""
-    lengths = torch.linalg.vector_norm(qkv[:, :2], dim=-1, keepdim=True).clamp_min_(TINY)  # read in order: faster
-    given, lengths = (t.unflatten(0, (windows, -1)).permute(2, 3, 0, 1, 4) for t in (qkv, lengths))
-    units = torch.empty(given.shape, dtype=qkv.dtype, device=qkv.device)
-    torch.div(given[:2], lengths, out=units[:2])
-    units[2] = given[2]
+    units, lengths = _with_lengths(qkv, windows)
+    units[:2] /= lengths
     return units, lengths
 
 

@@ -61,7 +61,7 @@ class SwinTransformerV2(nn.Module):
         shift: Sequence[bool] | None = None,
         out_indices: Sequence[int] = (0, 1, 2, 3),
         frozen_stages: int = -1,
-        recompute: Recompute | Sequence[Recompute] = "nothing",
+        recompute: Recompute | Sequence[Recompute] = "elementwise",
         window_fit: Fit = "fixed",
     ):
         super().__init__()

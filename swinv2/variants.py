@@ -96,7 +96,7 @@ def create_backbone(
     in_channels: int = 3,
     drop_path_rate: float = 0.0,
     frozen_stages: int = -1,
-    recompute: Recompute | Sequence[Recompute] = "nothing",
+    recompute: Recompute | Sequence[Recompute] = "elementwise",
     window_fit: Fit = "fixed",
     video: bool = False,
     embed_dim: int | None = None,
@@ -193,7 +193,7 @@ class BackboneConfig:
     in_channels: int = 3
     drop_path_rate: float = 0.0
     frozen_stages: int = -1
-    recompute: Recompute | list[Recompute] = "nothing"
+    recompute: Recompute | list[Recompute] = "elementwise"
     window_fit: Fit = "fixed"
     embed_dim: int | None = None
     depths: list[int] | None = None

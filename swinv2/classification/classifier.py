@@ -51,7 +51,7 @@ def create_model(
     window_size: Window | None = None,
     in_channels: int = 3,
     drop_path_rate: float = 0.0,
-    recompute: Recompute | Sequence[Recompute] = "nothing",
+    recompute: Recompute | Sequence[Recompute] = "elementwise",
     window_fit: Fit = "fixed",
 ) -> ImageClassifier:
     """A named model that classifies images.

@@ -8,14 +8,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from . import available, plain
-from .sizes import SMALL
 from ..windows import GridCut
+from . import available, plain
+from .sizes import DTYPES, SMALL
 
 AXES = 3
 SLOTS = 1024
 WIDTH = 128
-DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
 def grid_attention(
@@ -113,7 +112,7 @@ def _remember(ctx: Any, inputs: tuple, output: tuple) -> None:
     ctx.window = window
 
 
-def _differentiate(ctx: Any, slope: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+def _differentiate(ctx: Any, slope: Tensor, _: Tensor) -> tuple[Any, ...]:
     qkv, scale, bias, context, lse, *starts = ctx.saved_tensors
     slopes = _attention_backward(slope, qkv, scale, bias, context, lse, starts, ctx.window)
     return *slopes, [None] * len(starts), None

@@ -69,6 +69,31 @@ def places(
     return there.clamp(min=0), back, there >= 0
 
 
+def add_norm(
+    x: Float[Tensor, "*grid c"],
+    branch: Float[Tensor, "*grid c"],
+    weight: Float[Tensor, " c"],
+    bias: Float[Tensor, " c"],
+    eps: float,
+    keep: Float[Tensor, " b"] | None = None,
+) -> Float[Tensor, "*grid c"]:
+    """The end of a residual branch: x + keep · LayerNorm(branch), the sum in the widest type of the two and `weight`.
+
+    Args:
+        x: tokens, image after image.
+        branch: what is normalised and added.
+        weight: gain of the normalisation.
+        bias: offset of the normalisation.
+        eps: what is added to the variance.
+        keep: by what the branch of each image is multiplied, 0 where it is left out.
+    """
+    branch = branch.to(torch.promote_types(branch.dtype, weight.dtype))
+    normed = F.layer_norm(branch, weight.shape, weight, bias, eps)
+    if keep is not None:
+        normed = (normed.view(len(keep), -1) * keep.to(normed.dtype).unsqueeze(1)).view_as(x)
+    return x + normed
+
+
 class Gather(torch.autograd.Function):
     """Tokens (tokens, C) into the slots of windows, zeros where there is none: the adjoint of `Scatter`."""
 

@@ -1,8 +1,9 @@
 """How the kernels' work is shared out: estimates for an H100 from what the compiler says, not yet measured.
 
-In 16 bit with tiles of 64 × 32 scores no kernel for large windows takes more than 222 registers a thread (the forward
-one 151), so that two or three programs of 4 warps run on a multiprocessor; tiles of 64 × 64 would spill. In float32
-there are no matrix units to feed, and 8 warps share the registers of a tile.
+In 16 bit, tiles of 64 × 32 scores leave every kernel without spilled registers (165 a thread in the forward pass over
+large windows: three programs of 4 warps on a multiprocessor); 64 × 64 would spill. There, loads that run ahead
+(`stages`) would take the bias along, which costs 80 registers more. In float32 there are no matrix units to feed, and
+8 warps share the registers of a tile.
 """
 
 import math
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 SMALL = 64  # slots of the largest window that one tile holds
 WAVES = 4  # programs for each multiprocessor
 
@@ -35,13 +37,10 @@ def tile(slots: int, width: int, dtype: torch.dtype) -> Tile:
     """The tile for windows of so many slots and heads of so many channels."""
     single = dtype == torch.float32
     wide = 2 if single or width > 64 else 1
-    stages = 1 if single else 2
     if slots <= SMALL:
         side = power_of_two(slots)
-        return Tile(side, side, side // 16 * wide, stages)
-    if single and width > 32:
-        return Tile(32, 32, 8, stages)
-    return Tile(64, 64 if single else 32, 4 * wide, stages)
+        return Tile(side, side, side // 16 * wide, 1 if single else 2)
+    return Tile(32 if single and width > 32 else 64, 32, 4 * wide, 1)
 
 
 def power_of_two(number: int) -> int:

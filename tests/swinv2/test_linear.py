@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 import swinv2
-from swinv2.linear import Linear, optimize_for_inference
+from swinv2.linear import Linear, can_pack, optimize_for_inference
 
 PACKS = torch.backends.mkldnn.is_available()  # every PyTorch with oneDNN that is allowed here can
 
@@ -52,7 +52,7 @@ def test_gelu_of_the_output_has_a_gradient(layer):
 
 
 def test_gradients_other_types_and_autocast_use_the_weight(layer):
-    """Only evaluation in float32 takes what is packed."""
+    """Only evaluation in the type of the packed weight takes it."""
     x = torch.randn(4, 24)
     assert not uses_packed(layer, x)
     with torch.no_grad():
@@ -92,3 +92,15 @@ def test_prepared_backbone_gives_the_same_features():
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
     with torch.inference_mode():
         torch.testing.assert_close(backbone(images)[0], wanted[0], rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_bfloat16_is_packed_where_the_cpu_multiplies_it():
+    """To bfloat16's accuracy; elsewhere the plain weight is used."""
+    layer = Linear(24, 40).bfloat16()
+    layer.pack()
+    x = torch.randn(6, 24).bfloat16()
+    wanted = F.linear(x.float(), layer.weight.float(), layer.bias.float())
+    assert bool(layer._packed) == can_pack(torch.bfloat16)
+    torch.testing.assert_close(layer(x).float(), wanted, rtol=2e-2, atol=2e-2)
+    torch.testing.assert_close(layer.gelu(x).float(), F.gelu(wanted), rtol=2e-2, atol=2e-2)
