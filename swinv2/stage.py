@@ -94,7 +94,8 @@ class Stage(nn.Module):
 
     def forward(self, x: Float[Tensor, "b *grid c"]) -> Float[Tensor, "b *grid c"]:
         """Between blocks, tokens hop from one window order straight to the next."""
-        batch, *size = x.shape[:-1]
+        lengths = x.shape[:-1] if torch.compiler.is_compiling() else map(int, x.shape[:-1])  # TorchScript traces tensors
+        batch, *size = lengths
         way = route(batch, tuple(size), self.window, self.fit, x.device)
         x = x.flatten(0, -2)  # (tokens of the batch, C)
         for block, hop, cut in self._steps(way):

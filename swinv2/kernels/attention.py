@@ -15,6 +15,11 @@ from .sizes import DTYPES, SMALL
 AXES = 3
 SLOTS = 1024
 WIDTH = 128
+FORWARD = "(Tensor qkv, Tensor scale, Tensor bias, Tensor[] starts, SymInt[] window) -> (Tensor, Tensor)"
+BACKWARD = (
+    "(Tensor slope, Tensor qkv, Tensor scale, Tensor bias, Tensor context, Tensor lse, Tensor[] starts, "
+    "SymInt[] window) -> (Tensor, Tensor, Tensor)"
+)
 
 
 def grid_attention(
@@ -65,7 +70,7 @@ def _misfit(qkv: Tensor, bias: Tensor, cut: GridCut) -> str | None:
     return None
 
 
-@torch.library.custom_op("swinv2::grid_attention", mutates_args=())
+@torch.library.custom_op("swinv2::grid_attention", mutates_args=(), schema=FORWARD)
 def _attention(
     qkv: Tensor, scale: Tensor, bias: Tensor, starts: Sequence[Tensor], window: Sequence[int]
 ) -> tuple[Tensor, Tensor]:
@@ -75,7 +80,7 @@ def _attention(
     return forward(qkv.contiguous(), scale, bias.contiguous(), starts, window)
 
 
-@torch.library.custom_op("swinv2::grid_attention_backward", mutates_args=())
+@torch.library.custom_op("swinv2::grid_attention_backward", mutates_args=(), schema=BACKWARD)
 def _attention_backward(
     slope: Tensor,
     qkv: Tensor,
@@ -103,7 +108,8 @@ def _(qkv: Tensor, scale: Tensor, bias: Tensor, starts: Any, window: Any) -> tup
 def _(
     slope: Tensor, qkv: Tensor, scale: Tensor, bias: Tensor, context: Tensor, lse: Tensor, starts: Any, window: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return torch.empty_like(qkv, memory_format=torch.contiguous_format), torch.empty_like(scale), torch.empty_like(bias)
+    of_qkv, of_bias = (torch.empty_like(x, memory_format=torch.contiguous_format) for x in (qkv, bias))
+    return of_qkv, torch.empty_like(scale), of_bias
 
 
 def _remember(ctx: Any, inputs: tuple, output: tuple) -> None:

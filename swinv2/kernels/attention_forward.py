@@ -19,7 +19,8 @@ from .tiles import FAR, LOG2E, lengths, load_bias, load_rows, scores_of, slot_of
 def one_tile(
     qkv, scale, bias, context, starts1, starts2, starts3, count1, count2, count3, size1, size2, size3,
     slots, windows, heads,
-    AXES: tl.constexpr, WINDOW2: tl.constexpr, WINDOW3: tl.constexpr, D: tl.constexpr, DEPTH: tl.constexpr, ROWS: tl.constexpr,
+    AXES: tl.constexpr, WINDOW2: tl.constexpr, WINDOW3: tl.constexpr,
+    D: tl.constexpr, DEPTH: tl.constexpr, ROWS: tl.constexpr,
 ):  # fmt: skip
     """Windows of at most ROWS slots. Programs: (heads, any number)."""
     head = tl.program_id(0)
@@ -49,7 +50,8 @@ def one_tile(
 def two_windows(
     qkv, scale, bias, context, lse, starts1, starts2, starts3, count1, count2, count3, size1, size2, size3,
     slots, windows, heads,
-    AXES: tl.constexpr, WINDOW2: tl.constexpr, WINDOW3: tl.constexpr, D: tl.constexpr, DEPTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    AXES: tl.constexpr, WINDOW2: tl.constexpr, WINDOW3: tl.constexpr,
+    D: tl.constexpr, DEPTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Windows of any number of slots. Programs: (heads · tiles of queries, any number)."""
     head = tl.program_id(0) % heads

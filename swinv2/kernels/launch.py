@@ -79,12 +79,10 @@ def backward(
 def _geometry(qkv: Tensor, starts: Sequence[Tensor], window: Sequence[int]) -> tuple[list, int, dict[str, int]]:
     """Arguments that all kernels have, how many windows there are, and sizes known when kernels are compiled."""
     axes, width = len(starts), qkv.shape[-1]
-    missing = 3 - axes
-    counts = [len(axis) - 1 for axis in starts]
+    missing = [1] * (3 - axes)  # axes at the front
+    counts, sizes = [len(axis) - 1 for axis in starts], qkv.shape[1:-3]
     windows = qkv.shape[0] * math.prod(counts)
-    fronts = [[starts[0]] * missing, [1] * missing, [1] * missing]
-    axis_numbers = [*fronts[0], *starts, *fronts[1], *counts, *fronts[2], *qkv.shape[1:-3]]
-    numbers = [*axis_numbers, math.prod(window), windows, qkv.shape[-2]]
-    sides = [1, *window][-2:]
-    sizes = {"AXES": axes, "WINDOW2": sides[0], "WINDOW3": sides[1], "D": width, "DEPTH": power_of_two(width)}
-    return numbers, windows, sizes
+    numbers = [*missing, *counts, *missing, *sizes, math.prod(window), windows, qkv.shape[-2]]
+    _, *sides = [*missing, *window]
+    constants = {"AXES": axes, "WINDOW2": sides[0], "WINDOW3": sides[1], "D": width, "DEPTH": power_of_two(width)}
+    return [*[starts[0]] * len(missing), *starts, *numbers], windows, constants

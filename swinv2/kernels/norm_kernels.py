@@ -12,7 +12,7 @@ def forward(
     x, branch, weight, bias, keep, out, rows, tokens, eps,
     KEEP: tl.constexpr, C: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr,
 ):  # fmt: skip
-    """out = x + keep · LayerNorm(branch). Programs: (tiles of ROWS rows,)."""
+    """The sum x + keep · LayerNorm(branch). Programs: (tiles of ROWS rows,)."""
     row, column, place, inside = tile_of(tl.program_id(0), rows, C, WIDTH, ROWS)
     direction, _ = standardised(tl.load(branch + place, mask=inside, other=0.0), column, eps, C)
     gain = tl.load(weight + column, mask=column < C, other=0.0).to(tl.float32)

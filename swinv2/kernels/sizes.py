@@ -58,4 +58,4 @@ def programs(items: int, beside: int, device: torch.device) -> int:
     """
     processors = torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1
     rounds = math.ceil(items / max(WAVES * processors // beside, 1))
-    return math.ceil(items / rounds)
+    return math.ceil(items / max(rounds, 1))
