@@ -94,7 +94,7 @@ class Stage(nn.Module):
 
     def forward(self, x: Float[Tensor, "b *grid c"]) -> Float[Tensor, "b *grid c"]:
         """Between blocks, tokens hop from one window order straight to the next."""
-        lengths = x.shape[:-1] if torch.compiler.is_compiling() else map(int, x.shape[:-1])  # TorchScript traces tensors
+        lengths = x.shape[:-1] if torch.compiler.is_compiling() else map(int, x.shape[:-1])  # traced: tensors
         batch, *size = lengths
         way = route(batch, tuple(size), self.window, self.fit, x.device)
         x = x.flatten(0, -2)  # (tokens of the batch, C)

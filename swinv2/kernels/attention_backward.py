@@ -11,7 +11,7 @@ from typing import no_type_check
 import triton
 import triton.language as tl
 
-from .tiles import LOG2E, lengths, load_bias, load_rows, scores_of, slot_offsets, store_rows, window_at
+from .tiles import LOG2E, lengths, load_bias, load_rows, scores_of, slot_offsets, store_rows, used, window_at
 
 
 @triton.jit
@@ -89,7 +89,8 @@ def of_queries(
     head = tl.program_id(0) % heads
     width = heads * D
     qkv += head * D
-    slot = tl.program_id(0) // heads * ROWS + tl.arange(0, ROWS)
+    row = tl.program_id(0) // heads * ROWS
+    slot = row + tl.arange(0, ROWS)
     offset1, offset2, offset3, token = slot_offsets(slot, size2, size3, WINDOW2, WINDOW3)
     factor = tl.load(scale + head)
     scale_sum = tl.full((ROWS,), 0.0, tl.float32)
@@ -108,7 +109,7 @@ def of_queries(
         tl.store(delta + rows * heads + head, product, mask=filled)
         total = tl.load(lse + rows * heads + head, mask=filled, other=float("inf"))
         of_query = tl.full((ROWS, DEPTH), 0.0, tl.float32)
-        for start in range(0, slots, COLUMNS):
+        for start in range(0, used(row, length1, length2, length3, WINDOW2, WINDOW3), COLUMNS):
             other = start + tl.arange(0, COLUMNS)
             other1, other2, other3, place = slot_offsets(other, size2, size3, WINDOW2, WINDOW3)
             there = (other1 < length1) & (other2 < length2) & (other3 < length3)
@@ -140,7 +141,8 @@ def of_keys(
     width = heads * D
     qkv += head * D
     of_qkv += head * D
-    slot = tl.program_id(0) // heads * ROWS + tl.arange(0, ROWS)
+    row = tl.program_id(0) // heads * ROWS
+    slot = row + tl.arange(0, ROWS)
     offset1, offset2, offset3, token = slot_offsets(slot, size2, size3, WINDOW2, WINDOW3)
     factor = tl.load(scale + head)
     for window in range(tl.program_id(1), windows, tl.num_programs(1)):
@@ -155,7 +157,7 @@ def of_keys(
         key_factor = 1 / length
         of_key = tl.full((ROWS, DEPTH), 0.0, tl.float32)
         of_value = of_key
-        for start in range(0, slots, COLUMNS):
+        for start in range(0, used(row, length1, length2, length3, WINDOW2, WINDOW3), COLUMNS):
             other = start + tl.arange(0, COLUMNS)
             other1, other2, other3, place = slot_offsets(other, size2, size3, WINDOW2, WINDOW3)
             there = (other1 < length1) & (other2 < length2) & (other3 < length3)

@@ -11,7 +11,7 @@ from typing import no_type_check
 import triton
 import triton.language as tl
 
-from .tiles import FAR, LOG2E, lengths, load_bias, load_rows, scores_of, slot_offsets, store_rows, window_at
+from .tiles import FAR, LOG2E, lengths, load_bias, load_rows, scores_of, slot_offsets, store_rows, used, window_at
 
 
 @triton.jit
@@ -57,7 +57,8 @@ def two_windows(
     head = tl.program_id(0) % heads
     stride = 3 * heads * D
     qkv += head * D
-    slot = tl.program_id(0) // heads * ROWS + tl.arange(0, ROWS)
+    row = tl.program_id(0) // heads * ROWS
+    slot = row + tl.arange(0, ROWS)
     offset1, offset2, offset3, token = slot_offsets(slot, size2, size3, WINDOW2, WINDOW3)
     factor = tl.load(scale + head) * LOG2E
     for pair in range(2 * tl.program_id(1), windows, 2 * tl.num_programs(1)):
@@ -77,7 +78,8 @@ def two_windows(
         top_b, total_b = top_a, total_a
         mixed_a = tl.full((ROWS, DEPTH), 0.0, tl.float32)
         mixed_b = mixed_a
-        for start in range(0, slots, COLUMNS):
+        used_a, used_b = used(row, a1, a2, a3, WINDOW2, WINDOW3), used(row, b1, b2, b3, WINDOW2, WINDOW3)
+        for start in range(0, tl.maximum(used_a, used_b), COLUMNS):
             other = start + tl.arange(0, COLUMNS)
             other1, other2, other3, place = slot_offsets(other, size2, size3, WINDOW2, WINDOW3)
             bias_tile = load_bias(bias + head * slots * slots, slot, other, slots)
@@ -89,6 +91,7 @@ def two_windows(
             top_b, total_b, mixed_b = attend(
                 query_b, factor_b, top_b, total_b, mixed_b, qkv, first_b + place, there_b, bias_tile, heads, D, DEPTH
             )
+        total_a, total_b = tl.maximum(total_a, 1), tl.maximum(total_b, 1)  # as they are, but where there are no tokens
         store_rows(context + head * D, mixed_a / total_a[:, None], first_a + token, filled_a, heads * D, D, DEPTH)
         store_rows(context + head * D, mixed_b / total_b[:, None], first_b + token, filled_b, heads * D, D, DEPTH)
         tl.store(lse + (first_a + token) * heads + head, top_a + tl.log2(total_a), mask=filled_a)

@@ -15,7 +15,8 @@ from ..windows import GridCut
 
 TINY = 1e-12  # shortest length that a query or key is divided by
 FAR = -1e30  # added to the score of a slot without a token
-FEW = 256  # slots of a window up to which scores are written out, which PyTorch's own function otherwise spares
+FEW = 128  # slots of a window up to which scores in memory are faster than PyTorch's function without them
+EXTRA = 8  # channels that say which slots are empty: so many as fast ways need, all alike
 
 
 def grid_attention(
@@ -41,10 +42,24 @@ def grid_attention(
     q, k, v = tiles.unflatten(-1, qkv.shape[-3:]).permute(2, 0, 3, 1, 4).to(dtype).unbind()  # (W, h, N, d)
     q = q * (scale.to(dtype)[:, None, None] / torch.linalg.vector_norm(q, dim=-1, keepdim=True).clamp_min(TINY))
     k = k / torch.linalg.vector_norm(k, dim=-1, keepdim=True).clamp_min(TINY)
-    scores = q @ k.mT + bias.to(dtype) + torch.where(filled, 0.0, FAR)[:, None, None]
-    contexts = scores.softmax(-1) @ v
+    contexts = attend(q, k, v, bias.to(dtype), torch.where(filled, 0.0, FAR).to(dtype))
     contexts = Scatter.apply(contexts.transpose(1, 2).flatten(2).to(qkv.dtype), there, back, filled)
     return contexts.unflatten(0, qkv.shape[: axes + 1])
+
+
+def attend(
+    q: Float[Tensor, "w h n d"],
+    k: Float[Tensor, "w h n d"],
+    v: Float[Tensor, "w h n d"],
+    bias: Float[Tensor, "h n n"],
+    empty: Float[Tensor, "w n"],
+) -> Float[Tensor, "w h n d"]:
+    """Attention of ready queries and keys, `empty` being added to scores of each key."""
+    if bias.shape[-1] <= FEW:
+        return (q @ k.mT + bias + empty[:, None, None]).softmax(-1) @ v
+    q, v = F.pad(q, (0, EXTRA), value=1.0), F.pad(v, (0, EXTRA))  # a mask of its own for each window would be large
+    k = torch.cat([k, empty[:, None, :, None].expand(*k.shape[:-1], EXTRA)], -1)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias.unsqueeze(0), scale=1.0)[..., :-EXTRA]
 
 
 def places(

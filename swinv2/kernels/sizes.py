@@ -1,9 +1,9 @@
 """How the kernels' work is shared out: estimates for an H100 from what the compiler says, not yet measured.
 
-In 16 bit, tiles of 64 × 32 scores leave every kernel without spilled registers (165 a thread in the forward pass over
-large windows: three programs of 4 warps on a multiprocessor); 64 × 64 would spill. There, loads that run ahead
-(`stages`) would take the bias along, which costs 80 registers more. In float32 there are no matrix units to feed, and
-8 warps share the registers of a tile.
+In 16 bit, tiles of 64 × 32 scores leave the kernels for large windows without spilled registers (170 to 213 a thread,
+two or three programs of 4 warps on a multiprocessor); 64 × 64 would spill. Loads that run ahead (`stages`) would there
+take tiles of the bias along, which costs 70 registers more. In float32 there are no matrix units to feed, and 8 warps
+share the registers of a tile.
 """
 
 import math

@@ -42,6 +42,14 @@ def slot_offsets(slot, size2, size3, WINDOW2: tl.constexpr, WINDOW3: tl.constexp
 
 @triton.jit
 @no_type_check
+def used(start, length1, length2, length3, WINDOW2: tl.constexpr, WINDOW3: tl.constexpr):
+    """Slots up to the last one with a token, beyond which there is nothing to do; none for a tile that starts there."""
+    slots = ((length1 - 1) * WINDOW2 + length2 - 1) * WINDOW3 + length3
+    return tl.where(start < slots, slots, 0)
+
+
+@triton.jit
+@no_type_check
 def load_rows(start, rows, filled, stride, D: tl.constexpr, DEPTH: tl.constexpr):
     """A tile (rows, DEPTH) of vectors of D numbers; zeros where there is no token."""
     depth = tl.arange(0, DEPTH)

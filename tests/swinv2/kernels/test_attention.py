@@ -20,6 +20,7 @@ CUTS = {  # batch, grid, window, shifted, fit
     "uneven": (1, (13, 9), (6, 6), False, "balanced"),
     "uneven, shifted": (1, (13, 9), (6, 6), True, "balanced"),
     "less than a window": (2, (3, 5), (8, 8), True, "fixed"),
+    "81 slots": (1, (14, 9), (9, 9), True, "fixed"),
     "large clip": (1, (4, 6, 5), (4, 5, 5), True, "fixed"),
     "144 slots": (1, (12, 18), (12, 12), True, "fixed"),
     "256 slots": (1, (16, 16), (16, 16), False, "fixed"),

@@ -14,6 +14,7 @@ CUTS = [
     ((9, 7), (4, 4), True, "fixed"),
     ((13, 9), (6, 6), True, "balanced"),
     ((3, 5), (8, 4), True, "fixed"),
+    ((14, 13), (12, 12), True, "fixed"),
     ((3, 4, 5), (2, 2, 3), True, "fixed"),
     ((2, 2, 3, 2), (2, 1, 2, 2), False, "fixed"),
 ]
