@@ -92,12 +92,12 @@ def attention_row(case: Attention, batch: int, dtype: torch.dtype, device: torch
     slots, tokens, width = math.prod(cut.window), batch * math.prod(case.grid), 32 * case.heads
     qkv = torch.randn(batch, *case.grid, 3, case.heads, 32, device=device, dtype=dtype)
     scale, bias = 20 * torch.rand(case.heads, device=device), 16 * torch.rand(case.heads, slots, slots, device=device)
-    ways = [partial(f, cut=cut) for f in (attention.fused_grid_attention, plain.grid_attention)]
+    ours, plainly = (partial(f, cut=cut) for f in (attention.fused_grid_attention, plain.grid_attention))
     pairs = batch * math.prod(sum(n**2 for n in (axis.diff().tolist())) for axis in cut.starts)
     products, numbers = 2 * pairs * width, 4 * tokens * width
     least = least_seconds(limits, products, numbers * dtype.itemsize)
     both = least_seconds(limits, 3.5 * products, 3 * numbers * dtype.itemsize)  # the backward pass has five products
-    return [case.name, *compare(*ways, [qkv, scale, bias], (least, both))]
+    return [case.name, *compare(ours, plainly, [qkv, scale, bias], (least, both))]
 
 
 def norm_row(channels: int, batch: int, dtype: torch.dtype, device: torch.device, limits: Rates) -> list[str]:
@@ -107,10 +107,10 @@ def norm_row(channels: int, batch: int, dtype: torch.dtype, device: torch.device
     branch = torch.randn(batch, tokens, channels, device=device, dtype=dtype)
     weight, bias = torch.randn(2, channels, device=device)
     keep = torch.ones(batch, device=device)
-    ways = [partial(f, eps=1e-5, keep=keep) for f in (norm.fused_add_norm, plain.add_norm)]
+    ours, plainly = (partial(f, eps=1e-5, keep=keep) for f in (norm.fused_add_norm, plain.add_norm))
     least = x.numel() * (8 + dtype.itemsize) / limits.bytes
     both = least + x.numel() * (4 + 2 * dtype.itemsize) / limits.bytes
-    return [f"add and norm, {channels} channels", *compare(*ways, [x, branch, weight, bias], (least, both))]
+    return [f"add and norm, {channels} channels", *compare(ours, plainly, [x, branch, weight, bias], (least, both))]
 
 
 def least_seconds(limits: Rates, products: float, moved: float) -> float:

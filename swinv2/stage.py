@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from .attention import WindowAttention
+from .kernels.norm import add_norm
 from .layers import LayerNorm, Mlp, PatchMerging, StochasticDepth
 from .linear import Linear
 from .routes import Hop, Route, reorder, route
@@ -40,9 +41,16 @@ class Block(nn.Module):
 
     def forward(self, x: Float[Tensor, "tokens c"], cut: Cut | GridCut) -> Float[Tensor, "tokens c"]:
         """Tokens in the order of the cut."""
-        x = x + self.drop_path(self.norm1(self.attn(x, cut)), cut)
-        x = x + self.drop_path(self.norm2(self.mlp(x)), cut)
+        x = self._add(x, self.norm1, self.attn(x, cut), cut)
+        x = self._add(x, self.norm2, self.mlp(x), cut)
         return self.enorm(x)
+
+    def _add(self, x: Tensor, norm: LayerNorm, branch: Tensor, cut: Cut | GridCut) -> Tensor:
+        """`x + drop_path(norm(branch))`, by one kernel where there can be one: in grid order on a GPU."""
+        if isinstance(cut, GridCut) and type(norm) is LayerNorm:
+            factors = self.drop_path.factors(cut.batch, x.device)
+            return add_norm(x, branch, norm.weight, norm.bias, norm.eps, factors)
+        return x + self.drop_path(norm(branch), cut)
 
     def with_gradients(
         self, x: Float[Tensor, "tokens c"], hop: Hop | None, cut: Cut, recompute: Recompute

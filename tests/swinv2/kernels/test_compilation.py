@@ -47,7 +47,8 @@ ATTENTION = [
 ]
 CALLS = [
     *(f"{kernel}, 90, **clip" for kernel in ATTENTION),
-    *(f"{kernel}, 80, **line" for kernel in ATTENTION),
+    "attention_forward.two_windows, 80, **line",
+    "attention_backward.one_tile, 80, **line",
     "norm_kernels.forward, 80, **norm",
     "norm_kernels.backward, 80, **norm",
 ]
