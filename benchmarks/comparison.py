@@ -1,6 +1,8 @@
 """What the benchmarks that compare the time of models share: rows with goals, the command line, a table's cells."""
 
 import argparse
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +61,14 @@ def compare(module: str, about: str, rows: Rows, measure: Measure, report: Repor
     parser.add_argument("--no-compile", action="store_true", help="leave out compiled models")
     options = parser.parse_args()
     here, name = rows[options.device], Path(module).stem + ("_gpu" if options.device == "cuda" else "")
-    for row in options.rows or here:
+    chosen = options.rows or list(here)
+    if len(chosen) > 1:  # each in a process of its own: memory that others left behind spares some models page faults
+        common = ["--device", options.device, "--rounds", str(options.rounds)]
+        common += ["--no-compile"] if options.no_compile else []
+        for row in chosen:
+            subprocess.run([sys.executable, "-m", f"benchmarks.{Path(module).stem}", *common, "--rows", row], check=True)
+        return
+    for row in chosen:
         new = measure(here[row], options.rounds, not options.no_compile, options.device)
         print(row, new, flush=True)
         found = keep(name, {row: new})
