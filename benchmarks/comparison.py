@@ -66,7 +66,9 @@ def compare(module: str, about: str, rows: Rows, measure: Measure, report: Repor
         common = ["--device", options.device, "--rounds", str(options.rounds)]
         common += ["--no-compile"] if options.no_compile else []
         for row in chosen:
-            subprocess.run([sys.executable, "-m", f"benchmarks.{Path(module).stem}", *common, "--rows", row], check=True)
+            subprocess.run(
+                [sys.executable, "-m", f"benchmarks.{Path(module).stem}", *common, "--rows", row], check=True
+            )
         return
     for row in chosen:
         new = measure(here[row], options.rounds, not options.no_compile, options.device)
