@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .attention_core import RecomputedAttention, attend, attend_in_blocks, factors, full_precision
+from .attention_core import RecomputedAttention, attend, attend_in_blocks, full_precision, of_length
 from .kernels.attention import grid_attention
 from .linear import Linear
 from .windows import Cut, GridCut, Size
@@ -41,26 +41,28 @@ class ContinuousPositionBias(nn.Sequential):
         self._kept_weights: list[Tensor] = []
 
     def forward(  # type: ignore[override]
-        self, windows: Sequence[Size], trained_window: Size
+        self, windows: Sequence[Size], trained_window: Size, dtype: torch.dtype | None = None
     ) -> list[Float[Tensor, "heads _ _"]]:
-        """Bias of every pair of tokens in windows of the given shapes, each (heads, N, N).
+        """Bias of every pair of tokens in windows of the given shapes, each (heads, N, N), in float32 or better.
 
         Computed anew when a gradient is asked for; else once, and again after weights, type, device or window change.
 
         Args:
             windows: shapes of the windows, in tokens along each axis.
             trained_window: the unit in which offsets are measured, whatever the windows are now.
+            dtype: in which biases are kept, and given, where no gradient is asked for.
         """
         weights = list(self.parameters())
         if torch.compiler.is_compiling() or (torch.is_grad_enabled() and any(w.requires_grad for w in weights)):
             return self._biases(windows, trained_window)
-        key = (trained_window, torch.is_inference_mode_enabled(), *(_identity(w) for w in weights))
+        key = (trained_window, dtype, torch.is_inference_mode_enabled(), *(_identity(w) for w in weights))
         if key != self._kept_key or not all(map(_unchanged, self._kept_weights, weights)):
             self._kept, self._kept_key, self._kept_weights = {}, key, [w.detach().clone() for w in weights]
         if len(self._kept) > KEPT_SHAPES:
             self._kept = {}
         if any(window not in self._kept for window in windows):
-            self._kept.update(zip(windows, self._biases(windows, trained_window), strict=True))
+            biases = self._biases(windows, trained_window)
+            self._kept.update(zip(windows, (bias.to(dtype or bias.dtype) for bias in biases), strict=True))
         return [self._kept[window] for window in windows]
 
     def train(self, mode: bool = True) -> "ContinuousPositionBias":
@@ -131,7 +133,7 @@ class WindowAttention(nn.Module):
     def forward(self, x: Float[Tensor, "tokens c"], cut: Cut | GridCut) -> Float[Tensor, "tokens c"]:
         """Attention within each window of tokens in the order of the cut."""
         qkv = self.qkv(x, self.qkv_bias()).unflatten(-1, (3, self.num_heads, -1))  # (tokens, 3, h, d)
-        biases = self.cpb_mlp(cut.shapes, self.trained_window)
+        biases = self.cpb_mlp(cut.shapes, self.trained_window, qkv.dtype if _stays_narrow(qkv, cut) else None)
         with full_precision(x.device):
             context = window_attention(qkv, self.scale(), biases, cut)
         return self.proj(context)
@@ -164,7 +166,7 @@ def window_attention(
     if isinstance(cut, GridCut):
         (bias,) = biases
         return grid_attention(qkv.unflatten(0, (cut.batch, *cut.size)), scale, bias, cut).flatten(0, -2)
-    if qkv.device.type == "cpu" and qkv.dtype in HALVES and not torch.is_grad_enabled():
+    if _stays_narrow(qkv, cut):
         biases = [bias.to(qkv.dtype) for bias in biases]
         return attend_in_blocks(qkv, scale.float(), cut.groups, biases)
     dtype = torch.promote_types(qkv.dtype, torch.float32)
@@ -172,6 +174,11 @@ def window_attention(
     if torch.is_grad_enabled() and qkv.device.type == "cpu":
         return RecomputedAttention.apply(given, scale, cut.groups, *biases).to(qkv.dtype)
     queries_keys, values = given.split((2, 1), 1)
-    factor = factors(queries_keys, scale)
-    queries_keys = queries_keys * factor if torch.is_grad_enabled() else queries_keys.mul_(factor)
+    queries_keys = of_length(queries_keys, torch.stack([scale, torch.ones_like(scale)]))
     return attend(queries_keys, values, cut.groups, biases).to(qkv.dtype)
+
+
+def _stays_narrow(qkv: Tensor, cut: Cut | GridCut) -> bool:
+    """Whether the attention is computed in 16 bits: for evaluation on a CPU."""
+    narrow = qkv.device.type == "cpu" and qkv.dtype in HALVES and isinstance(cut, Cut)
+    return narrow and not torch.is_grad_enabled()

@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from .windows import Group
 
-SCORES_IN_CACHE = 2**18  # numbers of a block of scores that a pass holds at a time
+SCORES_IN_CACHE = 2**22  # bytes of a block of scores that a pass holds at a time
 TINY = 1e-12  # shortest length that a query or key is divided by
 
 
@@ -53,13 +53,11 @@ def attend_in_blocks(
 ) -> Float[Tensor, "tokens c"]:
     """Scaled cosine attention (eq. 2), a few heads or windows at a time; not recorded for gradients."""
     contexts = torch.empty_like(qkv[:, 0])  # (tokens, h, d)
+    wanted = torch.stack([scale, torch.ones_like(scale)])[..., None, None]  # (2, h, 1, 1)
     for (places, windows), bias in zip(_runs(groups), biases, strict=True):
-        copies, lengths = _with_lengths(qkv[places], windows)
-        query, key, value = copies.unbind()  # (h, w, n, d) each
-        query.mul_((scale[:, None, None, None] / lengths[0]).to(qkv.dtype))
-        key.mul_((1 / lengths[1]).to(qkv.dtype))
-        for heads, block in _blocks(*query.shape[:3]):
-            q, k, v = (t[block].flatten(0, 1) for t in (query, key, value))  # (h·w, n, d) each
+        copies = _heads_first(qkv[places], windows)
+        query, key = of_length(copies[:2], wanted)  # (h, w, n, d) each
+        for heads, (q, k, v) in _blocks(query, key, copies[2]):
             torch.bmm(_scores(q, k, bias[heads]), v, out=q)  # the query is not needed any more
         contexts[places].unflatten(0, query.shape[1:3]).copy_(query.permute(1, 2, 0, 3))
     return contexts.flatten(1)
@@ -114,11 +112,7 @@ def _block_slopes(
 ) -> Float[Tensor, " h"]:
     """Fill `of_units`, add to `of_bias`, give the scale's gradient; the context replaces its own gradient if wanted."""
     scale = scale[:, None, None, None]
-    query = units[0] * scale
-    for heads, block in _blocks(*query.shape[:3]):
-        q, g = query[block].flatten(0, 1), of_context[block].flatten(0, 1)  # (h·w, n, d)
-        _, k, v = (t[block].flatten(0, 1) for t in units)
-        of_q, of_k, of_v = (t[block].flatten(0, 1) for t in of_units)
+    for heads, (q, k, v, g, of_q, of_k, of_v) in _blocks(units[0] * scale, *units[1:], of_context, *of_units):
         weights = _scores(q, k, bias[heads])  # (h·w, n, n)
         torch.bmm(weights.mT, g, out=of_v)
         slope = torch.bmm(g, v.mT)
@@ -146,32 +140,41 @@ def _heads_first(x: Float[Tensor, "tokens k h d"], windows: int) -> Float[Tensor
     return x.unflatten(0, (windows, -1)).permute(2, 3, 0, 1, 4).contiguous()
 
 
-def _with_lengths(
-    qkv: Float[Tensor, "tokens 3 h d"], windows: int
-) -> tuple[Float[Tensor, "3 h w n d"], Float[Tensor, "2 h w n 1"]]:
-    """A copy, and the lengths of queries and keys in float32 or better."""
-    copies = _heads_first(qkv, windows)
-    copies = copies.clone() if copies.data_ptr() == qkv.data_ptr() else copies
-    wide = torch.promote_types(qkv.dtype, torch.float32)
-    return copies, torch.linalg.vector_norm(copies[:2], dim=-1, keepdim=True, dtype=wide).clamp_min_(TINY)
+def of_length(vectors: Float[Tensor, "*n d"], wanted: Float[Tensor, "*_"]) -> Float[Tensor, "*n d"]:
+    """Vectors made as long as is wanted; on a CPU, where no gradient is asked for, in one pass."""
+    if vectors.device.type == "cpu" and not torch.is_grad_enabled():
+        rows = vectors.reshape(-1, vectors.shape[-1])
+        goals = wanted.to(rows.dtype).expand(vectors.shape[:-1]).reshape(-1, 1)
+        scaled, lengths = torch.ops.aten._weight_norm_interface(rows, goals, 0)  # rows · goals / lengths
+        if not len(rows) or lengths.amin() >= TINY:
+            return scaled.view(vectors.shape)
+    wide = torch.promote_types(vectors.dtype, torch.float32)
+    lengths = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True, dtype=wide).clamp_min(TINY)
+    return (vectors * (wanted.unsqueeze(-1) / lengths)).to(vectors.dtype)
 
 
 def _units(qkv: Float[Tensor, "tokens 3 h d"], windows: int) -> tuple[Tensor, Tensor]:
     """Queries and keys of length one with the values, (3, h, w, n, d), and the lengths that they had."""
-    units, lengths = _with_lengths(qkv, windows)
+    units = _heads_first(qkv, windows)
+    units = units.clone() if units.data_ptr() == qkv.data_ptr() else units
+    lengths = torch.linalg.vector_norm(units[:2], dim=-1, keepdim=True).clamp_min_(TINY)
     units[:2] /= lengths
     return units, lengths
 
 
-def _blocks(heads: int, windows: int, tokens: int) -> Iterator[tuple[slice, tuple[slice, slice]]]:
-    """Several heads in all windows, or one head in several: the heads, and both as an index of (h, w, n, d)."""
-    scores = tokens**2
+def _blocks(*tensors: Float[Tensor, "h w n d"]) -> Iterator[tuple[slice, list[Float[Tensor, "hw n d"]]]]:
+    """Several heads in all windows, or one head in several: the heads, and that part of each tensor."""
+    heads, windows, tokens, _ = tensors[0].shape
+    scores = tokens**2 * tensors[0].itemsize
     some_heads = min(max(SCORES_IN_CACHE // (windows * scores), 1), heads)
     some_windows = min(max(SCORES_IN_CACHE // scores, 1), windows) if some_heads == 1 else windows
     for head in range(0, heads, some_heads):
-        for window in range(0, windows, some_windows):
-            chosen = slice(head, head + some_heads)
-            yield chosen, (chosen, slice(window, window + some_windows))
+        chosen = slice(head, head + some_heads)
+        parts = (t[chosen].flatten(0, 1) for t in tensors)
+        if some_windows == windows:
+            yield chosen, list(parts)
+        else:
+            yield from ((chosen, list(part)) for part in zip(*(p.split(some_windows) for p in parts), strict=True))
 
 
 def _scores(
@@ -184,12 +187,6 @@ def _scores(
         scores = torch.bmm(query, key.mT)
         scores.unflatten(0, (len(bias), -1)).add_(bias.unsqueeze(1))
     return torch.softmax(scores, -1, out=scores)
-
-
-def factors(queries_keys: Float[Tensor, "tokens 2 h d"], scale: Float[Tensor, " h"]) -> Float[Tensor, "tokens 2 h 1"]:
-    """What queries and keys are multiplied by: queries get the length 1 / tau, keys stay of length one."""
-    scale = torch.stack([scale, torch.ones_like(scale)]).unsqueeze(-1)  # (2, h, 1)
-    return scale / torch.linalg.vector_norm(queries_keys, dim=-1, keepdim=True).clamp_min(TINY)
 
 
 def attend(

@@ -60,18 +60,26 @@ class LinearRows(Summed):
         self.weight, bias = (parameter.detach().to(dtype) for parameter in parameters)
         self.forward = product(self.weight, bias, packs=rows >= ROWS_WORTH_PACKING)
         self.transposed = product(self.weight.mT, None, packs=False)
+        self._sums_transposed = self.weight.shape[0] < self.weight.shape[1]  # products with more rows are the faster
 
     def backward(self, x: Float[Tensor, "tokens i"], slope: Float[Tensor, "tokens o"]) -> None:
         """Take in the gradient of the output."""
         x, slope = x.to(self.dtype), slope.to(self.dtype)
         if self.wanted[0]:
-            total = self.sums[0]
+            total, (one, other) = self.sums[0], (x, slope) if self._sums_transposed else (slope, x)
             if total is not None and total.dtype == slope.dtype:
-                total.addmm_(slope.mT, x)
+                total.addmm_(one.mT, other)
             else:
-                self.add(0, slope.mT @ x)
+                self.add(0, one.mT @ other)
         if self.wanted[1]:
             self.add(1, slope.sum(0, dtype=torch.promote_types(slope.dtype, torch.float32)))
+
+    def gradients(self) -> list[Tensor | None]:
+        """Of weight and bias."""
+        of_weight, of_bias = super().gradients()
+        if self._sums_transposed and of_weight is not None:
+            of_weight = of_weight.mT.contiguous()
+        return [of_weight, of_bias]
 
 
 class NormedSum(Summed):

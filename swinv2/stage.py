@@ -16,7 +16,7 @@ from .routes import Hop, Route, reorder, route
 from .trained_block import Plan, Recompute, trained_block
 from .windows import Cut, Fit, GridCut, Size
 
-ROWS_IN_CACHE = 4096  # tokens that a block takes at a time on a CPU when no gradient is asked for
+BYTES_IN_CACHE = 2**14  # of one channel of the tokens that a block takes at a time on a CPU without gradients
 
 
 class Block(nn.Module):
@@ -39,18 +39,20 @@ class Block(nn.Module):
         self.drop_path = StochasticDepth(drop_path_rate)
         self.enorm = LayerNorm(dim) if extra_norm else nn.Identity()
 
-    def forward(self, x: Float[Tensor, "tokens c"], cut: Cut | GridCut) -> Float[Tensor, "tokens c"]:
-        """Tokens in the order of the cut."""
+    def forward(
+        self, x: Float[Tensor, "tokens c"], cut: Cut | GridCut, out: Float[Tensor, "tokens c"] | None = None
+    ) -> Float[Tensor, "tokens c"]:
+        """Tokens in the order of the cut, written to `out` if that is given and no norm follows."""
         x = self._add(x, self.norm1, self.attn(x, cut), cut)
-        x = self._add(x, self.norm2, self.mlp(x), cut)
+        x = self._add(x, self.norm2, self.mlp(x), cut, out)
         return self.enorm(x)
 
-    def _add(self, x: Tensor, norm: LayerNorm, branch: Tensor, cut: Cut | GridCut) -> Tensor:
+    def _add(self, x: Tensor, norm: LayerNorm, branch: Tensor, cut: Cut | GridCut, out: Tensor | None = None) -> Tensor:
         """`x + drop_path(norm(branch))`, by one kernel where there can be one: in grid order on a GPU."""
         if isinstance(cut, GridCut) and type(norm) is LayerNorm:
             factors = self.drop_path.factors(cut.batch, x.device)
             return add_norm(x, branch, norm.weight, norm.bias, norm.eps, factors)
-        return x + self.drop_path(norm(branch), cut)
+        return torch.add(x, self.drop_path(norm(branch), cut), out=out)
 
     def with_gradients(
         self, x: Float[Tensor, "tokens c"], hop: Hop | None, cut: Cut, recompute: Recompute
@@ -131,8 +133,10 @@ class Stage(nn.Module):
         if recorded or self.training or isinstance(cut, GridCut) or x.device.type != "cpu":
             return block(reorder(x, hop), cut)
         out = torch.empty_like(x)
-        for places, part in cut.parts(ROWS_IN_CACHE):  # what a part needs stays in cache
-            out[places] = block(x[places] if hop is None else x.index_select(0, hop.there[places]), part)
+        for places, part in cut.parts(BYTES_IN_CACHE // x.itemsize):  # what a part needs stays in cache
+            found = block(x[places] if hop is None else x.index_select(0, hop.there[places]), part, rows := out[places])
+            if found is not rows:
+                rows.copy_(found)
         return out
 
 

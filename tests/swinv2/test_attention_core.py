@@ -9,7 +9,7 @@ from torch import nn
 
 import swinv2
 from swinv2 import attention_core
-from swinv2.attention_core import RecomputedAttention, attend_in_blocks, attention_slopes
+from swinv2.attention_core import RecomputedAttention, attend_in_blocks, attention_slopes, of_length
 
 CUTS = {
     "one shape": [((2, 3), 4)],
@@ -42,7 +42,7 @@ def by_definition(qkv, scale, groups, *biases):
 
 
 @pytest.mark.parametrize("groups", CUTS.values(), ids=CUTS)
-@pytest.mark.parametrize("block", [1, 40, 2**20])
+@pytest.mark.parametrize("block", [1, 320, 2**23])
 def test_value_and_gradients_are_those_of_the_definition(groups, block, monkeypatch):
     """In windows of any shape, however many of them are taken at a time."""
     monkeypatch.setattr(attention_core, "SCORES_IN_CACHE", block)
@@ -116,6 +116,21 @@ def test_a_token_without_direction_has_the_gradient_of_the_definition():
     found = torch.autograd.grad(RecomputedAttention.apply(*given[:2], groups, *given[2:]).sum(), given)
     for one, other in zip(found, wanted, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("shortest", [1, 1e-6, 1e-20, 0])
+def test_vectors_of_a_length(dtype, shortest):
+    """With and without gradient, strided, and down to zero, as `torch.nn.functional.normalize` has them."""
+    vectors = torch.randn(5, 3, 2, 4, generator=torch.Generator().manual_seed(0)).to(dtype)[:, :2]
+    vectors[3, 1, 0] *= shortest
+    wanted = torch.tensor([[3.0, 7.0], [1.0, 1.0]])  # (2, h)
+    expected = F.normalize(vectors.double(), dim=-1) * wanted.unsqueeze(-1)
+    tolerance = {"rtol": 2 * torch.finfo(dtype).eps, "atol": 1e-6 if dtype.itemsize == 2 else 1e-7}
+    torch.testing.assert_close(of_length(vectors, wanted).double(), expected, **tolerance)
+    with torch.no_grad():
+        torch.testing.assert_close(of_length(vectors, wanted).double(), expected, **tolerance)
+        assert of_length(vectors[:0], wanted).shape == (0, 2, 2, 4)
 
 
 def test_frozen_backbone_gives_gradients_to_its_input():

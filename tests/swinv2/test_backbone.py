@@ -88,14 +88,15 @@ def test_images_of_a_batch_do_not_meet():
 
 
 @torch.no_grad()
-def test_parts_of_a_batch_in_cache_equal_the_whole(monkeypatch):
+@pytest.mark.parametrize("extra_norm_period", [0, 1])
+def test_parts_of_a_batch_in_cache_equal_the_whole(extra_norm_period, monkeypatch):
     """Running blocks over few windows at a time changes nothing."""
-    model = build()
+    model = build(extra_norm_period=extra_norm_period)
     x = image(2, 3, 52, 44)
     with torch.enable_grad():
         whole = model(x)
     for rows in (1, 50, 1000):
-        monkeypatch.setattr("swinv2.stage.ROWS_IN_CACHE", rows)
+        monkeypatch.setattr("swinv2.stage.BYTES_IN_CACHE", 8 * rows)
         for part, expected in zip(model(x), whole, strict=True):
             torch.testing.assert_close(part, expected.detach(), rtol=0, atol=1e-12)
 
