@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .attention_core import RecomputedAttention, attend, attend_in_blocks, full_precision, of_length
 from .kernels.attention import grid_attention
-from .linear import Linear
+from .linear import Linear, version
 from .windows import Cut, GridCut, Size
 
 Spacing = Literal["log", "linear"]  # of the offsets that the position bias is a function of; linear is an ablation
@@ -57,18 +57,21 @@ class ContinuousPositionBias(nn.Sequential):
             return self._biases(windows, trained_window)
         key = (trained_window, dtype, torch.is_inference_mode_enabled(), *(_identity(w) for w in weights))
         if key != self._kept_key or not all(map(_unchanged, self._kept_weights, weights)):
-            self._kept, self._kept_key, self._kept_weights = {}, key, [w.detach().clone() for w in weights]
-        if len(self._kept) > KEPT_SHAPES:
-            self._kept = {}
-        if any(window not in self._kept for window in windows):
-            biases = self._biases(windows, trained_window)
-            self._kept.update(zip(windows, (bias.to(dtype or bias.dtype) for bias in biases), strict=True))
-        return [self._kept[window] for window in windows]
+            self._kept, self._kept_key, self._kept_weights = {}, key, [_held(w) for w in weights]
+        kept = self._kept if len(self._kept) <= KEPT_SHAPES else {}
+        if any(window not in kept for window in windows):
+            biases = (bias.to(dtype or bias.dtype) for bias in self._biases(windows, trained_window))
+            self._kept = kept = kept | dict(zip(windows, biases, strict=True))
+        return [kept[window] for window in windows]
 
     def train(self, mode: bool = True) -> "ContinuousPositionBias":
         """Switch to training or evaluation, and forget what was kept."""
         self._kept_key = ()
         return super().train(mode)
+
+    def __getstate__(self) -> dict:
+        """Copies and pickles are without what is kept."""
+        return super().__getstate__() | {"_kept": {}, "_kept_key": (), "_kept_weights": []}
 
     def _biases(self, windows: Sequence[Size], trained_window: Size) -> list[Tensor]:
         largest = tuple(max(lengths) for lengths in zip(*windows, strict=True))
@@ -80,8 +83,8 @@ class ContinuousPositionBias(nn.Sequential):
         first, last = cast(nn.Linear, self[0]), cast(nn.Linear, self[2])
         dtype = torch.promote_types(first.weight.dtype, torch.float32)
         steps = [torch.arange(1 - w, w, device=first.weight.device, dtype=torch.float32) for w in window]
+        steps = [8 * step / max(w - 1, 1) for step, w in zip(steps, trained_window, strict=True)]
         offsets = torch.stack(torch.meshgrid(*steps, indexing="ij"), -1)  # (2·w1 - 1, …, 2·wn - 1, n)
-        offsets = 8 * offsets / offsets.new_tensor([max(w - 1, 1) for w in trained_window])
         logs = offsets.sign() * torch.log2(1 + offsets.abs()) / math.log2(8)  # in float32, as in every release
         offsets = logs if self.spacing == "log" else offsets / 8
         with full_precision(offsets.device):
@@ -100,7 +103,12 @@ def pairwise(table: Float[Tensor, "heads ..."], window: Size) -> Float[Tensor, "
 
 
 def _identity(weight: Tensor) -> tuple:
-    return weight.device, weight.dtype, weight.data_ptr(), None if weight.is_inference() else weight._version
+    return weight.device, weight.dtype, weight.data_ptr(), version(weight)
+
+
+def _held(weight: Tensor) -> Tensor:
+    """What a weight is compared with; on a GPU it itself, so that no other can get its place in memory."""
+    return weight.detach().clone() if weight.device.type == "cpu" else weight.detach()
 
 
 def _unchanged(kept: Tensor, weight: Tensor) -> bool:
@@ -132,7 +140,13 @@ class WindowAttention(nn.Module):
 
     def forward(self, x: Float[Tensor, "tokens c"], cut: Cut | GridCut) -> Float[Tensor, "tokens c"]:
         """Attention within each window of tokens in the order of the cut."""
-        qkv = self.qkv(x, self.qkv_bias()).unflatten(-1, (3, self.num_heads, -1))  # (tokens, 3, h, d)
+        bias = self.qkv_bias()
+        if isinstance(self.qkv, Linear):
+            qkv = self.qkv(x, bias)
+        else:  # a layer put in its place
+            qkv = self.qkv(x)
+            qkv = qkv + bias.to(qkv.dtype)
+        qkv = qkv.unflatten(-1, (3, self.num_heads, -1))  # (tokens, 3, h, d)
         biases = self.cpb_mlp(cut.shapes, self.trained_window, qkv.dtype if _stays_narrow(qkv, cut) else None)
         with full_precision(x.device):
             context = window_attention(qkv, self.scale(), biases, cut)

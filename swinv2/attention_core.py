@@ -14,6 +14,7 @@ from torch.autograd.function import once_differentiable
 from .windows import Group
 
 SCORES_IN_CACHE = 2**22  # bytes of a block of scores that a pass holds at a time
+SCORES_ON_GPU = 64  # times as many on a GPU, which has to be kept busy
 TINY = 1e-12  # shortest length that a query or key is divided by
 
 
@@ -51,15 +52,15 @@ def attend_in_blocks(
     groups: Sequence[Group],
     biases: Sequence[Float[Tensor, "h _ _"]],
 ) -> Float[Tensor, "tokens c"]:
-    """Scaled cosine attention (eq. 2), a few heads or windows at a time; not recorded for gradients."""
+    """Scaled cosine attention (eq. 2) in the biases' type, a few heads or windows at a time; without gradients."""
     contexts = torch.empty_like(qkv[:, 0])  # (tokens, h, d)
     wanted = torch.stack([scale, torch.ones_like(scale)])[..., None, None]  # (2, h, 1, 1)
     for (places, windows), bias in zip(_runs(groups), biases, strict=True):
-        copies = _heads_first(qkv[places], windows)
+        copies = _heads_first(qkv[places], windows).to(bias.dtype)
         query, key = of_length(copies[:2], wanted)  # (h, w, n, d) each
         for heads, (q, k, v) in _blocks(query, key, copies[2]):
             torch.bmm(_scores(q, k, bias[heads]), v, out=q)  # the query is not needed any more
-        contexts[places].unflatten(0, query.shape[1:3]).copy_(query.permute(1, 2, 0, 3))
+        contexts[places].unflatten(0, query.shape[1:3]).copy_(query.to(qkv.dtype).permute(1, 2, 0, 3))
     return contexts.flatten(1)
 
 
@@ -73,7 +74,7 @@ def attention_slopes(
     of_biases: Sequence[Float[Tensor, "h _ _"]],
     wants_context: bool = False,
 ) -> tuple[Float[Tensor, "tokens 3 h d"], Float[Tensor, "tokens c"] | None]:
-    """Gradient of queries, keys and values, and on the way the attention itself once more.
+    """Gradient of queries, keys and values, and on the way the attention itself once more, in the biases' type.
 
     Args:
         qkv: queries, keys and values in window order.
@@ -89,15 +90,16 @@ def attention_slopes(
     contexts = torch.empty_like(qkv[:, 0]) if wants_context else None  # (tokens, h, d)
     gradient = gradient.unflatten(-1, qkv.shape[2:]).unsqueeze(1)  # (tokens, 1, h, d)
     for (places, windows), bias, of_bias in zip(_runs(groups), biases, of_biases, strict=True):
-        units, lengths = _units(qkv[places], windows)
-        of_context, of_units = _heads_first(gradient[places], windows)[0], torch.empty_like(units)
+        units, lengths = _units(qkv[places], windows, bias.dtype)
+        of_context = _heads_first(gradient[places], windows)[0].to(bias.dtype)
+        of_units = torch.empty_like(units)
         of_scale += _block_slopes(units, of_context, scale, bias, of_units, of_bias, wants_context)
         of_directions, directions = of_units[:2], units[:2]
         of_directions -= directions * (of_directions * directions).sum(-1, keepdim=True)
         of_directions /= lengths
-        of_qkv[places].unflatten(0, units.shape[2:4]).copy_(of_units.permute(2, 3, 0, 1, 4))
+        of_qkv[places].unflatten(0, units.shape[2:4]).copy_(of_units.to(qkv.dtype).permute(2, 3, 0, 1, 4))
         if contexts is not None:
-            contexts[places].unflatten(0, units.shape[2:4]).copy_(of_context.permute(1, 2, 0, 3))
+            contexts[places].unflatten(0, units.shape[2:4]).copy_(of_context.to(qkv.dtype).permute(1, 2, 0, 3))
     return of_qkv, None if contexts is None else contexts.flatten(1)
 
 
@@ -142,20 +144,22 @@ def _heads_first(x: Float[Tensor, "tokens k h d"], windows: int) -> Float[Tensor
 
 def of_length(vectors: Float[Tensor, "*n d"], wanted: Float[Tensor, "*_"]) -> Float[Tensor, "*n d"]:
     """Vectors made as long as is wanted; on a CPU, where no gradient is asked for, in one pass."""
-    if vectors.device.type == "cpu" and not torch.is_grad_enabled():
+    eager = not torch.is_grad_enabled() and not torch.compiler.is_compiling() and not torch.jit.is_tracing()
+    has_kernel = vectors.device.type == "cpu" and vectors.dtype != torch.float16  # which PyTorch 2.6 has not
+    if eager and has_kernel and vectors.numel():
         rows = vectors.reshape(-1, vectors.shape[-1])
         goals = wanted.to(rows.dtype).expand(vectors.shape[:-1]).reshape(-1, 1)
         scaled, lengths = torch.ops.aten._weight_norm_interface(rows, goals, 0)  # rows · goals / lengths
-        if not len(rows) or lengths.amin() >= TINY:
+        if lengths.amin() >= TINY:
             return scaled.view(vectors.shape)
     wide = torch.promote_types(vectors.dtype, torch.float32)
     lengths = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True, dtype=wide).clamp_min(TINY)
     return (vectors * (wanted.unsqueeze(-1) / lengths)).to(vectors.dtype)
 
 
-def _units(qkv: Float[Tensor, "tokens 3 h d"], windows: int) -> tuple[Tensor, Tensor]:
+def _units(qkv: Float[Tensor, "tokens 3 h d"], windows: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Queries and keys of length one with the values, (3, h, w, n, d), and the lengths that they had."""
-    units = _heads_first(qkv, windows)
+    units = _heads_first(qkv, windows).to(dtype)
     units = units.clone() if units.data_ptr() == qkv.data_ptr() else units
     lengths = torch.linalg.vector_norm(units[:2], dim=-1, keepdim=True).clamp_min_(TINY)
     units[:2] /= lengths
@@ -165,9 +169,10 @@ def _units(qkv: Float[Tensor, "tokens 3 h d"], windows: int) -> tuple[Tensor, Te
 def _blocks(*tensors: Float[Tensor, "h w n d"]) -> Iterator[tuple[slice, list[Float[Tensor, "hw n d"]]]]:
     """Several heads in all windows, or one head in several: the heads, and that part of each tensor."""
     heads, windows, tokens, _ = tensors[0].shape
+    most = SCORES_IN_CACHE * (1 if tensors[0].device.type == "cpu" else SCORES_ON_GPU)
     scores = tokens**2 * tensors[0].itemsize
-    some_heads = min(max(SCORES_IN_CACHE // (windows * scores), 1), heads)
-    some_windows = min(max(SCORES_IN_CACHE // scores, 1), windows) if some_heads == 1 else windows
+    some_heads = min(max(most // (windows * scores), 1), heads)
+    some_windows = min(max(most // scores, 1), windows) if some_heads == 1 else windows
     for head in range(0, heads, some_heads):
         chosen = slice(head, head + some_heads)
         parts = (t[chosen].flatten(0, 1) for t in tensors)

@@ -100,7 +100,7 @@ class NormedSum(Summed):
     ) -> Float[Tensor, "tokens c"]:
         """The sum."""
         normed, _, _ = self._norm(branch)
-        return x + normed if factor is None else torch.addcmul(x, normed, factor.unsqueeze(1))
+        return x + normed if factor is None else torch.addcmul(x, normed, factor.unsqueeze(1).to(normed.dtype))
 
     def backward(
         self,
@@ -183,8 +183,8 @@ class AttentionHalf:
         if "qkv" not in steps:
             steps["qkv"] = self.qkv.forward(x.to(self.qkv.dtype))
         if "attended" not in steps:
-            context = attend_in_blocks(self._heads(steps), self.scale, groups, [self.biases[s] for s, _ in groups])
-            steps["context"] = context.to(steps["qkv"].dtype)
+            biases = [self.biases[shape] for shape, _ in groups]
+            steps["context"] = attend_in_blocks(self._heads(steps), self.scale, groups, biases)
             steps["attended"] = self.proj.forward(steps["context"])
 
     def backward(
@@ -197,7 +197,7 @@ class AttentionHalf:
     ) -> Float[Tensor, "tokens c"]:
         """Gradient of x, `slope` being that of the output."""
         of_branch = self.norm.backward(steps["attended"], slope, factor)
-        of_context = self.proj.transposed(of_branch.to(self.proj.dtype)).to(self.scale.dtype)
+        of_context = self.proj.transposed(of_branch.to(self.proj.dtype))
         of_qkv, context = attention_slopes(
             self._heads(steps),
             of_context,
@@ -211,15 +211,15 @@ class AttentionHalf:
         self.proj.backward(steps["context"] if context is None else context, of_branch)
         of_qkv = of_qkv.flatten(1)
         self.qkv.backward(x, of_qkv)
-        return slope + self.qkv.transposed(of_qkv.to(self.qkv.dtype))
+        return slope + self.qkv.transposed(of_qkv)
 
     def _heads(self, steps: Steps) -> Float[Tensor, "tokens 3 h d"]:
-        return steps["qkv"].to(self.scale.dtype).unflatten(1, (3, len(self.scale), -1))
+        return steps["qkv"].unflatten(1, (3, len(self.scale), -1))
 
 
 def product(weight: Float[Tensor, "o i"], bias: Float[Tensor, " o"] | None, packs: bool) -> Product:
     """Function that multiplies tokens by a weight, by oneDNN where PyTorch has that, which is the faster."""
-    if not (weight.dtype == torch.float32 and weight.device.type == "cpu" and can_pack(weight.dtype)):
+    if not (weight.device.type == "cpu" and can_pack(weight.dtype)):
         return lambda x: F.linear(x, weight, bias)
     ready = torch.ops.mkldnn._reorder_linear_weight(weight, None) if packs else weight
     return lambda x: torch.ops.mkldnn._linear_pointwise(x, ready, bias, "none", [], "")

@@ -127,7 +127,8 @@ class Mlp(nn.Module):
 
     def forward(self, x: Float[Tensor, "... c"]) -> Float[Tensor, "... c"]:
         """Each token by itself."""
-        return self.fc2(self.fc1.gelu(x))
+        hidden = self.fc1.gelu(x) if isinstance(self.fc1, Linear) else F.gelu(self.fc1(x))  # a layer put in its place
+        return self.fc2(hidden)
 
 
 def missing(size: Sequence[int], multiple: Size) -> list[int]:

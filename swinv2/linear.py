@@ -6,6 +6,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 
+def hooked(module: nn.Module) -> bool:
+    """Whether something wants to see the calls of a module, so that it must be called."""
+    hooks = module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks
+    return any(hooks)
+
+
 class Linear(nn.Linear):
     """A linear layer that may keep its weight packed for oneDNN beside itself, to evaluate on a CPU in 32 or 16 bits.
 
@@ -16,7 +22,8 @@ class Linear(nn.Linear):
     def __init__(self, in_features: int, out_features: int, bias: bool = True):
         super().__init__(in_features, out_features, bias)
         self._packed: list[Tensor] = []  # in a list: no buffer, which would be saved and moved
-        self._packed_from: tuple | None = None
+        self._packed_from: Tensor | None = None  # held, so that no other weight can get its place in memory
+        self._packed_version = 0
 
     def forward(self, x: Float[Tensor, "... c"], bias: Float[Tensor, " o"] | None = None) -> Float[Tensor, "... o"]:
         """The product plus the layer's bias, or another one."""
@@ -25,13 +32,14 @@ class Linear(nn.Linear):
 
     def gelu(self, x: Float[Tensor, "... c"]) -> Float[Tensor, "... o"]:
         """GELU of the layer's output, by the same kernel where the weight is packed."""
-        return self._packed_product(x, self.bias, "gelu") if self._packed_fits(x) else F.gelu(self(x))
+        fused = not hooked(self) and self._packed_fits(x)
+        return self._packed_product(x, self.bias, "gelu") if fused else F.gelu(self(x))
 
     def pack(self) -> None:
         """Keep the weight packed, where PyTorch can do that; it takes as much memory once more."""
         if can_pack(self.weight.dtype) and self.weight.device.type == "cpu":
             self._packed = [torch.ops.mkldnn._reorder_linear_weight(self.weight.detach(), None)]
-            self._packed_from = self._identity()
+            self._packed_from, self._packed_version = self.weight.detach(), version(self.weight)
 
     def _packed_product(self, x: Tensor, bias: Tensor | None, activation: str) -> Tensor:
         kind = "none" if activation == "gelu" else ""  # of GELU: exact, not by tanh
@@ -41,21 +49,26 @@ class Linear(nn.Linear):
     def _packed_fits(self, x: Tensor) -> bool:
         if self._packed_from is None or torch.is_grad_enabled() or torch.compiler.is_compiling():
             return False
-        same = self._packed_from == self._identity() and x.dtype == self.weight.dtype
-        return same and not torch.is_autocast_enabled("cpu")
-
-    def _identity(self) -> tuple:
-        return self.weight.data_ptr(), None if self.weight.is_inference() else self.weight._version
+        same = self._packed_from.data_ptr() == self.weight.data_ptr() and self._packed_version == version(self.weight)
+        if not same:
+            self._packed, self._packed_from = [], None
+        return same and x.dtype == self.weight.dtype and not torch.is_autocast_enabled("cpu")
 
     def __getstate__(self) -> dict:
         """Copies and pickles are without what is packed."""
         return super().__getstate__() | {"_packed": [], "_packed_from": None}
 
 
+def version(weight: Tensor) -> int:
+    """How often a weight was written to, as far as PyTorch counts that."""
+    return 0 if weight.is_inference() else weight._version
+
+
 def can_pack(dtype: torch.dtype) -> bool:
     """Whether this PyTorch has the oneDNN functions, which are not public, and the CPU multiplies in this type."""
     return (
         torch.backends.mkldnn.is_available()
+        and bool(torch.backends.mkldnn.enabled)
         and (dtype == torch.float32 or (dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()))
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
         and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
@@ -65,8 +78,9 @@ def can_pack(dtype: torch.dtype) -> bool:
 def optimize_for_inference(model: nn.Module) -> nn.Module:
     """Prepare a model for evaluation on a CPU, in float32 or bfloat16: its linear layers run about a tenth faster.
 
-    To be called when the weights are loaded; weights that change later are used as they are, at the usual speed. Where
-    PyTorch has no means for it, or the model is elsewhere, it only switches to evaluation.
+    To be called when the weights are loaded. Weights that change later are used as they are, at the usual speed; but
+    writing to `weight.data` goes unnoticed, call this again after it. Where PyTorch has no means for it, or the model
+    is elsewhere, it only switches to evaluation.
 
     Args:
         model: that holds a backbone; changed in place.

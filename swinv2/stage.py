@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from .attention import WindowAttention
 from .kernels.norm import add_norm
 from .layers import LayerNorm, Mlp, PatchMerging, StochasticDepth
-from .linear import Linear
+from .linear import Linear, hooked
 from .routes import Hop, Route, reorder, route
 from .trained_block import Plan, Recompute, trained_block
 from .windows import Cut, Fit, GridCut, Size
@@ -49,7 +49,7 @@ class Block(nn.Module):
 
     def _add(self, x: Tensor, norm: LayerNorm, branch: Tensor, cut: Cut | GridCut, out: Tensor | None = None) -> Tensor:
         """`x + drop_path(norm(branch))`, by one kernel where there can be one: in grid order on a GPU."""
-        if isinstance(cut, GridCut) and type(norm) is LayerNorm:
+        if isinstance(cut, GridCut) and type(norm) is LayerNorm and not hooked(norm):
             factors = self.drop_path.factors(cut.batch, x.device)
             return add_norm(x, branch, norm.weight, norm.bias, norm.eps, factors)
         return torch.add(x, self.drop_path(norm(branch), cut), out=out)
@@ -66,11 +66,11 @@ class Block(nn.Module):
         return self.enorm(trained_block(x, plan, weights, attn.scale(), attn.cpb_mlp(cut.shapes, attn.trained_window)))
 
     def is_plain(self) -> bool:
-        """Whether its layers are what they were built as; others (adapters, quantised, hooked) must be called."""
+        """Whether it and its layers are what they were built as; others (sharded, quantised, hooked) must be called."""
         linear = self.attn.qkv, self.attn.proj, self.mlp.fc1, self.mlp.fc2
         kinds: list[tuple[nn.Module, type]] = [(layer, Linear) for layer in linear]
         kinds += [(self.norm1, LayerNorm), (self.norm2, LayerNorm), (self.attn, WindowAttention), (self.mlp, Mlp)]
-        return all(type(layer) is kind and not _hooked(layer) for layer, kind in kinds)
+        return all(type(layer) is kind and not hooked(layer) for layer, kind in [*kinds, (self, Block)])
 
 
 class Stage(nn.Module):
@@ -126,19 +126,18 @@ class Stage(nn.Module):
 
     def _step(self, block: Block, x: Tensor, hop: Hop | None, cut: Cut | GridCut) -> Tensor:
         recorded = torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in block.parameters()))
-        if recorded and isinstance(cut, Cut) and block.is_plain():
+        if recorded and isinstance(cut, Cut) and x.device.type in ("cpu", "cuda") and block.is_plain():
             return block.with_gradients(x, hop, cut, self.recompute)
+        if isinstance(cut, Cut) and not len(x):
+            return x
         if recorded and self.recompute == "block":
             return checkpoint(block, reorder(x, hop), cut, use_reentrant=False)
         if recorded or self.training or isinstance(cut, GridCut) or x.device.type != "cpu":
             return block(reorder(x, hop), cut)
         out = torch.empty_like(x)
         for places, part in cut.parts(BYTES_IN_CACHE // x.itemsize):  # what a part needs stays in cache
-            found = block(x[places] if hop is None else x.index_select(0, hop.there[places]), part, rows := out[places])
+            given, rows = x[places] if hop is None else x.index_select(0, hop.there[places]), out[places]
+            found = block(given, part, None if torch.is_grad_enabled() else rows)
             if found is not rows:
                 rows.copy_(found)
         return out
-
-
-def _hooked(layer: nn.Module) -> bool:
-    return bool(layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks)

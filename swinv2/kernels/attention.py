@@ -77,7 +77,7 @@ def _attention(
     """Context, and the logarithm of the sum of the scores where the backward pass needs it."""
     from .launch import forward
 
-    return forward(qkv.contiguous(), scale, bias.contiguous(), starts, window)
+    return forward(qkv.contiguous(), scale.contiguous(), bias.contiguous(), starts, window)
 
 
 @torch.library.custom_op("swinv2::grid_attention_backward", mutates_args=(), schema=BACKWARD)
@@ -94,7 +94,8 @@ def _attention_backward(
     """Gradients of queries, keys and values, of the scale, and of the bias."""
     from .launch import backward
 
-    return backward(slope.contiguous(), qkv.contiguous(), scale, bias.contiguous(), context, lse, starts, window)
+    slope, qkv, scale, bias = (tensor.contiguous() for tensor in (slope, qkv, scale, bias))
+    return backward(slope, qkv, scale, bias, context, lse, starts, window)
 
 
 @_attention.register_fake

@@ -11,7 +11,7 @@ from typing import no_type_check
 import triton
 import triton.language as tl
 
-from .tiles import LOG2E, lengths, load_bias, load_rows, scores_of, slot_offsets, store_rows, used, window_at
+from .tiles import LOG2E, SIZES, lengths, load_bias, load_rows, scores_of, slot_offsets, store_rows, used, window_at
 
 
 @triton.jit
@@ -21,7 +21,7 @@ def through_unit(slope, direction, length):
     return (slope - direction * tl.sum(slope * direction, 1)[:, None]) / length[:, None]
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 @no_type_check
 def one_tile(
     qkv, scale, bias, slope, of_qkv, of_scale, of_bias, starts1, starts2, starts3, count1, count2, count3,
@@ -74,7 +74,7 @@ def one_tile(
     tl.store(of_bias + part * slots * slots + slot[:, None] * slots + slot, bias_sum, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 @no_type_check
 def of_queries(
     qkv, scale, bias, context, lse, slope, of_qkv, of_scale, delta, starts1, starts2, starts3, count1, count2, count3,
@@ -128,7 +128,7 @@ def of_queries(
     tl.store(of_scale + tl.program_id(1) * tl.num_programs(0) + tl.program_id(0), tl.sum(scale_sum, 0))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 @no_type_check
 def of_keys(
     qkv, scale, bias, lse, slope, of_qkv, delta, starts1, starts2, starts3, count1, count2, count3,
@@ -178,7 +178,7 @@ def of_keys(
         store_rows(of_qkv + 2 * width, of_value, rows, filled, 3 * width, D, DEPTH)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 @no_type_check
 def of_position_bias(
     qkv, scale, bias, lse, slope, of_bias, delta, starts1, starts2, starts3, count1, count2, count3,

@@ -11,10 +11,22 @@ from typing import no_type_check
 import triton
 import triton.language as tl
 
-from .tiles import FAR, LOG2E, lengths, load_bias, load_rows, scores_of, slot_offsets, store_rows, used, window_at
+from .tiles import (
+    FAR,
+    LOG2E,
+    SIZES,
+    lengths,
+    load_bias,
+    load_rows,
+    scores_of,
+    slot_offsets,
+    store_rows,
+    used,
+    window_at,
+)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 @no_type_check
 def one_tile(
     qkv, scale, bias, context, starts1, starts2, starts3, count1, count2, count3, size1, size2, size3,
@@ -45,7 +57,7 @@ def one_tile(
         store_rows(context + head * D, mixed, first + token, filled, heads * D, D, DEPTH)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 @no_type_check
 def two_windows(
     qkv, scale, bias, context, lse, starts1, starts2, starts3, count1, count2, count3, size1, size2, size3,

@@ -6,7 +6,7 @@ import triton
 import triton.language as tl
 
 
-@triton.jit
+@triton.jit(do_not_specialize=("rows", "tokens"))
 @no_type_check
 def forward(
     x, branch, weight, bias, keep, out, rows, tokens, eps,
@@ -24,7 +24,7 @@ def forward(
     tl.store(out + place, total.to(out.dtype.element_ty), mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=("rows", "tokens"))
 @no_type_check
 def backward(
     slope, branch, weight, keep, of_branch, of_weight, of_bias, rows, tokens, eps,

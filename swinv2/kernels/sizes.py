@@ -36,7 +36,7 @@ class Tile:
 def tile(slots: int, width: int, dtype: torch.dtype) -> Tile:
     """The tile for windows of so many slots and heads of so many channels."""
     single = dtype == torch.float32
-    wide = 2 if single or width > 64 else 1
+    wide = 2 if single or width > 32 else 1
     if slots <= SMALL:
         side = power_of_two(slots)
         return Tile(side, side, side // 16 * wide, 1 if single else 2)

@@ -5,6 +5,7 @@ from typing import no_type_check
 import triton
 import triton.language as tl
 
+SIZES = ("count1", "count2", "count3", "size1", "size2", "size3", "windows")  # no kernel of its own for each of them
 LOG2E = tl.constexpr(1.4426950408889634)  # the hardware computes powers of two
 TINY = tl.constexpr(1e-12)  # shortest length that a query or key is divided by
 FAR = tl.constexpr(-1e30)  # score of a slot without a token; finite, so that nothing becomes NaN

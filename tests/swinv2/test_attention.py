@@ -228,6 +228,15 @@ def test_bias_is_kept_in_the_type_that_it_is_asked_for(bias):
         assert bias([(4, 4)], (8, 8), torch.bfloat16)[0].dtype == wide.dtype
 
 
+@torch.no_grad()
+def test_copies_are_without_the_kept_bias(bias):
+    """A copy or a saved model carries no more than its weights."""
+    bias([(16, 16)], (8, 8))
+    other = copy.deepcopy(bias)
+    assert not other._kept
+    assert torch.equal(other([(4, 4)], (8, 8))[0], bias([(4, 4)], (8, 8))[0])
+
+
 def test_bias_kept_in_inference_mode_serves_training_too(bias):
     """What inference mode keeps is not used where a gradient flows."""
     with torch.inference_mode():

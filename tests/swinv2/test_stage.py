@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+import swinv2
 from swinv2 import SwinTransformerV2
-from swinv2.linear import Linear
 from swinv2.stage import Block
 
 
@@ -50,7 +50,7 @@ class Adapted(nn.Module):
         return self.layer(x, *bias) + self.up(self.down(x))
 
 
-@pytest.mark.parametrize("name", ["attn.qkv", "mlp.fc2"])
+@pytest.mark.parametrize("name", ["attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"])
 def test_an_adapter_in_a_block_is_called(model, name):
     """A block with other layers than its own is left to autograd."""
     block = model.layers[0].blocks[1]
@@ -62,14 +62,67 @@ def test_an_adapter_in_a_block_is_called(model, name):
     assert found[f"layers.0.blocks.1.{name}.up.weight"].abs().max() > 0
 
 
-def test_a_hook_in_a_block_is_called(model):
-    """Features are taken from within blocks in training, too."""
+class Replaced(nn.Module):
+    """A layer that takes tokens and nothing else, as quantised ones do."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.inner = nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None).double()
+        self.inner.load_state_dict(layer.state_dict())
+
+    def forward(self, x):
+        """The same product."""
+        return self.inner(x)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_any_layer_may_be_put_in_place_of_a_linear_one(model, training):
+    """With the same weights it gives the same."""
+    x = torch.randn(1, 3, 36, 28, dtype=torch.float64)
+    wanted = model.train(training)(x)[0]
+    block = model.layers[0].blocks[1]
+    for name in ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"):
+        block.set_submodule(name, Replaced(block.get_submodule(name)))
+    torch.testing.assert_close(model(x)[0], wanted, rtol=0, atol=1e-12)
+    with torch.no_grad():
+        torch.testing.assert_close(model(x)[0], wanted, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["", "attn", "attn.qkv", "attn.proj", "norm1", "norm2", "mlp", "mlp.fc1", "mlp.fc2"])
+@pytest.mark.parametrize("mode", ["training", "evaluation", "packed", "grid"])
+def test_a_hook_in_a_block_is_called(model, name, mode, monkeypatch):
+    """Features are taken from blocks and from within, in training and evaluation, on a GPU too."""
+    if mode == "grid":  # the order of tokens for kernels, which then take the end of a branch
+        monkeypatch.setattr("swinv2.kernels.available", lambda device: True)
+        monkeypatch.setattr("swinv2.kernels.attention.available", lambda device: False)
     seen = []
-    fc1 = model.layers[0].blocks[0].mlp.fc1
-    assert isinstance(fc1, Linear)
-    fc1.register_forward_hook(lambda layer, given, out: seen.append(out))
-    gradients(model, torch.randn(1, 3, 32, 32, dtype=torch.float64))
+    model.layers[0].blocks[0].get_submodule(name).register_forward_hook(lambda layer, given, out: seen.append(out))
+    if mode == "training":
+        gradients(model, torch.randn(1, 3, 16, 16, dtype=torch.float64))
+    else:
+        model = swinv2.optimize_for_inference(model.float()) if mode == "packed" else model.eval()
+        with torch.no_grad():
+            model(torch.randn(1, 3, 16, 16, dtype=next(model.parameters()).dtype))
     assert len(seen) == 1
+
+
+def test_a_hook_may_bring_a_gradient_to_a_frozen_model(model):
+    """In evaluation, with gradients on."""
+    delta = torch.zeros(8, dtype=torch.float64, requires_grad=True)
+    model.requires_grad_(False).eval()
+    model.layers[0].blocks[1].mlp.register_forward_hook(lambda layer, given, out: out + delta)
+    model(torch.randn(1, 3, 32, 32, dtype=torch.float64))[0].square().sum().backward()
+    assert delta.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("training", [True, False])
+def test_an_empty_batch_gives_empty_maps(model, training, dtype):
+    """As where a detector finds nothing to look at."""
+    model = model.to(dtype).train(training)
+    with torch.no_grad():
+        assert model(torch.zeros(0, 3, 36, 28, dtype=dtype))[0].shape == (0, 8, 9, 7)
+    model(torch.zeros(0, 3, 36, 28, dtype=dtype))[0].sum().backward()
 
 
 def test_frozen_blocks_keep_nothing(model):
