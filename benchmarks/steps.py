@@ -24,10 +24,11 @@ from video.classifier import VideoClassifier
 HERE, RESULT = Path(__file__).parents[1], Path(__file__).with_suffix(".md")
 SIDE, FRAMES = 512, 16
 NOTE = f"""\
-SwinV2-T, float32, one image of {SIDE} x {SIDE} with 10 objects (windows of 16 tokens, 80 and 150 classes) or one clip
-of {FRAMES} x 224 x 224 (windows of 8 x 7 x 7, 400 classes). A step is the forward and the backward pass, without the
-optimizer; inference is after `swinv2.optimize_for_inference`. Each line and checkout in processes of its own, in turns;
-medians. Peak memory is resident, of a process with one step, above that with the model built.
+SwinV2-T, float32; one image of {SIDE} x {SIDE} with 10 objects, 80 classes; one in inference and two in a step of UPerNet,
+150 classes; windows of 16 tokens; or one clip of {FRAMES} x 224 x 224, 400 classes, windows of 8 x 7 x 7. A step is the
+forward and the backward pass, without the optimizer; inference is after `swinv2.optimize_for_inference`. Each line and
+checkout in processes of its own, in turns; medians. Peak memory is resident, of a process with one step, above that
+with the model built.
 """
 
 
@@ -111,8 +112,8 @@ def detector() -> Made:
 def segmenter() -> Made:
     """UPerNet."""
     model = UPerNet(BackboneConfig("swinv2_tiny_window16_256", window_size=16), 150)
-    image, labels = torch.rand(1, 3, SIDE, SIDE), torch.randint(0, 150, (1, SIDE, SIDE))
-    return model, partial(backward, model, lambda: total(model(image, labels))), lambda: model(image)
+    images, labels = torch.rand(2, 3, SIDE, SIDE), torch.randint(0, 150, (2, SIDE, SIDE))
+    return model, partial(backward, model, lambda: total(model(images, labels))), lambda: model(images[:1])
 
 
 def classifier() -> Made:

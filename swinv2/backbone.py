@@ -36,8 +36,8 @@ class SwinTransformerV2(nn.Module):
         shift: for each stage, whether every second block shifts its windows; in all stages if None.
         out_indices: stages whose features are given, finest first.
         frozen_stages: -1 to train everything, 0 to freeze the patch embedding, i to freeze the first i stages too.
-        recompute: what the backward pass computes again, rather than keep it: nothing, the elementwise parts, or whole
-            blocks; one word, or one per stage.
+        recompute: what the backward pass computes again, rather than keep it: nothing, the elementwise parts (on a
+            CPU; elsewhere nothing), or whole blocks; one word, or one per stage.
         window_fit: "fixed" windows leave a remnant at the end of an axis, "balanced" ones share it evenly.
 
     Raises:

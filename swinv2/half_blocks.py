@@ -99,7 +99,7 @@ class NormedSum(Summed):
         self, x: Float[Tensor, "tokens c"], branch: Float[Tensor, "tokens c"], factor: Float[Tensor, " tokens"] | None
     ) -> Float[Tensor, "tokens c"]:
         """The sum."""
-        normed, _, _ = self._norm(branch)
+        normed, *_ = self._norm(branch)
         return x + normed if factor is None else torch.addcmul(x, normed, factor.unsqueeze(1).to(normed.dtype))
 
     def backward(
@@ -108,22 +108,23 @@ class NormedSum(Summed):
         slope: Float[Tensor, "tokens c"],
         factor: Float[Tensor, " tokens"] | None,
     ) -> Float[Tensor, "tokens c"]:
-        """Gradient of the branch."""
-        normed, mean, rstd = self._norm(branch)
+        """Gradient of the branch, in its type."""
+        normed, mean, rstd, given = self._norm(branch)
         slope = slope.to(normed.dtype) if factor is None else (slope * factor.unsqueeze(1)).to(normed.dtype)
         weight, bias = self.parameters
         of_branch, *of_parameters = torch.ops.aten.native_layer_norm_backward(
-            slope, branch.to(normed.dtype), [len(weight)], mean, rstd, weight, bias, [True, *self.wanted]
+            slope, given, [len(weight)], mean, rstd, weight, bias, [True, *self.wanted]
         )
         for index, of_parameter in enumerate(of_parameters):
             if self.wanted[index]:
                 self.add(index, of_parameter)
-        return of_branch
+        return of_branch.to(branch.dtype)
 
-    def _norm(self, branch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _norm(self, branch: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The norm, mean and 1 / standard deviation, and the branch in the type of all these."""
         weight, bias = self.parameters
         branch = branch.to(torch.promote_types(branch.dtype, weight.dtype))
-        return torch.native_layer_norm(branch, [len(weight)], weight, bias, self.eps)
+        return *torch.native_layer_norm(branch, [len(weight)], weight, bias, self.eps), branch
 
 
 class MlpHalf:
@@ -147,7 +148,7 @@ class MlpHalf:
         of_branch = self.norm.backward(steps["mlp"], slope, factor)
         hidden = steps["hidden"]
         self.fc2.backward(self._activated(hidden), of_branch)
-        of_hidden = self.fc2.transposed(of_branch.to(self.fc2.dtype))
+        of_hidden = self.fc2.transposed(of_branch)
         torch.ops.aten.gelu_backward.grad_input(of_hidden, hidden, grad_input=of_hidden)
         self.fc1.backward(x, of_hidden)
         return slope + self.fc1.transposed(of_hidden)
@@ -197,7 +198,7 @@ class AttentionHalf:
     ) -> Float[Tensor, "tokens c"]:
         """Gradient of x, `slope` being that of the output."""
         of_branch = self.norm.backward(steps["attended"], slope, factor)
-        of_context = self.proj.transposed(of_branch.to(self.proj.dtype))
+        of_context = self.proj.transposed(of_branch)
         of_qkv, context = attention_slopes(
             self._heads(steps),
             of_context,

@@ -47,4 +47,4 @@ def test_branch_is_normalised_in_the_type_of_the_norm():
     end = NormedSum((torch.ones(8), torch.zeros(8)), (True, True), eps=1e-5)
     x, branch = torch.randn(5, 8), torch.randn(5, 8).bfloat16()
     torch.testing.assert_close(end.forward(x, branch, None), x + F.layer_norm(branch.float(), (8,)))
-    assert end.backward(branch, torch.randn(5, 8), None).dtype == torch.float32
+    assert end.backward(branch, torch.randn(5, 8), None).dtype == torch.bfloat16  # what its layer multiplies
