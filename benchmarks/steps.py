@@ -25,7 +25,7 @@ HERE, RESULT = Path(__file__).parents[1], Path(__file__).with_suffix(".md")
 SIDE, FRAMES = 512, 16
 NOTE = f"""\
 SwinV2-T, float32. Images of {SIDE} x {SIDE}, windows of 16 tokens, 80 and 150 classes; a step of the detector has one
-with 10 objects, one of UPerNet two. A clip of {FRAMES} x 224 x 224, windows of 8 x 7 x 7 tokens, 400 classes. A step is the
+with 10 objects, one of UPerNet two. A clip of {FRAMES} x 224 x 224, windows of 8 x 7 x 7, 400 classes. A step is the
 forward and the backward pass, without the optimizer; inference is after `swinv2.optimize_for_inference`. Each line and
 checkout in processes of its own, in turns; medians. Peak memory is resident, of a process with one step, above that
 with the model built.
