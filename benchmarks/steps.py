@@ -6,7 +6,7 @@ import resource
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -36,6 +36,7 @@ def main() -> None:
     """Measure, print the table and write it beside this file; with `--work`, one model of the code in PYTHONPATH."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--before", type=Path, help="another checkout of this project")
+    parser.add_argument("--rows", nargs="+", choices=WORKS, default=list(WORKS), help="some of the models")
     parser.add_argument("--rounds", type=int, default=3, help="how often each is timed in a process")
     parser.add_argument("--turns", type=int, default=2, help="how many processes each gets")
     parser.add_argument("--work", choices=WORKS, help=argparse.SUPPRESS)
@@ -43,25 +44,36 @@ def main() -> None:
     if options.work:
         print(*measure(options.work, options.rounds))
         return
+    from benchmarks.results import keep  # not in a process with another checkout, which may not have it
+
     folders = [*([options.before] if options.before else []), HERE]
-    rows = []
-    for work in WORKS:
+    for work in options.rows:
         found: list[list[list[float]]] = [[] for _ in folders]
         for _ in range(options.turns):
             for folder, numbers in zip(folders, found, strict=True):
                 numbers.append(in_checkout(folder.resolve(), work, options.rounds))
         typical = [[statistics.median(column) for column in zip(*numbers, strict=True)] for numbers in found]
+        print(work, typical, flush=True)
+        RESULT.write_text(report(keep("steps", {work: typical}), options.before))
+    print(RESULT.read_text())
+
+
+def report(found: Mapping[str, list[list[float]]], before: Path | None) -> str:
+    """The table as Markdown.
+
+    Args:
+        found: of each model and checkout, seconds of a step and of inference, and GiB.
+        before: the other checkout.
+    """
+    rows = []
+    for work, typical in found.items():
         for what, *values in zip(("training step, s", "inference, s", "peak of a step, GiB"), *typical, strict=True):
-            rows.append([f"{work}: {what}", *(f"{value:.2f}" for value in values), f"{values[-1] / values[0]:.2f}"])
-            print(rows[-1], flush=True)
-    header = ["", *(["before", "now"] if options.before else ["now"]), "now / before"]
-    cut = slice(None) if options.before else slice(2)
-    text = (
-        f"# Whole models\n\n{table(header[cut], [row[cut] for row in rows])}\n\n{machine()}.\n"
-        f"`python -m benchmarks.steps{f' --before {revision(options.before)}' if options.before else ''}`. {NOTE}"
-    )
-    print(text)
-    RESULT.write_text(text)
+            rows.append([f"{work}: {what}", *(f"{value:.2f}" for value in values)])
+            rows[-1] += [f"{values[1] / values[0]:.2f}"] if before else []
+    header, command = ["", "now"], "python -m benchmarks.steps"
+    if before:
+        header, command = ["", "before", "now", "now / before"], f"{command} --before {revision(before)}"
+    return f"# Whole models\n\n{table(header, rows)}\n\n{machine()}.\n`{command}`. {NOTE}"
 
 
 def in_checkout(folder: Path, work: str, rounds: int) -> list[float]:
