@@ -73,7 +73,7 @@ def report(found: Mapping[str, list[list[float]]], before: Path | None) -> str:
     header, command = ["", "now"], "python -m benchmarks.steps"
     if before:
         header, command = ["", "before", "now", "now / before"], f"{command} --before {revision(before)}"
-    return f"# Whole models\n\n{table(header, rows)}\n\n{machine()}.\n`{command}`. {NOTE}"
+    return f"# Whole models\n\n{table(header, rows)}\n\n{machine()}.\n`{command}`.\n{NOTE}"
 
 
 def in_checkout(folder: Path, work: str, rounds: int) -> list[float]:
