@@ -6,6 +6,7 @@ from torch import nn
 
 import swinv2
 from swinv2 import SwinTransformerV2
+from swinv2.routes import _grid_route
 from swinv2.stage import Block
 
 
@@ -93,8 +94,7 @@ def test_any_layer_may_be_put_in_place_of_a_linear_one(model, training):
 def test_a_hook_in_a_block_is_called(model, name, mode, monkeypatch):
     """Features are taken from blocks and from within, in training and evaluation, on a GPU too."""
     if mode == "grid":  # the order of tokens for kernels, which then take the end of a branch
-        monkeypatch.setattr("swinv2.kernels.available", lambda device: True)
-        monkeypatch.setattr("swinv2.kernels.attention.available", lambda device: False)
+        monkeypatch.setattr("swinv2.stage.route", _grid_route)
     seen = []
     model.layers[0].blocks[0].get_submodule(name).register_forward_hook(lambda layer, given, out: seen.append(out))
     if mode == "training":
