@@ -1,7 +1,7 @@
 """Time and memory against the size of the image and of the window: `python -m benchmarks.scaling [PART …]`."""
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -23,8 +23,8 @@ SIDES, OF_SIDES = (256, 512, 768, 1024, 1536, 2048), (8, 16)  # pixels, and wind
 WINDOWS, OF_WINDOWS = (8, 12, 16, 24, 32), 1024  # tokens, and the side that windows are compared at
 SWEEP = range(224, 1345, 8)
 THIN = (264, 520, 776, 1032)  # sides whose maps exceed a multiple of 16 by one or two tokens in most stages
-SECONDS = 0.5  # that a size of the sweep is timed for, after a first call; large ones are timed once
-AGAIN, TIMES = 14, 3  # slowest sizes of the sweep that are timed once more, and how often: it may be the machine
+SECONDS = 0.3  # that a side is timed for in each pass of a sweep, after a first call; large ones are timed once
+PASSES = 4  # through all sides of a sweep; each side's best counts, as a machine that others use is slow for minutes
 
 Point = dict[str, Any]
 
@@ -90,22 +90,19 @@ def peaks(whose: str, cuts: list[int]) -> list[float]:
     return [peak(called(build(whose, work), work.images())) for work in first + works][1:]
 
 
-def sweep(window: int, sides: Iterable[int]) -> list[Point]:
-    """Our seconds at each side; the slowest by pixel are timed once more."""
+def sweep(window: int, sides: Sequence[int]) -> list[Point]:
+    """Our seconds at each side, in the best of several passes."""
     model = build("ours", square(window, 256))
-    points: list[Point] = [{"side": side, "seconds": timed(model, side)} for side in sides]
-    slowest = sorted(points, key=lambda point: point["seconds"] / point["side"] ** 2)[-AGAIN:]
-    for point in slowest:
-        call = called(model, square(window, point["side"]).images())
-        point["seconds"] = min(point["seconds"], medians({"": call}, TIMES)[""])
-    return points
+    passes = [[timed(model, side) for side in sides] for _ in range(PASSES)]
+    return [{"side": side, "seconds": min(times)} for side, *times in zip(sides, *passes, strict=True)]
 
 
 def timed(model: nn.Module, side: int) -> float:
     """Median seconds of a forward pass, small images being timed more often."""
     call = called(model, torch.randn(1, 3, side, side))
-    first = medians({"": call}, 1)[""]
-    return medians({"": call}, max(round(SECONDS / first), 1), first=0)[""] if first < SECONDS else first
+    first = medians({"": call}, 1, first=0)[""]
+    rounds = round(SECONDS / first)
+    return medians({"": call}, rounds, first=0)[""] if rounds > 1 else first
 
 
 def fits(window: int, side: int, rounds: int) -> Point:

@@ -201,18 +201,18 @@ def attend(
     biases: Sequence[Float[Tensor, "h _ _"]],
 ) -> Float[Tensor, "tokens c"]:
     """Attention of ready queries and keys, in windows of a few shapes."""
+    channels = values[0].numel()
     lengths = [math.prod(shape) * count for shape, count in groups]
+    runs = (x.split(lengths) for x in (*queries_keys.unbind(1), values.squeeze(1)))
     contexts = []
-    for (shape, count), bias, qk, v in zip(
-        groups, biases, queries_keys.split(lengths), values.split(lengths), strict=True
-    ):
-        q, k = qk.unflatten(0, (count, math.prod(shape))).transpose(1, 3).unbind(2)  # (count, h, N, d)
-        v = v.squeeze(1).unflatten(0, (count, math.prod(shape))).transpose(1, 2)
+    for (_, count), bias, *tensors in zip(groups, biases, *runs, strict=True):
+        q, k, v = (x.view(count, -1, *x.shape[1:]).transpose(1, 2) for x in tensors)  # (count, h, N, d)
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.unsqueeze(0), scale=1.0)
-        contexts.append(out.transpose(1, 2).flatten(2).flatten(0, 1))  # (count·N, C)
+        contexts.append(out.transpose(1, 2).reshape(-1, channels))  # (count·N, C)
     return torch.cat(contexts) if len(contexts) > 1 else contexts[0]
 
 
 def full_precision(device: torch.device) -> AbstractContextManager:
     """Switch autocast off where a device has it (the meta device has not)."""
-    return torch.autocast(device.type, enabled=False) if torch.amp.is_autocast_available(device.type) else nullcontext()
+    on = torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
+    return torch.autocast(device.type, enabled=False) if on else nullcontext()

@@ -20,7 +20,8 @@ class LayerNorm(nn.LayerNorm):
 
     def forward(self, x: Float[Tensor, "*grid c"]) -> Float[Tensor, "*grid c"]:
         """Normalise the last axis."""
-        x = x.to(torch.promote_types(x.dtype, self.weight.dtype))
+        if x.dtype != self.weight.dtype:
+            x = x.to(torch.promote_types(x.dtype, self.weight.dtype))
         return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
 
 

@@ -98,4 +98,6 @@ class Reorder(torch.autograd.Function):
 
 def reorder(x: Float[Tensor, "tokens c"], hop: Hop | None) -> Float[Tensor, "tokens c"]:
     """Tokens in another order."""
-    return x if hop is None else Reorder.apply(x, hop.there, hop.back)
+    if hop is None:
+        return x
+    return Reorder.apply(x, hop.there, hop.back) if torch.is_grad_enabled() else x.index_select(0, hop.there)

@@ -132,12 +132,13 @@ class Stage(nn.Module):
             return x
         if recorded and self.recompute == "block":
             return checkpoint(block, reorder(x, hop), cut, use_reentrant=False)
-        if recorded or self.training or isinstance(cut, GridCut) or x.device.type != "cpu":
+        rows = BYTES_IN_CACHE // x.itemsize  # with which what a part needs stays in cache
+        if recorded or self.training or isinstance(cut, GridCut) or x.device.type != "cpu" or len(x) <= rows:
             return block(reorder(x, hop), cut)
         out = torch.empty_like(x)
-        for places, part in cut.parts(BYTES_IN_CACHE // x.itemsize):  # what a part needs stays in cache
-            given, rows = x[places] if hop is None else x.index_select(0, hop.there[places]), out[places]
-            found = block(given, part, None if torch.is_grad_enabled() else rows)
-            if found is not rows:
-                rows.copy_(found)
+        for places, part in cut.parts(rows):
+            given, place = x[places] if hop is None else x.index_select(0, hop.there[places]), out[places]
+            found = block(given, part, None if torch.is_grad_enabled() else place)
+            if found is not place:
+                place.copy_(found)
         return out

@@ -1,6 +1,11 @@
 """Linear layers with packed weights."""
 
 import copy
+import mmap
+import platform
+import subprocess
+import sys
+import textwrap
 
 import pytest
 import torch
@@ -104,3 +109,24 @@ def test_bfloat16_is_packed_where_the_cpu_multiplies_it():
     assert bool(layer._packed) == can_pack(torch.bfloat16)
     torch.testing.assert_close(layer(x).float(), wanted, rtol=2e-2, atol=2e-2)
     torch.testing.assert_close(layer.gelu(x).float(), F.gelu(wanted), rtol=2e-2, atol=2e-2)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator than the one that this is about")
+@pytest.mark.parametrize("prepare", [True, False])
+def test_freed_memory_is_kept_for_the_next_image(prepare):
+    """Pages of freed tensors are used again, rather than given back and cleared anew for each image."""
+    script = f"""
+        import resource, torch
+        from torch import nn
+        from swinv2 import optimize_for_inference
+        if {prepare}:
+            optimize_for_inference(nn.Identity())
+        def faults():
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            kept = [torch.ones(5 * 2**20, dtype=torch.uint8) for _ in range(10)]
+            return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+        print([faults() for _ in range(4)][-1])
+    """
+    run = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True)
+    pages = 50 * 2**20 // mmap.PAGESIZE
+    assert int(run.stdout) < pages / 10 if prepare else int(run.stdout) > pages / 2
