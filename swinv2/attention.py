@@ -17,7 +17,7 @@ from .windows import Cut, GridCut, Size
 Spacing = Literal["log", "linear"]  # of the offsets that the position bias is a function of; linear is an ablation
 
 HALVES = (torch.bfloat16, torch.float16)
-KEPT_SHAPES = 16  # windows of one cut of a picture have at most so many shapes
+KEPT = 2**22  # numbers of biases that are kept for windows of images of other sizes
 
 
 class ContinuousPositionBias(nn.Sequential):
@@ -36,7 +36,8 @@ class ContinuousPositionBias(nn.Sequential):
         self.spacing = spacing
         if spacing == "linear":  # a name that keeps such weights from being loaded where the other is meant
             self.register_buffer("linear_spacing", torch.ones(()))
-        self._kept: dict[Size, Tensor] = {}
+        self._kept: dict[Size, Tensor] = {}  # in the order in which they were wanted
+        self._kept_table: Tensor | None = None
         self._kept_key: tuple = ()
         self._kept_weights: list[Tensor] = []
 
@@ -52,17 +53,30 @@ class ContinuousPositionBias(nn.Sequential):
             trained_window: the unit in which offsets are measured, whatever the windows are now.
             dtype: in which biases are kept, and given, where no gradient is asked for.
         """
-        weights = list(self.parameters())
+        first, last = self._layers
+        weights = [first.weight, first.bias, last.weight]
         if torch.compiler.is_compiling() or (torch.is_grad_enabled() and any(w.requires_grad for w in weights)):
             return self._biases(windows, trained_window)
         key = (trained_window, dtype, torch.is_inference_mode_enabled(), *(_identity(w) for w in weights))
         if key != self._kept_key or not all(map(_unchanged, self._kept_weights, weights)):
-            self._kept, self._kept_key, self._kept_weights = {}, key, [_held(w) for w in weights]
-        kept = self._kept if len(self._kept) <= KEPT_SHAPES else {}
+            self._kept, self._kept_table = {}, None
+            self._kept_key, self._kept_weights = key, [_held(w) for w in weights]
+        kept = self._kept
         if any(window not in kept for window in windows):
-            biases = (bias.to(dtype or bias.dtype) for bias in self._biases(windows, trained_window))
-            self._kept = kept = kept | dict(zip(windows, biases, strict=True))
+            self._kept = kept = self._keep(windows, trained_window, dtype)
         return [kept[window] for window in windows]
+
+    def _keep(self, windows: Sequence[Size], trained_window: Size, dtype: torch.dtype | None) -> dict[Size, Tensor]:
+        """Biases of these windows, and of others that there is room for, those that were wanted last."""
+        old, table, largest = self._kept, self._kept_table, _largest(windows)
+        if table is None or any(2 * w - 1 > offsets for w, offsets in zip(largest, table.shape[1:], strict=True)):
+            before = () if table is None else (tuple((offsets + 1) // 2 for offsets in table.shape[1:]),)
+            self._kept_table = table = self.table(_largest([*windows, *before]), trained_window)
+        new = {w: old[w] if w in old else pairwise(table, w).to(dtype or table.dtype) for w in windows}
+        others = {window: bias for window, bias in old.items() if window not in new}
+        while others and sum(bias.numel() for bias in others.values()) > KEPT:
+            del others[next(iter(others))]
+        return others | new
 
     def train(self, mode: bool = True) -> "ContinuousPositionBias":
         """Switch to training or evaluation, and forget what was kept."""
@@ -71,16 +85,19 @@ class ContinuousPositionBias(nn.Sequential):
 
     def __getstate__(self) -> dict:
         """Copies and pickles are without what is kept."""
-        return super().__getstate__() | {"_kept": {}, "_kept_key": (), "_kept_weights": []}
+        return super().__getstate__() | {"_kept": {}, "_kept_table": None, "_kept_key": (), "_kept_weights": []}
+
+    @property
+    def _layers(self) -> tuple[nn.Linear, nn.Linear]:
+        return cast(nn.Linear, self[0]), cast(nn.Linear, self[2])
 
     def _biases(self, windows: Sequence[Size], trained_window: Size) -> list[Tensor]:
-        largest = tuple(max(lengths) for lengths in zip(*windows, strict=True))
-        table = self.table(largest, trained_window)
+        table = self.table(_largest(windows), trained_window)
         return [pairwise(table, window) for window in windows]
 
     def table(self, window: Size, trained_window: Size) -> Float[Tensor, "heads ..."]:
         """Bias of every offset in a window, (heads, 2·w1 - 1, …, 2·wn - 1), in float32 or better."""
-        first, last = cast(nn.Linear, self[0]), cast(nn.Linear, self[2])
+        first, last = self._layers
         dtype = torch.promote_types(first.weight.dtype, torch.float32)
         steps = [torch.arange(1 - w, w, device=first.weight.device, dtype=torch.float32) for w in window]
         steps = [8 * step / max(w - 1, 1) for step, w in zip(steps, trained_window, strict=True)]
@@ -90,6 +107,11 @@ class ContinuousPositionBias(nn.Sequential):
         with full_precision(offsets.device):
             hidden = F.relu(F.linear(offsets.to(dtype), first.weight.to(dtype), first.bias.to(dtype)))
             return 16 * torch.sigmoid(F.linear(hidden, last.weight.to(dtype))).movedim(-1, 0)
+
+
+def _largest(windows: Sequence[Size]) -> Size:
+    """The smallest window that holds all of them."""
+    return tuple(max(lengths) for lengths in zip(*windows, strict=True))
 
 
 def pairwise(table: Float[Tensor, "heads ..."], window: Size) -> Float[Tensor, "heads n n"]:
@@ -103,6 +125,9 @@ def pairwise(table: Float[Tensor, "heads ..."], window: Size) -> Float[Tensor, "
 
 
 def _identity(weight: Tensor) -> tuple:
+    """What shows that a weight is another; on a CPU it is compared number by number as well."""
+    if weight.device.type == "cpu":
+        return weight.device, weight.dtype
     return weight.device, weight.dtype, weight.data_ptr(), version(weight)
 
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from swinv2.attention import ContinuousPositionBias, WindowAttention
+from swinv2 import attention
+from swinv2.attention import ContinuousPositionBias, WindowAttention, pairwise
 from swinv2.windows import cut
 
 CPU = torch.device("cpu")
@@ -214,6 +215,23 @@ def test_kept_bias_follows_window_and_training_window(bias):
     assert bias([(5, 4)], (8, 8))[0].shape == (3, 20, 20)
     assert not torch.equal(bias([(4, 4)], (12, 12))[0], eight)
     assert torch.equal(bias([(4, 4)], (8, 8))[0], eight)
+
+
+@torch.no_grad()
+def test_biases_of_images_of_other_sizes_are_kept_as_far_as_there_is_room(bias, monkeypatch):
+    """The network runs once for all windows within the largest; what was wanted last stays, and all that is in use."""
+    monkeypatch.setattr(attention, "KEPT", 3 * 16**2 + 3 * 2**2)  # as many as windows of 4 x 4 and 2 x 1 have
+    tables, table = [], bias.table
+    monkeypatch.setattr(bias, "table", lambda *sizes: tables.append(sizes[0]) or table(*sizes))
+    whole = bias([(4, 4), (3, 4)], (8, 8))[0]
+    torch.testing.assert_close(bias([(4, 4), (2, 3)], (8, 8))[1], pairwise(table((2, 3), (8, 8)), (2, 3)))
+    assert list(bias._kept) == [(3, 4), (4, 4), (2, 3)]
+    assert bias([(2, 1), (1, 1)], (8, 8))[1].shape == (3, 1, 1)
+    assert list(bias._kept) == [(2, 3), (2, 1), (1, 1)]
+    assert tables == [(4, 4)]
+    assert bias([(2, 5)], (8, 8))[0].shape == (3, 10, 10)
+    assert tables == [(4, 4), (4, 5)]
+    torch.testing.assert_close(bias([(4, 4)], (8, 8))[0], whole)
 
 
 @torch.no_grad()
