@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -25,8 +26,8 @@ WINDOWS, OF_WINDOWS = (8, 12, 16, 24, 32), 1024  # tokens, and the side that win
 SWEEP = range(224, 1345, 8)
 THIN = (264, 520, 776, 1032)  # sides whose maps exceed a multiple of 16 by one or two tokens in most stages
 SECONDS = 0.3  # that a side is timed for in each pass of a sweep, after a first call; large ones are timed once
-PASSES = 3  # through all sides of a sweep; each side's best counts, as a machine that others use is slow for minutes
-ENDS, MORE = 16, 4  # slowest and fastest sides, that as many more passes go through
+PASSES = 2  # through all sides of a sweep; each side's best counts, as a machine that others use is slow at times
+ENDS, MORE = 12, 10  # sides that are slowest and fastest so far, and further passes through these
 
 Point = dict[str, Any]
 
@@ -96,20 +97,20 @@ def sweep(window: int, sides: Sequence[int]) -> list[Point]:
     """Our seconds at each side, in the best of several passes."""
     model = build("ours", square(window, 256))
     best = {side: math.inf for side in sides}
-    for _ in range(PASSES):
-        best = {side: min(best[side], timed(model, side)) for side in sides}
-    ordered = sorted(sides, key=lambda side: best[side] / side**2)
-    for _ in range(MORE):
-        best |= {side: min(best[side], timed(model, side)) for side in {*ordered[:ENDS], *ordered[-ENDS:]}}
+    for i in range(PASSES + MORE):
+        ordered = sorted(sides, key=lambda side: best[side] / side**2)
+        chosen = [*sides] if i < PASSES else ordered[:ENDS] + ordered[-ENDS:]
+        random.Random(i).shuffle(chosen)  # or sides of about one size would share whatever disturbs them
+        best |= {side: min(best[side], timed(model, side)) for side in chosen}
     return [{"side": side, "seconds": seconds} for side, seconds in best.items()]
 
 
 def timed(model: nn.Module, side: int) -> float:
-    """Median seconds of a forward pass, small images being timed more often."""
+    """Median seconds of a forward pass after a first one, small images being timed more often."""
     call = called(model, torch.randn(1, 3, side, side))
-    first = medians({"": call}, 1, first=0)[""]
-    rounds = round(SECONDS / first)
-    return medians({"": call}, rounds, first=0)[""] if rounds > 1 else first
+    once = medians({"": call}, 1)[""]
+    rounds = round(SECONDS / once)
+    return medians({"": call}, rounds, first=0)[""] if rounds > 1 else once
 
 
 def fits(window: int, side: int, rounds: int) -> Point:
