@@ -102,4 +102,4 @@ def keep_freed_memory() -> None:
     The largest block that was ever freed sets its thresholds (M_MMAP_THRESHOLD in mallopt(3)); at first they are so
     low that a small image takes about a tenth longer. The block is not written to, so that it costs no memory itself.
     """
-    torch.empty(LARGEST_ON_HEAP, dtype=torch.uint8)  # freed at once
+    torch.empty(LARGEST_ON_HEAP, dtype=torch.uint8, device="cpu")  # freed at once
