@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .attention_core import RecomputedAttention, attend, attend_in_blocks, full_precision, of_length
+from .attention_core import RecomputedAttention, attend, attend_in_blocks, full_precision, is_eager, of_length
 from .kernels.attention import grid_attention
-from .linear import Linear, version
+from .linear import Linear, hooked, version
 from .windows import Cut, GridCut, Size
 
 Spacing = Literal["log", "linear"]  # of the offsets that the position bias is a function of; linear is an ablation
@@ -174,7 +174,7 @@ class WindowAttention(nn.Module):
         qkv = qkv.unflatten(-1, (3, self.num_heads, -1))  # (tokens, 3, h, d)
         biases = self.cpb_mlp(cut.shapes, self.trained_window, qkv.dtype if _stays_narrow(qkv, cut) else None)
         with full_precision(x.device):
-            context = window_attention(qkv, self.scale(), biases, cut)
+            context = window_attention(qkv, self.scale(), biases, cut, overwrite=not hooked(self.qkv))
         return self.proj(context)
 
     def qkv_bias(self) -> Float[Tensor, " _"]:
@@ -191,6 +191,7 @@ def window_attention(
     scale: Float[Tensor, " heads"],
     biases: Sequence[Float[Tensor, "heads _ _"]],
     cut: Cut | GridCut,
+    overwrite: bool = False,
 ) -> Float[Tensor, "tokens c"]:
     """Scaled cosine attention of every token to the tokens of its window (eq. 2).
 
@@ -201,6 +202,7 @@ def window_attention(
         scale: 1 / tau of each head.
         biases: position bias of each of the cut's shapes of windows.
         cut: the windows.
+        overwrite: whether queries and keys may be written to, where no gradient is asked for.
     """
     if isinstance(cut, GridCut):
         (bias,) = biases
@@ -213,7 +215,8 @@ def window_attention(
     if torch.is_grad_enabled() and qkv.device.type == "cpu":
         return RecomputedAttention.apply(given, scale, cut.groups, *biases).to(qkv.dtype)
     queries_keys, values = given.split((2, 1), 1)
-    queries_keys = of_length(queries_keys, torch.stack([scale, torch.ones_like(scale)]))
+    lengths = torch.stack([scale, torch.ones_like(scale)])
+    queries_keys = of_length(queries_keys, lengths, in_place=overwrite and is_eager())
     return attend(queries_keys, values, cut.groups, biases).to(qkv.dtype)
 
 

@@ -142,11 +142,16 @@ def _heads_first(x: Float[Tensor, "tokens k h d"], windows: int) -> Float[Tensor
     return x.unflatten(0, (windows, -1)).permute(2, 3, 0, 1, 4).contiguous()
 
 
-def of_length(vectors: Float[Tensor, "*n d"], wanted: Float[Tensor, "*_"]) -> Float[Tensor, "*n d"]:
-    """Vectors made as long as is wanted; on a CPU, where no gradient is asked for, in one pass."""
-    eager = not torch.is_grad_enabled() and not torch.compiler.is_compiling() and not torch.jit.is_tracing()
+def of_length(
+    vectors: Float[Tensor, "*n d"], wanted: Float[Tensor, "*_"], in_place: bool = False
+) -> Float[Tensor, "*n d"]:
+    """Vectors made as long as is wanted, new ones or in place.
+
+    On a CPU, where no gradient is asked for, new ones that lie together take one pass; in place takes two, but neither
+    copies vectors that lie apart nor brings other memory into the cache.
+    """
     has_kernel = vectors.device.type == "cpu" and vectors.dtype != torch.float16  # which PyTorch 2.6 has not
-    if eager and has_kernel and vectors.numel():
+    if not in_place and is_eager() and has_kernel and vectors.numel():
         rows = vectors.reshape(-1, vectors.shape[-1])
         goals = wanted.to(rows.dtype).expand(vectors.shape[:-1]).reshape(-1, 1)
         scaled, lengths = torch.ops.aten._weight_norm_interface(rows, goals, 0)  # rows · goals / lengths
@@ -154,7 +159,13 @@ def of_length(vectors: Float[Tensor, "*n d"], wanted: Float[Tensor, "*_"]) -> Fl
             return scaled.view(vectors.shape)
     wide = torch.promote_types(vectors.dtype, torch.float32)
     lengths = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True, dtype=wide).clamp_min(TINY)
-    return (vectors * (wanted.unsqueeze(-1) / lengths)).to(vectors.dtype)
+    factors = wanted.unsqueeze(-1) / lengths
+    return vectors.mul_(factors) if in_place else (vectors * factors).to(vectors.dtype)
+
+
+def is_eager() -> bool:
+    """Whether operators run one by one, without gradients, so that they may write over what is not needed any more."""
+    return not torch.is_grad_enabled() and not torch.compiler.is_compiling() and not torch.jit.is_tracing()
 
 
 def _units(qkv: Float[Tensor, "tokens 3 h d"], windows: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -131,6 +131,8 @@ def test_vectors_of_a_length(dtype, shortest):
     with torch.no_grad():
         torch.testing.assert_close(of_length(vectors, wanted).double(), expected, **tolerance)
         assert of_length(vectors[:0], wanted).shape == (0, 2, 2, 4)
+        assert of_length(vectors, wanted, in_place=True).data_ptr() == vectors.data_ptr()
+        torch.testing.assert_close(vectors.double(), expected, **tolerance)
 
 
 def test_frozen_backbone_gives_gradients_to_its_input():

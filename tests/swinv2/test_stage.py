@@ -96,14 +96,17 @@ def test_a_hook_in_a_block_is_called(model, name, mode, monkeypatch):
     if mode == "grid":  # the order of tokens for kernels, which then take the end of a branch
         monkeypatch.setattr("swinv2.stage.route", _grid_route)
     seen = []
-    model.layers[0].blocks[0].get_submodule(name).register_forward_hook(lambda layer, given, out: seen.append(out))
+    model.layers[0].blocks[0].get_submodule(name).register_forward_hook(
+        lambda layer, given, out: seen.append((out, out.detach().clone()))
+    )
     if mode == "training":
         gradients(model, torch.randn(1, 3, 16, 16, dtype=torch.float64))
     else:
         model = swinv2.optimize_for_inference(model.float()) if mode == "packed" else model.eval()
         with torch.no_grad():
             model(torch.randn(1, 3, 16, 16, dtype=next(model.parameters()).dtype))
-    assert len(seen) == 1
+    ((out, at_first),) = seen
+    torch.testing.assert_close(out, at_first, rtol=0, atol=0)  # what was seen stays as it was
 
 
 def test_a_hook_may_bring_a_gradient_to_a_frozen_model(model):

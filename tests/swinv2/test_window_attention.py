@@ -37,11 +37,20 @@ def biases_of(bias, layout, grid):
     return found
 
 
-def in_windows(qkv, scale, bias, layout, grid):
-    """What evaluation and training in window order use."""
+def in_windows(qkv, scale, bias, layout, grid, overwrite=False):
+    """What evaluation and training in window order use; without leave, the input stays as it is."""
     out = torch.empty(len(qkv), HEADS * WIDTH, dtype=qkv.dtype)
-    found = window_attention(qkv[layout.order], scale, biases_of(bias, layout, grid), layout)
+    given = qkv[layout.order]
+    kept = given.detach().clone()
+    found = window_attention(given, scale, biases_of(bias, layout, grid), layout, overwrite)
+    written = overwrite and not torch.is_grad_enabled() and qkv.dtype != torch.bfloat16
+    assert torch.equal(given, kept) == (not written)
     return out.index_copy(0, layout.order, found)
+
+
+def in_place(qkv, scale, bias, layout, grid):
+    """The same with leave to write over queries and keys, which is taken where no gradient is asked for."""
+    return in_windows(qkv, scale, bias, layout, grid, overwrite=True)
 
 
 def in_grid(qkv, scale, bias, layout, grid):
@@ -58,7 +67,7 @@ def by_reference(qkv, scale, bias, layout, grid):
 
 @pytest.mark.parametrize(("size", "window"), GRIDS)
 @pytest.mark.parametrize(("shifted", "fit"), [(False, "fixed"), (True, "fixed"), (True, "balanced")])
-@pytest.mark.parametrize("way", [in_windows, in_grid])
+@pytest.mark.parametrize("way", [in_windows, in_place, in_grid])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
 def test_value_and_gradients_are_those_of_the_reference(size, window, shifted, fit, way, dtype, tolerance):
     """In 1-D to 3-D, plain, shifted and balanced, with and without gradients."""
