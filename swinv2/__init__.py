@@ -2,7 +2,7 @@
 
 from .backbone import SwinTransformerV2
 from .classification.classifier import create_model
-from .linear import optimize_for_inference
+from .inference import optimize_for_inference
 from .torchvision_backbone import as_torchvision_backbone
 from .variants import BackboneConfig, create_backbone, list_models
 from .weights import LoadReport, convert, load_weights

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .attention_core import RecomputedAttention, attend, attend_in_blocks, full_precision, is_eager, of_length
 from .kernels.attention import grid_attention
-from .linear import Linear, hooked, version
+from .linear import Kept, Linear, hooked, version
 from .windows import Cut, GridCut, Size
 
 Spacing = Literal["log", "linear"]  # of the offsets that the position bias is a function of; linear is an ablation
@@ -40,6 +40,7 @@ class ContinuousPositionBias(nn.Sequential):
         self._kept_table: Tensor | None = None
         self._kept_key: tuple = ()
         self._kept_weights: list[Tensor] = []
+        self._by_version = False
 
     def forward(  # type: ignore[override]
         self, windows: Sequence[Size], trained_window: Size, dtype: torch.dtype | None = None
@@ -57,10 +58,12 @@ class ContinuousPositionBias(nn.Sequential):
         weights = [first.weight, first.bias, last.weight]
         if torch.compiler.is_compiling() or (torch.is_grad_enabled() and any(w.requires_grad for w in weights)):
             return self._biases(windows, trained_window)
-        key = (trained_window, dtype, torch.is_inference_mode_enabled(), *(_identity(w) for w in weights))
-        if key != self._kept_key or not all(map(_unchanged, self._kept_weights, weights)):
+        by_version = self._by_version or first.weight.device.type != "cpu"  # elsewhere a comparison would have to wait
+        key = (trained_window, dtype, torch.is_inference_mode_enabled(), *(_identity(w, by_version) for w in weights))
+        if key != self._kept_key or not (by_version or all(map(torch.equal, self._kept_weights, weights))):
             self._kept, self._kept_table = {}, None
-            self._kept_key, self._kept_weights = key, [_held(w) for w in weights]
+            self._kept_key = key  # and the weights: for comparison, or so that no other can get its place in memory
+            self._kept_weights = [weight.detach() if by_version else weight.detach().clone() for weight in weights]
         kept = self._kept
         if any(window not in kept for window in windows):
             self._kept = kept = self._keep(windows, trained_window, dtype)
@@ -78,6 +81,10 @@ class ContinuousPositionBias(nn.Sequential):
             del others[next(iter(others))]
         return others | new
 
+    def pack(self) -> None:
+        """No longer compare weights number by number, which notices writing to `weight.data`, on a CPU either."""
+        self._by_version = True
+
     def train(self, mode: bool = True) -> "ContinuousPositionBias":
         """Switch to training or evaluation, and forget what was kept."""
         self._kept_key = ()
@@ -85,11 +92,18 @@ class ContinuousPositionBias(nn.Sequential):
 
     def __getstate__(self) -> dict:
         """Copies and pickles are without what is kept."""
-        return super().__getstate__() | {"_kept": {}, "_kept_table": None, "_kept_key": (), "_kept_weights": []}
+        nothing: dict[str, Any] = {
+            "_kept": {},
+            "_kept_table": None,
+            "_kept_key": (),
+            "_kept_weights": [],
+            "_by_version": False,
+        }
+        return super().__getstate__() | nothing
 
     @property
     def _layers(self) -> tuple[nn.Linear, nn.Linear]:
-        return cast(nn.Linear, self[0]), cast(nn.Linear, self[2])
+        return cast(nn.Linear, self._modules["0"]), cast(nn.Linear, self._modules["2"])
 
     def _biases(self, windows: Sequence[Size], trained_window: Size) -> list[Tensor]:
         table = self.table(_largest(windows), trained_window)
@@ -124,21 +138,10 @@ def pairwise(table: Float[Tensor, "heads ..."], window: Size) -> Float[Tensor, "
     return table.flatten(n + 1).flatten(1, n).transpose(1, 2).contiguous()
 
 
-def _identity(weight: Tensor) -> tuple:
-    """What shows that a weight is another; on a CPU it is compared number by number as well."""
-    if weight.device.type == "cpu":
-        return weight.device, weight.dtype
-    return weight.device, weight.dtype, weight.data_ptr(), version(weight)
-
-
-def _held(weight: Tensor) -> Tensor:
-    """What a weight is compared with; on a GPU it itself, so that no other can get its place in memory."""
-    return weight.detach().clone() if weight.device.type == "cpu" else weight.detach()
-
-
-def _unchanged(kept: Tensor, weight: Tensor) -> bool:
-    """Whether `weight.data`, which no version counts, was not written either; a GPU, which would wait, is not asked."""
-    return weight.device.type != "cpu" or torch.equal(kept, weight)
+def _identity(weight: Tensor, by_version: bool) -> tuple:
+    """What shows that a weight is another, or, if versions count, that it was written to."""
+    kind = weight.device, weight.dtype
+    return (*kind, weight.data_ptr(), version(weight)) if by_version else kind
 
 
 class WindowAttention(nn.Module):
@@ -162,10 +165,11 @@ class WindowAttention(nn.Module):
         self.q_bias = nn.Parameter(torch.zeros(dim))
         self.v_bias = nn.Parameter(torch.zeros(dim))
         self.proj = Linear(dim, dim)
+        self._constants: Kept[tuple[Tensor, Tensor]] = Kept()
 
     def forward(self, x: Float[Tensor, "tokens c"], cut: Cut | GridCut) -> Float[Tensor, "tokens c"]:
         """Attention within each window of tokens in the order of the cut."""
-        bias = self.qkv_bias()
+        bias, scale = self._constants.get(self._of_constants) or (self.qkv_bias(), self.scale())
         if isinstance(self.qkv, Linear):
             qkv = self.qkv(x, bias)
         else:  # a layer put in its place
@@ -174,8 +178,18 @@ class WindowAttention(nn.Module):
         qkv = qkv.unflatten(-1, (3, self.num_heads, -1))  # (tokens, 3, h, d)
         biases = self.cpb_mlp(cut.shapes, self.trained_window, qkv.dtype if _stays_narrow(qkv, cut) else None)
         with full_precision(x.device):
-            context = window_attention(qkv, self.scale(), biases, cut, overwrite=not hooked(self.qkv))
+            context = window_attention(qkv, scale, biases, cut, overwrite=not hooked(self.qkv))
         return self.proj(context)
+
+    def pack(self) -> None:
+        """Keep what depends on the weights alone, to evaluate; pack again after writing to `weight.data`."""
+        with torch.inference_mode(False), torch.no_grad():
+            self._constants.keep((self.qkv_bias(), self.scale()), self._of_constants)
+        self.cpb_mlp.pack()
+
+    @property
+    def _of_constants(self) -> list[Tensor]:
+        return [self.q_bias, self.v_bias, self.logit_scale]
 
     def qkv_bias(self) -> Float[Tensor, " _"]:
         """Bias of queries, keys, which have none, and values."""
@@ -214,10 +228,12 @@ def window_attention(
     given, scale, biases = qkv.to(dtype), scale.to(dtype), [bias.to(dtype) for bias in biases]
     if torch.is_grad_enabled() and qkv.device.type == "cpu":
         return RecomputedAttention.apply(given, scale, cut.groups, *biases).to(qkv.dtype)
-    queries_keys, values = given.split((2, 1), 1)
     lengths = torch.stack([scale, torch.ones_like(scale)])
-    queries_keys = of_length(queries_keys, lengths, in_place=overwrite and is_eager())
-    return attend(queries_keys, values, cut.groups, biases).to(qkv.dtype)
+    if overwrite and is_eager():
+        of_length(given[:, :2], lengths, in_place=True)
+    else:
+        given = torch.cat([of_length(given[:, :2], lengths), given[:, 2:]], 1)
+    return attend(given, cut.groups, biases).to(qkv.dtype)
 
 
 def _stays_narrow(qkv: Tensor, cut: Cut | GridCut) -> bool:

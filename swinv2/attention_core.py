@@ -206,20 +206,15 @@ def _scores(
 
 
 def attend(
-    queries_keys: Float[Tensor, "tokens 2 h d"],
-    values: Float[Tensor, "tokens 1 h d"],
-    groups: Sequence[Group],
-    biases: Sequence[Float[Tensor, "h _ _"]],
+    qkv: Float[Tensor, "tokens 3 h d"], groups: Sequence[Group], biases: Sequence[Float[Tensor, "h _ _"]]
 ) -> Float[Tensor, "tokens c"]:
-    """Attention of ready queries and keys, in windows of a few shapes."""
-    channels = values[0].numel()
-    lengths = [math.prod(shape) * count for shape, count in groups]
-    runs = (x.split(lengths) for x in (*queries_keys.unbind(1), values.squeeze(1)))
+    """Attention of queries and keys of their final lengths, in windows of a few shapes."""
+    runs = qkv.split_with_sizes([math.prod(shape) * count for shape, count in groups])
     contexts = []
-    for (_, count), bias, *tensors in zip(groups, biases, *runs, strict=True):
-        q, k, v = (x.view(count, -1, *x.shape[1:]).transpose(1, 2) for x in tensors)  # (count, h, N, d)
+    for (_, count), bias, run in zip(groups, biases, runs, strict=True):
+        q, k, v = run.view(count, -1, *run.shape[1:]).permute(2, 0, 3, 1, 4).unbind()  # (count, h, N, d) each
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.unsqueeze(0), scale=1.0)
-        contexts.append(out.transpose(1, 2).reshape(-1, channels))  # (count·N, C)
+        contexts.append(out.transpose(1, 2).reshape(len(run), -1))  # (count·N, C)
     return torch.cat(contexts) if len(contexts) > 1 else contexts[0]
 
 

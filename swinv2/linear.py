@@ -1,11 +1,44 @@
 """Linear layers that can keep their weights in the order in which a CPU multiplies them fastest."""
 
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-LARGEST_ON_HEAP = 2**25 - 2**16  # bytes: glibc never learns to take larger blocks from the heap (32 MiB, with its own)
+Value = TypeVar("Value")
+
+
+class Kept(Generic[Value]):
+    """What was computed from weights, to evaluate with as long as they are the same; copies and pickles are empty.
+
+    Writing to `weight.data`, which no version counts, goes unnoticed.
+    """
+
+    def __init__(self) -> None:
+        self._value: Value | None = None
+        self._weights: list[Tensor] = []  # held, so that no others can get their places in memory
+        self._versions: list[int] = []
+
+    def keep(self, value: Value, weights: Sequence[Tensor]) -> None:
+        """Keep a value that was computed from these weights."""
+        self._value, self._weights = value, [weight.detach() for weight in weights]
+        self._versions = [version(weight) for weight in weights]
+
+    def get(self, weights: Sequence[Tensor]) -> Value | None:
+        """The value; None where there is none, where a gradient may be asked for, or where the weights changed."""
+        if self._value is None or torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return None
+        for kept, old, weight in zip(self._weights, self._versions, weights, strict=True):
+            if kept.data_ptr() != weight.data_ptr() or old != version(weight):
+                self._value, self._weights = None, []
+                break
+        return self._value
+
+    def __reduce__(self) -> tuple:
+        return Kept, ()
 
 
 def hooked(module: nn.Module) -> bool:
@@ -23,41 +56,33 @@ class Linear(nn.Linear):
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True):
         super().__init__(in_features, out_features, bias)
-        self._packed: list[Tensor] = []  # in a list: no buffer, which would be saved and moved
-        self._packed_from: Tensor | None = None  # held, so that no other weight can get its place in memory
-        self._packed_version = 0
+        self._packed: Kept[Tensor] = Kept()
 
     def forward(self, x: Float[Tensor, "... c"], bias: Float[Tensor, " o"] | None = None) -> Float[Tensor, "... o"]:
         """The product plus the layer's bias, or another one."""
         bias = self.bias if bias is None else bias
-        return self._packed_product(x, bias, "none") if self._packed_fits(x) else F.linear(x, self.weight, bias)
+        packed = self._packed_for(x)
+        return F.linear(x, self.weight, bias) if packed is None else _product(x, packed, bias, "none")
 
     def gelu(self, x: Float[Tensor, "... c"]) -> Float[Tensor, "... o"]:
         """GELU of the layer's output, by the same kernel where the weight is packed."""
-        fused = not hooked(self) and self._packed_fits(x)
-        return self._packed_product(x, self.bias, "gelu") if fused else F.gelu(self(x))
+        packed = None if hooked(self) else self._packed_for(x)
+        return F.gelu(self(x)) if packed is None else _product(x, packed, self.bias, "gelu")
 
     def pack(self) -> None:
         """Keep the weight packed, where PyTorch can do that; it takes as much memory once more."""
         if can_pack(self.weight.dtype) and self.weight.device.type == "cpu":
-            self._packed = [torch.ops.mkldnn._reorder_linear_weight(self.weight.detach(), None)]
-            self._packed_from, self._packed_version = self.weight.detach(), version(self.weight)
+            packed = torch.ops.mkldnn._reorder_linear_weight(self.weight.detach(), None)
+            self._packed.keep(packed, [self.weight])
 
-    def _packed_product(self, x: Tensor, bias: Tensor | None, activation: str) -> Tensor:
-        kind = "none" if activation == "gelu" else ""  # of GELU: exact, not by tanh
-        return torch.ops.mkldnn._linear_pointwise(x, self._packed[0], bias, activation, [], kind)
+    def _packed_for(self, x: Tensor) -> Tensor | None:
+        packed = self._packed.get([self.weight])
+        return None if x.dtype != self.weight.dtype or torch.is_autocast_enabled("cpu") else packed
 
-    def _packed_fits(self, x: Tensor) -> bool:
-        if self._packed_from is None or torch.is_grad_enabled() or torch.compiler.is_compiling():
-            return False
-        same = self._packed_from.data_ptr() == self.weight.data_ptr() and self._packed_version == version(self.weight)
-        if not same:
-            self._packed, self._packed_from = [], None
-        return same and x.dtype == self.weight.dtype and not torch.is_autocast_enabled("cpu")
 
-    def __getstate__(self) -> dict:
-        """Copies and pickles are without what is packed."""
-        return super().__getstate__() | {"_packed": [], "_packed_from": None}
+def _product(x: Tensor, packed: Tensor, bias: Tensor | None, activation: str) -> Tensor:
+    kind = "none" if activation == "gelu" else ""  # of GELU: exact, not by tanh
+    return torch.ops.mkldnn._linear_pointwise(x, packed, bias, activation, [], kind)
 
 
 def version(weight: Tensor) -> int:
@@ -74,32 +99,3 @@ def can_pack(dtype: torch.dtype) -> bool:
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
         and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
     )
-
-
-def optimize_for_inference(model: nn.Module) -> nn.Module:
-    """Prepare a model for evaluation on a CPU, in float32 or bfloat16: its linear layers run about a tenth faster.
-
-    To be called when the weights are loaded. Weights that change later are used as they are, at the usual speed; but
-    writing to `weight.data` goes unnoticed, call this again after it. Where PyTorch has no means for it, or the model
-    is elsewhere, it only switches to evaluation. On Linux the process keeps up to 64 MiB of freed memory from now on.
-
-    Args:
-        model: that holds a backbone; changed in place.
-
-    Returns:
-        The model.
-    """
-    for module in model.eval().modules():
-        if isinstance(module, Linear):
-            module.pack()
-    keep_freed_memory()
-    return model
-
-
-def keep_freed_memory() -> None:
-    """Have glibc keep freed memory, up to 64 MiB, for the next image: pages that are given back are cleared anew.
-
-    The largest block that was ever freed sets its thresholds (M_MMAP_THRESHOLD in mallopt(3)); at first they are so
-    low that a small image takes about a tenth longer. The block is not written to, so that it costs no memory itself.
-    """
-    torch.empty(LARGEST_ON_HEAP, dtype=torch.uint8, device="cpu")  # freed at once

@@ -1,5 +1,9 @@
+import types
+from collections import Counter
+
 import pytest
 
+from benchmarks import scaling, timing
 from benchmarks.scaling_report import draw, fitted, relative, report
 
 FOUND = {
@@ -54,3 +58,33 @@ def test_relative_time_is_by_pixel():
 def test_exponent_of_a_power_law():
     """Found whatever the factor."""
     assert fitted([(x, 5 * x**1.7) for x in (1.0, 3.0, 10.0)]) == pytest.approx(1.7)
+
+
+@pytest.mark.parametrize("seconds", [0.01, 0.2, 5.0])
+def test_first_call_of_a_side_does_not_count(seconds, monkeypatch):
+    """It lays out the windows; so it is for small sides, timed several times, and for large ones, timed once."""
+    clock, calls = [0.0], []
+    monkeypatch.setattr(timing, "time", types.SimpleNamespace(perf_counter=lambda: clock[0]))
+
+    def model(images):
+        calls.append(images.shape)
+        clock[0] += 10 * seconds if len(calls) == 1 else seconds
+
+    assert scaling.timed(model, 16) == pytest.approx(seconds)
+    assert set(calls) == {(1, 3, 16, 16)}
+
+
+def test_a_sweep_takes_the_best_and_goes_on_with_the_slowest_and_the_fastest(monkeypatch):
+    """Passes that were disturbed do not count, and sides at the ends are timed more often."""
+    sides, calls = range(100, 200), Counter()
+
+    def timed(model, side):
+        calls[side] += 1
+        return side**3 * (1.5 if calls[side] % 2 else 1.0)
+
+    monkeypatch.setattr(scaling, "build", lambda whose, work: None)
+    monkeypatch.setattr(scaling, "timed", timed)
+    points = scaling.sweep(8, sides)
+    assert [(point["side"], point["seconds"]) for point in points] == [(side, side**3) for side in sides]
+    ends = {*sides[: scaling.ENDS], *sides[-scaling.ENDS :]}
+    assert all(calls[side] == scaling.PASSES + (scaling.MORE if side in ends else 0) for side in sides)
