@@ -1,10 +1,10 @@
 """Time and memory against the size of the image and of the window: `python -m benchmarks.scaling [PART …]`."""
 
 import argparse
-import math
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any, get_args
 
 import torch
@@ -25,9 +25,10 @@ SIDES, OF_SIDES = (256, 512, 768, 1024, 1536, 2048), (8, 16)  # pixels, and wind
 WINDOWS, OF_WINDOWS = (8, 12, 16, 24, 32), 1024  # tokens, and the side that windows are compared at
 SWEEP = range(224, 1345, 8)
 THIN = (264, 520, 776, 1032)  # sides whose maps exceed a multiple of 16 by one or two tokens in most stages
+REFERENCE = 512  # pixels of the side that the others take turns with in a sweep
 SECONDS = 0.3  # that a side is timed for in each pass of a sweep, after a first call; large ones are timed once
-PASSES = 2  # through all sides of a sweep; each side's best counts, as a machine that others use is slow at times
-ENDS, MORE = 12, 10  # sides that are slowest and fastest so far, and further passes through these
+PASSES = 2  # through all sides of a sweep
+ENDS, MORE = 12, 6  # sides that are slowest and fastest so far, and further passes through these
 
 Point = dict[str, Any]
 
@@ -94,15 +95,19 @@ def peaks(whose: str, cuts: list[int]) -> list[float]:
 
 
 def sweep(window: int, sides: Sequence[int]) -> list[Point]:
-    """Our seconds at each side, in the best of several passes."""
+    """Our seconds at each side: the median of several passes, each beside the reference right before and after it."""
     model = build("ours", square(window, 256))
-    best = {side: math.inf for side in sides}
+    ratios: dict[int, list[float]] = {side: [] for side in sides}
+    references = [timed(model, REFERENCE)]
     for i in range(PASSES + MORE):
-        ordered = sorted(sides, key=lambda side: best[side] / side**2)
+        ordered = sorted(sides, key=lambda side: median(ratios[side] or [0]) / side**2)
         chosen = [*sides] if i < PASSES else ordered[:ENDS] + ordered[-ENDS:]
-        random.Random(i).shuffle(chosen)  # or sides of about one size would share whatever disturbs them
-        best |= {side: min(best[side], timed(model, side)) for side in chosen}
-    return [{"side": side, "seconds": seconds} for side, seconds in best.items()]
+        random.Random(i).shuffle(chosen)
+        for side in chosen:
+            seconds = timed(model, side)
+            references.append(timed(model, REFERENCE))
+            ratios[side].append(2 * seconds / sum(references[-2:]))
+    return [{"side": side, "seconds": median(found) * median(references)} for side, found in ratios.items()]
 
 
 def timed(model: nn.Module, side: int) -> float:

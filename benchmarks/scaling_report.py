@@ -20,9 +20,9 @@ ABOUT = """\
 SwinV2-T, the four feature maps of one square image, float32, `torch.inference_mode`, ours after
 `swinv2.optimize_for_inference`; the same random weights, in turns, medians of {rounds} rounds. Peak memory is resident,
 above that of the process with the model just built, which in timm has the masks of its size already. The sweeps have
-every side from 224 to 1344 pixels in steps of 8: the best of two passes in random order, and of ten more through the
-12 sides that are slowest and fastest so far, as a machine that others use is slow at times. A pass takes the median of
-as many calls as a third of a second holds, or one call.
+every side from 224 to 1344 pixels in steps of 8, in random order, each beside 512 pixels right before and after it, as
+a machine that others use is slow at times: the median of two such ratios, and of six more at the 12 sides that are
+slowest and fastest so far. Small sides are timed for a third of a second each time, large ones by one call.
 """
 
 Points = Sequence[Mapping[str, Any]]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .attention_core import RecomputedAttention, attend, attend_in_blocks, full_precision, is_eager, of_length
 from .kernels.attention import grid_attention
-from .linear import Kept, Linear, hooked, version
+from .linear import Kept, Linear, hooked, mark
 from .windows import Cut, GridCut, Size
 
 Spacing = Literal["log", "linear"]  # of the offsets that the position bias is a function of; linear is an ablation
@@ -141,7 +141,7 @@ def pairwise(table: Float[Tensor, "heads ..."], window: Size) -> Float[Tensor, "
 def _identity(weight: Tensor, by_version: bool) -> tuple:
     """What shows that a weight is another, or, if versions count, that it was written to."""
     kind = weight.device, weight.dtype
-    return (*kind, weight.data_ptr(), version(weight)) if by_version else kind
+    return (*kind, *mark(weight)) if by_version else kind
 
 
 class WindowAttention(nn.Module):

@@ -20,21 +20,19 @@ class Kept(Generic[Value]):
     def __init__(self) -> None:
         self._value: Value | None = None
         self._weights: list[Tensor] = []  # held, so that no others can get their places in memory
-        self._versions: list[int] = []
+        self._marks: list[tuple[int, int]] = []
 
     def keep(self, value: Value, weights: Sequence[Tensor]) -> None:
         """Keep a value that was computed from these weights."""
         self._value, self._weights = value, [weight.detach() for weight in weights]
-        self._versions = [version(weight) for weight in weights]
+        self._marks = [mark(weight) for weight in weights]
 
     def get(self, weights: Sequence[Tensor]) -> Value | None:
         """The value; None where there is none, where a gradient may be asked for, or where the weights changed."""
         if self._value is None or torch.is_grad_enabled() or torch.compiler.is_compiling():
             return None
-        for kept, old, weight in zip(self._weights, self._versions, weights, strict=True):
-            if kept.data_ptr() != weight.data_ptr() or old != version(weight):
-                self._value, self._weights = None, []
-                break
+        if [mark(weight) for weight in weights] != self._marks:
+            self._value, self._weights = None, []
         return self._value
 
     def __reduce__(self) -> tuple:
@@ -76,8 +74,9 @@ class Linear(nn.Linear):
             self._packed.keep(packed, [self.weight])
 
     def _packed_for(self, x: Tensor) -> Tensor | None:
-        packed = self._packed.get([self.weight])
-        return None if x.dtype != self.weight.dtype or torch.is_autocast_enabled("cpu") else packed
+        weight = self.weight
+        packed = self._packed.get([weight])
+        return None if x.dtype != weight.dtype or torch.is_autocast_enabled("cpu") else packed
 
 
 def _product(x: Tensor, packed: Tensor, bias: Tensor | None, activation: str) -> Tensor:
@@ -85,9 +84,9 @@ def _product(x: Tensor, packed: Tensor, bias: Tensor | None, activation: str) ->
     return torch.ops.mkldnn._linear_pointwise(x, packed, bias, activation, [], kind)
 
 
-def version(weight: Tensor) -> int:
-    """How often a weight was written to, as far as PyTorch counts that."""
-    return 0 if weight.is_inference() else weight._version
+def mark(weight: Tensor) -> tuple[int, int]:
+    """Where a weight is in memory, and how often it was written to, as far as PyTorch counts that."""
+    return weight.data_ptr(), 0 if weight.is_inference() else weight._version
 
 
 def can_pack(dtype: torch.dtype) -> bool:

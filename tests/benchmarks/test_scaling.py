@@ -74,17 +74,24 @@ def test_first_call_of_a_side_does_not_count(seconds, monkeypatch):
     assert set(calls) == {(1, 3, 16, 16)}
 
 
-def test_a_sweep_takes_the_best_and_goes_on_with_the_slowest_and_the_fastest(monkeypatch):
-    """Passes that were disturbed do not count, and sides at the ends are timed more often."""
-    sides, calls = range(100, 200), Counter()
+def test_a_sweep_compares_with_the_reference_and_goes_on_with_the_slowest_and_the_fastest(monkeypatch):
+    """A machine that gets slower does not count, nor one disturbance; sides at the ends are timed more often."""
+    sides, calls, clock = range(100, 200), Counter(), [1.0]
 
     def timed(model, side):
-        calls[side] += 1
-        return side**3 * (1.5 if calls[side] % 2 else 1.0)
+        if side != scaling.REFERENCE:
+            clock[0] *= 1.001
+            calls[side] += 1
+            if (side, calls[side]) in ((100, 3), (199, 4)):
+                return 10.0 * clock[0] * side**3
+        return clock[0] * side**3
 
     monkeypatch.setattr(scaling, "build", lambda whose, work: None)
     monkeypatch.setattr(scaling, "timed", timed)
     points = scaling.sweep(8, sides)
-    assert [(point["side"], point["seconds"]) for point in points] == [(side, side**3) for side in sides]
+    assert [point["side"] for point in points] == [*sides]
+    scale = points[0]["seconds"] / 100**3
+    assert scale > 1
+    assert all(point["seconds"] / point["side"] ** 3 == pytest.approx(scale, rel=1e-9) for point in points)
     ends = {*sides[: scaling.ENDS], *sides[-scaling.ENDS :]}
     assert all(calls[side] == scaling.PASSES + (scaling.MORE if side in ends else 0) for side in sides)
