@@ -36,7 +36,7 @@ def medians(
 
 
 def machine() -> str:
-    """Processor, cores, GPU if one is in use, torch and date, as a result needs to be read by."""
+    """Processor and its vectors, cores, GPU if one is in use, torch and date, as a result needs to be read by."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -44,7 +44,8 @@ def machine() -> str:
         model = names[0] if names else model
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     gpu = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_initialized() else ""
-    return f"{gpu}{model}, {cores} cores, {torch.get_num_threads()} threads, torch {torch.__version__}, {date.today()}"
+    cpu = f"{model} ({torch.backends.cpu.get_cpu_capability()}), {cores} cores, {torch.get_num_threads()} threads"
+    return f"{gpu}{cpu}, torch {torch.__version__}, {date.today()}"
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .attention_core import RecomputedAttention, attend, attend_in_blocks, full_precision, is_eager, of_length
 from .kernels.attention import grid_attention
-from .linear import Kept, Linear, hooked, mark
+from .linear import Linear, hooked, mark
 from .windows import Cut, GridCut, Size
 
 Spacing = Literal["log", "linear"]  # of the offsets that the position bias is a function of; linear is an ablation
@@ -165,11 +165,10 @@ class WindowAttention(nn.Module):
         self.q_bias = nn.Parameter(torch.zeros(dim))
         self.v_bias = nn.Parameter(torch.zeros(dim))
         self.proj = Linear(dim, dim)
-        self._constants: Kept[tuple[Tensor, Tensor]] = Kept()
 
     def forward(self, x: Float[Tensor, "tokens c"], cut: Cut | GridCut) -> Float[Tensor, "tokens c"]:
         """Attention within each window of tokens in the order of the cut."""
-        bias, scale = self._constants.get(self._of_constants) or (self.qkv_bias(), self.scale())
+        bias = self.qkv_bias()
         if isinstance(self.qkv, Linear):
             qkv = self.qkv(x, bias)
         else:  # a layer put in its place
@@ -178,18 +177,8 @@ class WindowAttention(nn.Module):
         qkv = qkv.unflatten(-1, (3, self.num_heads, -1))  # (tokens, 3, h, d)
         biases = self.cpb_mlp(cut.shapes, self.trained_window, qkv.dtype if _stays_narrow(qkv, cut) else None)
         with full_precision(x.device):
-            context = window_attention(qkv, scale, biases, cut, overwrite=not hooked(self.qkv))
+            context = window_attention(qkv, self.scale(), biases, cut, overwrite=not hooked(self.qkv))
         return self.proj(context)
-
-    def pack(self) -> None:
-        """Keep what depends on the weights alone, to evaluate; pack again after writing to `weight.data`."""
-        with torch.inference_mode(False), torch.no_grad():
-            self._constants.keep((self.qkv_bias(), self.scale()), self._of_constants)
-        self.cpb_mlp.pack()
-
-    @property
-    def _of_constants(self) -> list[Tensor]:
-        return [self.q_bias, self.v_bias, self.logit_scale]
 
     def qkv_bias(self) -> Float[Tensor, " _"]:
         """Bias of queries, keys, which have none, and values."""

@@ -1,7 +1,8 @@
 """Linear layers that can keep their weights in the order in which a CPU multiplies them fastest."""
 
-from collections.abc import Sequence
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Generic, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 Value = TypeVar("Value")
+
+GELU_APART = torch.backends.cpu.get_cpu_capability() == "AVX2"  # by a pass of its own, as oneDNN's is slow there
 
 
 class Kept(Generic[Value]):
@@ -27,7 +30,7 @@ class Kept(Generic[Value]):
         self._value, self._weights = value, [weight.detach() for weight in weights]
         self._marks = [mark(weight) for weight in weights]
 
-    def get(self, weights: Sequence[Tensor]) -> Value | None:
+    def get(self, weights: Iterable[Tensor]) -> Value | None:
         """The value; None where there is none, where a gradient may be asked for, or where the weights changed."""
         if self._value is None or torch.is_grad_enabled() or torch.compiler.is_compiling():
             return None
@@ -41,8 +44,8 @@ class Kept(Generic[Value]):
 
 def hooked(module: nn.Module) -> bool:
     """Whether something wants to see the calls of a module, so that it must be called."""
-    hooks = module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks
-    return any(hooks)
+    of_forward, of_backward = module._forward_hooks or module._forward_pre_hooks, module._backward_hooks
+    return bool(of_forward or of_backward or module._backward_pre_hooks)
 
 
 class Linear(nn.Linear):
@@ -60,12 +63,12 @@ class Linear(nn.Linear):
         """The product plus the layer's bias, or another one."""
         bias = self.bias if bias is None else bias
         packed = self._packed_for(x)
-        return F.linear(x, self.weight, bias) if packed is None else _product(x, packed, bias, "none")
+        return F.linear(x, self.weight, bias) if packed is None else _product(x, packed, bias)
 
     def gelu(self, x: Float[Tensor, "... c"]) -> Float[Tensor, "... o"]:
         """GELU of the layer's output, by the same kernel where the weight is packed."""
         packed = None if hooked(self) else self._packed_for(x)
-        return F.gelu(self(x)) if packed is None else _product(x, packed, self.bias, "gelu")
+        return F.gelu(self(x)) if packed is None else _gelu_of_product(x, packed, self.bias)
 
     def pack(self) -> None:
         """Keep the weight packed, where PyTorch can do that; it takes as much memory once more."""
@@ -73,15 +76,29 @@ class Linear(nn.Linear):
             packed = torch.ops.mkldnn._reorder_linear_weight(self.weight.detach(), None)
             self._packed.keep(packed, [self.weight])
 
+    def product(self, bias: Float[Tensor, " o"] | None, gelu: bool = False) -> Callable[[Tensor], Tensor]:
+        """What multiplies by the weight that is packed now, whatever becomes of the weight, and adds a bias."""
+        packed = cast(Tensor, self._packed.get([self.weight]))
+        return partial(_gelu_of_product if gelu else _product, packed=packed, bias=bias)
+
+    def is_packed(self) -> bool:
+        """Whether the weight that is packed is still the layer's; without gradients."""
+        return self._packed.get([self.weight]) is not None
+
     def _packed_for(self, x: Tensor) -> Tensor | None:
         weight = self.weight
         packed = self._packed.get([weight])
         return None if x.dtype != weight.dtype or torch.is_autocast_enabled("cpu") else packed
 
 
-def _product(x: Tensor, packed: Tensor, bias: Tensor | None, activation: str) -> Tensor:
-    kind = "none" if activation == "gelu" else ""  # of GELU: exact, not by tanh
-    return torch.ops.mkldnn._linear_pointwise(x, packed, bias, activation, [], kind)
+def _product(x: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
+    return torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
+
+
+def _gelu_of_product(x: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
+    if GELU_APART:
+        return torch.ops.aten.gelu_(_product(x, packed, bias))
+    return torch.ops.mkldnn._linear_pointwise(x, packed, bias, "gelu", [], "none")  # exact, not by tanh
 
 
 def mark(weight: Tensor) -> tuple[int, int]:

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from .attention import WindowAttention
+from .evaluated_block import EvaluatedBlock
 from .kernels.norm import add_norm
 from .layers import LayerNorm, Mlp, PatchMerging, StochasticDepth
-from .linear import Linear, hooked
+from .linear import Kept, Linear, hooked
 from .routes import Hop, Route, reorder, route
 from .trained_block import Plan, Recompute, trained_block
 from .windows import Cut, Fit, GridCut, Size
@@ -38,6 +39,7 @@ class Block(nn.Module):
         self.norm2 = LayerNorm(dim)
         self.drop_path = StochasticDepth(drop_path_rate)
         self.enorm = LayerNorm(dim) if extra_norm else nn.Identity()
+        self._evaluated: Kept[EvaluatedBlock] = Kept()
 
     def forward(
         self, x: Float[Tensor, "tokens c"], cut: Cut | GridCut, out: Float[Tensor, "tokens c"] | None = None
@@ -67,10 +69,35 @@ class Block(nn.Module):
 
     def is_plain(self) -> bool:
         """Whether it and its layers are what they were built as; others (sharded, quantised, hooked) must be called."""
-        linear = self.attn.qkv, self.attn.proj, self.mlp.fc1, self.mlp.fc2
-        kinds: list[tuple[nn.Module, type]] = [(layer, Linear) for layer in linear]
-        kinds += [(self.norm1, LayerNorm), (self.norm2, LayerNorm), (self.attn, WindowAttention), (self.mlp, Mlp)]
-        return all(type(layer) is kind and not hooked(layer) for layer, kind in [*kinds, (self, Block)])
+        attn, mlp = self.attn, self.mlp
+        layers = self, attn, mlp, self.norm1, self.norm2, attn.qkv, attn.proj, mlp.fc1, mlp.fc2
+        return tuple(map(type, layers)) == PLAIN and not any(map(hooked, layers))
+
+    def pack(self) -> None:
+        """Keep what evaluates it on a CPU, once its layers are packed; pack again after writing to `weight.data`."""
+        weights = list(self._weights)
+        with torch.inference_mode(False), torch.no_grad():
+            linear = self.attn.qkv, self.attn.proj, self.mlp.fc1, self.mlp.fc2
+            if self.is_plain() and len({w.dtype for w in weights}) == 1 and all(layer.is_packed() for layer in linear):
+                ready = EvaluatedBlock(self.attn, self.norm1, self.mlp, self.norm2, self.enorm)
+                self._evaluated.keep(ready, weights)
+
+    def evaluated(self, x: Float[Tensor, "tokens c"]) -> "Block | EvaluatedBlock":
+        """What to call without gradients on a CPU: what is kept for it, or itself."""
+        ready = self._evaluated.get(self._weights)
+        if ready is None or not ready.takes(x) or self.drop_path.training or not self.is_plain():
+            return self
+        return ready
+
+    @property
+    def _weights(self) -> Iterator[Tensor]:
+        attn = self.attn
+        yield from (attn.qkv.weight, attn.q_bias, attn.v_bias, attn.logit_scale)
+        for layer in (attn.proj, self.norm1, self.mlp.fc1, self.mlp.fc2, self.norm2):
+            yield from (layer.weight, layer.bias)
+
+
+PLAIN = Block, WindowAttention, Mlp, LayerNorm, LayerNorm, Linear, Linear, Linear, Linear  # layers of a block
 
 
 class Stage(nn.Module):
@@ -132,13 +159,15 @@ class Stage(nn.Module):
             return x
         if recorded and self.recompute == "block":
             return checkpoint(block, reorder(x, hop), cut, use_reentrant=False)
-        rows = BYTES_IN_CACHE // x.itemsize  # with which what a part needs stays in cache
-        if recorded or self.training or isinstance(cut, GridCut) or x.device.type != "cpu" or len(x) <= rows:
+        if recorded or self.training or isinstance(cut, GridCut) or x.device.type != "cpu":
             return block(reorder(x, hop), cut)
+        evaluated, rows = block.evaluated(x), BYTES_IN_CACHE // x.itemsize  # with which what a part needs is in cache
+        if len(x) <= rows:
+            return evaluated(reorder(x, hop), cut)
         out = torch.empty_like(x)
         for places, part in cut.parts(rows):
             given, place = x[places] if hop is None else x.index_select(0, hop.there[places]), out[places]
-            found = block(given, part, None if torch.is_grad_enabled() else place)
+            found = evaluated(given, part, None if torch.is_grad_enabled() else place)
             if found is not place:
                 place.copy_(found)
         return out

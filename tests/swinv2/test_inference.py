@@ -10,10 +10,14 @@ import textwrap
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 import swinv2
 from swinv2 import optimize_for_inference
+from swinv2.evaluated_block import EvaluatedBlock
+from swinv2.linear import Linear
 
+PACKS = torch.backends.mkldnn.is_available()  # every PyTorch with oneDNN that is allowed here can
 IMAGES = torch.randn(1, 3, 72, 100, generator=torch.Generator().manual_seed(0))
 
 
@@ -45,6 +49,67 @@ def test_prepared_backbone_gives_the_same_features(backbone):
         assert_same(backbone(IMAGES), wanted)
 
 
+def alone(backbone, dtype=torch.float32):
+    """Which blocks run without their modules being called."""
+    blocks = [block for stage in backbone.stages for block in stage.blocks]
+    return [isinstance(block.evaluated(torch.zeros(1, 16, dtype=dtype)), EvaluatedBlock) for block in blocks]
+
+
+@torch.no_grad()
+def test_prepared_blocks_run_without_their_modules(backbone):
+    """Where weights can be packed, and as long as gradients are off, autocast too, and types fit."""
+    assert not any(alone(backbone))
+    optimize_for_inference(backbone)
+    assert alone(backbone) == [PACKS] * 4
+    assert not any(alone(backbone, torch.float64))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not any(alone(backbone))
+    with torch.enable_grad():
+        assert not any(alone(backbone))
+    assert not any(alone(copy.deepcopy(backbone)))
+    backbone.layers[0].blocks[0].mlp.fc1.register_forward_hook(lambda layer, given, out: out)
+    assert alone(backbone) == [False, *[PACKS] * 3]
+    assert not any(alone(backbone.train()))
+
+
+@torch.no_grad()
+def test_prepared_block_with_a_norm_at_its_end_gives_the_same():
+    """As the huge and the giant model have it."""
+    torch.manual_seed(0)
+    backbone = swinv2.SwinTransformerV2(embed_dim=16, depths=[2], num_heads=[2], extra_norm_period=1, out_indices=[0])
+    for parameter in backbone.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    wanted = backbone.eval()(IMAGES)
+    assert_same(optimize_for_inference(backbone)(IMAGES), wanted)
+    assert alone(backbone) == [PACKS] * 2
+
+
+@torch.no_grad()
+def test_prepared_blocks_in_16_bits_are_as_exact(backbone, monkeypatch):
+    """Whether or not this CPU can pack weights of 16 bits."""
+    monkeypatch.setattr(Linear, "is_packed", lambda layer: True)
+    monkeypatch.setattr(Linear, "product", product_of_weight)
+    wanted = copy.deepcopy(backbone).double()(IMAGES.double())
+    plain = backbone.bfloat16()(IMAGES.bfloat16())
+    found = optimize_for_inference(backbone)(IMAGES.bfloat16())
+    assert all(alone(backbone, torch.bfloat16))
+    for one, other, exact in zip(found, plain, wanted, strict=True):
+        assert (one - exact).square().mean() < 1.2 * (other - exact).square().mean()
+
+
+def product_of_weight(layer, bias, gelu=False):
+    """What a packed layer gives, by a weight that is not packed."""
+    return lambda x: F.gelu(F.linear(x, layer.weight, bias)) if gelu else F.linear(x, layer.weight, bias)
+
+
+@torch.no_grad()
+def test_prepared_model_under_autocast_is_the_same(backbone):
+    """There the weights as they are count."""
+    with torch.autocast("cpu", torch.bfloat16):
+        wanted = backbone(IMAGES)
+        assert_same(optimize_for_inference(backbone)(IMAGES), wanted)
+
+
 def doubled(weight):
     """Written to in place."""
     weight.mul_(2)
@@ -60,17 +125,40 @@ def replaced(weight):
 @pytest.mark.parametrize(
     "name", ["q_bias", "v_bias", "logit_scale", "cpb_mlp.0.weight", "cpb_mlp.0.bias", "cpb_mlp.2.weight"]
 )
-def test_weights_that_change_after_it_are_used(backbone, name, change):
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-10), (torch.float32, 1e-5)])
+def test_weights_that_change_after_it_are_used(backbone, name, change, dtype, tolerance):
     """What was computed from them ahead is left, in the model and in its copies."""
-    images, other = IMAGES.double(), copy.deepcopy(backbone.double())
+    images, other = IMAGES.to(dtype), copy.deepcopy(backbone.to(dtype))
     optimize_for_inference(backbone)
     before = backbone(images)
     for model in (backbone, other):
         change(model.get_parameter(f"layers.0.blocks.1.attn.{name}"))
     wanted = other(images)
-    assert (before[0] - wanted[0]).abs().max() > 1e-6
-    assert_same(backbone(images), wanted, 1e-10)
-    assert_same(copy.deepcopy(backbone)(images), wanted, 1e-10)
+    assert (before[0] - wanted[0]).abs().max() > 10 * tolerance
+    assert_same(backbone(images), wanted, tolerance)
+    assert_same(copy.deepcopy(backbone)(images), wanted, tolerance)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("change", [doubled, replaced])
+@pytest.mark.parametrize("layer", ["attn.qkv", "attn.proj", "norm1", "mlp.fc1", "mlp.fc2", "norm2"])
+def test_layers_that_change_after_it_are_used(backbone, layer, change):
+    """Their weight and their bias, and a layer of the same kind put in a layer's place."""
+    before = optimize_for_inference(backbone)(IMAGES)
+    for name in ("weight", "bias"):
+        other = copy.deepcopy(backbone)
+        for model in (backbone, other):
+            parameter = getattr(model.get_submodule(f"layers.0.blocks.1.{layer}"), name)
+            if parameter is not None:  # queries, keys and values have their bias elsewhere
+                change(parameter)
+        wanted = other(IMAGES)
+        assert parameter is None or (before[0] - wanted[0]).abs().max() > 1e-2
+        assert_same(backbone(IMAGES), wanted)
+        before = optimize_for_inference(backbone)(IMAGES)
+    new = copy.deepcopy(backbone.layers[0].blocks[0].get_submodule(layer))
+    for model in (backbone, other):
+        model.set_submodule(f"layers.0.blocks.1.{layer}", new)
+    assert_same(backbone(IMAGES), other(IMAGES))
 
 
 @torch.no_grad()
