@@ -9,7 +9,16 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .attention_core import RecomputedAttention, attend, attend_in_blocks, full_precision, is_eager, of_length
+from .attention_core import (
+    RecomputedAttention,
+    attend,
+    attend_in_blocks,
+    full_precision,
+    is_eager,
+    of_length,
+    runs_of,
+    set_length,
+)
 from .kernels.attention import grid_attention
 from .linear import Linear, hooked, mark
 from .windows import Cut, GridCut, Size
@@ -40,7 +49,6 @@ class ContinuousPositionBias(nn.Sequential):
         self._kept_table: Tensor | None = None
         self._kept_key: tuple = ()
         self._kept_weights: list[Tensor] = []
-        self._by_version = False
 
     def forward(  # type: ignore[override]
         self, windows: Sequence[Size], trained_window: Size, dtype: torch.dtype | None = None
@@ -58,7 +66,7 @@ class ContinuousPositionBias(nn.Sequential):
         weights = [first.weight, first.bias, last.weight]
         if torch.compiler.is_compiling() or (torch.is_grad_enabled() and any(w.requires_grad for w in weights)):
             return self._biases(windows, trained_window)
-        by_version = self._by_version or first.weight.device.type != "cpu"  # elsewhere a comparison would have to wait
+        by_version = first.weight.device.type != "cpu"  # elsewhere a comparison would have to wait
         key = (trained_window, dtype, torch.is_inference_mode_enabled(), *(_identity(w, by_version) for w in weights))
         if key != self._kept_key or not (by_version or all(map(torch.equal, self._kept_weights, weights))):
             self._kept, self._kept_table = {}, None
@@ -81,10 +89,6 @@ class ContinuousPositionBias(nn.Sequential):
             del others[next(iter(others))]
         return others | new
 
-    def pack(self) -> None:
-        """No longer compare weights number by number, which notices writing to `weight.data`, on a CPU either."""
-        self._by_version = True
-
     def train(self, mode: bool = True) -> "ContinuousPositionBias":
         """Switch to training or evaluation, and forget what was kept."""
         self._kept_key = ()
@@ -97,7 +101,6 @@ class ContinuousPositionBias(nn.Sequential):
             "_kept_table": None,
             "_kept_key": (),
             "_kept_weights": [],
-            "_by_version": False,
         }
         return super().__getstate__() | nothing
 
@@ -219,10 +222,10 @@ def window_attention(
         return RecomputedAttention.apply(given, scale, cut.groups, *biases).to(qkv.dtype)
     lengths = torch.stack([scale, torch.ones_like(scale)])
     if overwrite and is_eager():
-        of_length(given[:, :2], lengths, in_place=True)
+        set_length(given[:, :2], lengths.unsqueeze(-1))
     else:
         given = torch.cat([of_length(given[:, :2], lengths), given[:, 2:]], 1)
-    return attend(given, cut.groups, biases).to(qkv.dtype)
+    return attend(given, runs_of(cut.groups, biases)).to(qkv.dtype)
 
 
 def _stays_narrow(qkv: Tensor, cut: Cut | GridCut) -> bool:

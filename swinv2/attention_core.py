@@ -13,6 +13,8 @@ from torch.autograd.function import once_differentiable
 
 from .windows import Group
 
+Run = tuple[int, int, Tensor]  # windows of one shape: how many, tokens of each, and their bias (1, h, N, N)
+
 SCORES_IN_CACHE = 2**22  # bytes of a block of scores that a pass holds at a time
 SCORES_ON_GPU = 64  # times as many on a GPU, which has to be kept busy
 TINY = 1e-12  # shortest length that a query or key is divided by
@@ -142,16 +144,10 @@ def _heads_first(x: Float[Tensor, "tokens k h d"], windows: int) -> Float[Tensor
     return x.unflatten(0, (windows, -1)).permute(2, 3, 0, 1, 4).contiguous()
 
 
-def of_length(
-    vectors: Float[Tensor, "*n d"], wanted: Float[Tensor, "*_"], in_place: bool = False
-) -> Float[Tensor, "*n d"]:
-    """Vectors made as long as is wanted, new ones or in place.
-
-    On a CPU, where no gradient is asked for, new ones that lie together take one pass; in place takes two, but neither
-    copies vectors that lie apart nor brings other memory into the cache.
-    """
+def of_length(vectors: Float[Tensor, "*n d"], wanted: Float[Tensor, "*_"]) -> Float[Tensor, "*n d"]:
+    """Vectors made as long as is wanted; on a CPU, where no gradient is asked for, in one pass."""
     has_kernel = vectors.device.type == "cpu" and vectors.dtype != torch.float16  # which PyTorch 2.6 has not
-    if not in_place and is_eager() and has_kernel and vectors.numel():
+    if is_eager() and has_kernel and vectors.numel():
         rows = vectors.reshape(-1, vectors.shape[-1])
         goals = wanted.to(rows.dtype).expand(vectors.shape[:-1]).reshape(-1, 1)
         scaled, lengths = torch.ops.aten._weight_norm_interface(rows, goals, 0)  # rows · goals / lengths
@@ -159,8 +155,16 @@ def of_length(
             return scaled.view(vectors.shape)
     wide = torch.promote_types(vectors.dtype, torch.float32)
     lengths = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True, dtype=wide).clamp_min(TINY)
-    factors = wanted.unsqueeze(-1) / lengths
-    return vectors.mul_(factors) if in_place else (vectors * factors).to(vectors.dtype)
+    return (vectors * (wanted.unsqueeze(-1) / lengths)).to(vectors.dtype)
+
+
+def set_length(vectors: Float[Tensor, "*n d"], wanted: Float[Tensor, "*_ 1"]) -> None:
+    """The same in place, in float32 or better and without gradients.
+
+    In two passes, but it neither copies vectors that lie apart nor brings other memory into the cache.
+    """
+    lengths = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True).clamp_min_(TINY)
+    vectors.mul_(torch.div(wanted, lengths, out=lengths))
 
 
 def is_eager() -> bool:
@@ -205,16 +209,18 @@ def _scores(
     return torch.softmax(scores, -1, out=scores)
 
 
-def attend(
-    qkv: Float[Tensor, "tokens 3 h d"], groups: Sequence[Group], biases: Sequence[Float[Tensor, "h _ _"]]
-) -> Float[Tensor, "tokens c"]:
-    """Attention of queries and keys of their final lengths, in windows of a few shapes."""
-    runs = qkv.split_with_sizes([math.prod(shape) * count for shape, count in groups])
+def runs_of(groups: Sequence[Group], biases: Sequence[Float[Tensor, "h _ _"]]) -> list[Run]:
+    """Windows of a few shapes, as `attend` takes them."""
+    return [(count, math.prod(shape), bias[None]) for (shape, count), bias in zip(groups, biases, strict=True)]
+
+
+def attend(qkv: Float[Tensor, "tokens 3 h d"], runs: Sequence[Run]) -> Float[Tensor, "tokens c"]:
+    """Attention of queries and keys of their final lengths, in runs of windows of one shape."""
     contexts = []
-    for (_, count), bias, run in zip(groups, biases, runs, strict=True):
-        q, k, v = run.view(count, -1, *run.shape[1:]).permute(2, 0, 3, 1, 4).unbind()  # (count, h, N, d) each
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.unsqueeze(0), scale=1.0)
-        contexts.append(out.transpose(1, 2).reshape(len(run), -1))  # (count·N, C)
+    for part, (windows, tokens, bias) in zip(qkv.split([w * n for w, n, _ in runs]), runs, strict=True):
+        q, k, v = part.view(windows, tokens, *part.shape[1:]).permute(2, 0, 3, 1, 4).unbind()  # (w, h, n, d) each
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=1.0)
+        contexts.append(out.transpose(1, 2).reshape(windows * tokens, -1))  # (w·n, C)
     return torch.cat(contexts) if len(contexts) > 1 else contexts[0]
 
 

@@ -3,9 +3,8 @@
 import torch
 from torch import nn
 
-from .attention import ContinuousPositionBias
 from .linear import Linear
-from .stage import Block
+from .stage import Stage
 
 LARGEST_ON_HEAP = 2**25 - 2**16  # bytes: glibc never learns to take larger blocks from the heap (32 MiB, with its own)
 
@@ -13,10 +12,10 @@ LARGEST_ON_HEAP = 2**25 - 2**16  # bytes: glibc never learns to take larger bloc
 def optimize_for_inference(model: nn.Module) -> nn.Module:
     """Prepare a model for evaluation on a CPU, in float32 or bfloat16: its linear layers run about a tenth faster.
 
-    To be called when the weights are loaded. Linear layers keep their weights packed, and blocks what they compute from
-    weights alone. Weights that change later are used as they are, at the usual speed; but writing to `weight.data` goes
-    unnoticed, call this again after it. Where PyTorch has no means for it, or the model is elsewhere, linear layers
-    stay as they are. On Linux the process keeps up to 64 MiB of freed memory from now on.
+    To be called when the weights are loaded. Linear layers keep their weights packed, and stages what their blocks
+    compute from weights alone. Weights that change later are used as they are, at the usual speed; but writing to
+    `weight.data` goes unnoticed, call this again after it. Where PyTorch has no means for it, or the model is
+    elsewhere, linear layers stay as they are. On Linux the process keeps up to 64 MiB of freed memory from now on.
 
     Args:
         model: that holds a backbone; changed in place.
@@ -24,8 +23,8 @@ def optimize_for_inference(model: nn.Module) -> nn.Module:
     Returns:
         The model.
     """
-    for module in reversed(list(model.eval().modules())):  # layers before their blocks
-        if isinstance(module, Linear | ContinuousPositionBias | Block):
+    for module in reversed(list(model.eval().modules())):  # layers before their stages
+        if isinstance(module, Linear | Stage):
             module.pack()
     keep_freed_memory()
     return model

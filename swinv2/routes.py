@@ -47,6 +47,17 @@ class Route:
     leave: Hop | None = None
     leave_shifted: Hop | None = None
 
+    def steps(self, blocks: int, shift: bool) -> list[tuple[Hop | None, Cut | GridCut]]:
+        """How tokens come to each block, and how it cuts them.
+
+        Args:
+            blocks: number of blocks.
+            shift: whether every second one cuts half a window later.
+        """
+        hops = (self.unshift, self.shift) if shift else (None, None)
+        cuts = self.plain, self.shifted if shift else self.plain
+        return [(hops[i % 2] if i else self.enter, cuts[i % 2]) for i in range(blocks)]
+
 
 def route(batch: int, size: Size, window: Size, fit: Fit, device: torch.device) -> Route:
     """How a batch of grids of one size is cut by a stage; remembered for the sizes seen last."""

@@ -1,6 +1,6 @@
 """Blocks of attention and MLP, and the stages that they form (arXiv:2111.09883, section 3.2)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from .attention import WindowAttention
-from .evaluated_block import EvaluatedBlock
+from .evaluated import Evaluated
 from .kernels.norm import add_norm
 from .layers import LayerNorm, Mlp, PatchMerging, StochasticDepth
-from .linear import Kept, Linear, hooked
-from .routes import Hop, Route, reorder, route
+from .linear import Linear, hooked
+from .routes import Hop, reorder, route
 from .trained_block import Plan, Recompute, trained_block
 from .windows import Cut, Fit, GridCut, Size
 
@@ -39,7 +39,6 @@ class Block(nn.Module):
         self.norm2 = LayerNorm(dim)
         self.drop_path = StochasticDepth(drop_path_rate)
         self.enorm = LayerNorm(dim) if extra_norm else nn.Identity()
-        self._evaluated: Kept[EvaluatedBlock] = Kept()
 
     def forward(
         self, x: Float[Tensor, "tokens c"], cut: Cut | GridCut, out: Float[Tensor, "tokens c"] | None = None
@@ -73,28 +72,9 @@ class Block(nn.Module):
         layers = self, attn, mlp, self.norm1, self.norm2, attn.qkv, attn.proj, mlp.fc1, mlp.fc2
         return tuple(map(type, layers)) == PLAIN and not any(map(hooked, layers))
 
-    def pack(self) -> None:
-        """Keep what evaluates it on a CPU, once its layers are packed; pack again after writing to `weight.data`."""
-        weights = list(self._weights)
-        with torch.inference_mode(False), torch.no_grad():
-            linear = self.attn.qkv, self.attn.proj, self.mlp.fc1, self.mlp.fc2
-            if self.is_plain() and len({w.dtype for w in weights}) == 1 and all(layer.is_packed() for layer in linear):
-                ready = EvaluatedBlock(self.attn, self.norm1, self.mlp, self.norm2, self.enorm)
-                self._evaluated.keep(ready, weights)
-
-    def evaluated(self, x: Float[Tensor, "tokens c"]) -> "Block | EvaluatedBlock":
-        """What to call without gradients on a CPU: what is kept for it, or itself."""
-        ready = self._evaluated.get(self._weights)
-        if ready is None or not ready.takes(x) or self.drop_path.training or not self.is_plain():
-            return self
-        return ready
-
-    @property
-    def _weights(self) -> Iterator[Tensor]:
-        attn = self.attn
-        yield from (attn.qkv.weight, attn.q_bias, attn.v_bias, attn.logit_scale)
-        for layer in (attn.proj, self.norm1, self.mlp.fc1, self.mlp.fc2, self.norm2):
-            yield from (layer.weight, layer.bias)
+    def is_packed(self) -> bool:
+        """Whether its linear layers keep their weights packed."""
+        return all(layer.is_packed() for layer in (self.attn.qkv, self.attn.proj, self.mlp.fc1, self.mlp.fc2))
 
 
 PLAIN = Block, WindowAttention, Mlp, LayerNorm, LayerNorm, Linear, Linear, Linear, Linear  # layers of a block
@@ -128,6 +108,7 @@ class Stage(nn.Module):
         self.fit: Fit = fit
         self.shift = shift
         self.recompute = recompute
+        self._evaluated = Evaluated()
 
     def forward(self, x: Float[Tensor, "b *grid c"]) -> Float[Tensor, "b *grid c"]:
         """Between blocks, tokens hop from one window order straight to the next."""
@@ -135,8 +116,11 @@ class Stage(nn.Module):
         batch, *size = lengths
         way = route(batch, tuple(size), self.window, self.fit, x.device)
         x = x.flatten(0, -2)  # (tokens of the batch, C)
-        for block, hop, cut in self._steps(way):
-            x = self._step(block, x, hop, cut)
+        if self._evaluated.takes(x):
+            x = self._evaluated(x, way, self.shift, BYTES_IN_CACHE // x.itemsize)
+        else:
+            for block, (hop, cut) in zip(self.blocks, way.steps(len(self.blocks), self.shift), strict=True):
+                x = self._step(cast(Block, block), x, hop, cut)
         ends_shifted = self.shift and len(self.blocks) % 2 == 0
         return reorder(x, way.leave_shifted if ends_shifted else way.leave).unflatten(0, (batch, *size))
 
@@ -145,11 +129,14 @@ class Stage(nn.Module):
         """The attention of each block."""
         return [cast(Block, block).attn for block in self.blocks]
 
-    def _steps(self, way: Route) -> Iterator[tuple[Block, Hop | None, Cut | GridCut]]:
-        for i, block in enumerate(cast(list[Block], list(self.blocks))):
-            shifted = self.shift and i % 2 == 1
-            hop = way.enter if i == 0 else None if not self.shift else way.shift if shifted else way.unshift
-            yield block, hop, way.shifted if shifted else way.plain
+    def pack(self) -> None:
+        """Keep what evaluates its blocks on a CPU, if their layers are packed; again after writing to `weight.data`."""
+        self._evaluated = Evaluated()
+        weights, blocks = list(self.blocks.parameters()), cast(list[Block], list(self.blocks))
+        with torch.inference_mode(False), torch.no_grad():
+            if len({w.dtype for w in weights}) == 1 and all(block.is_plain() and block.is_packed() for block in blocks):
+                layers = [(block.attn, block.norm1, block.mlp, block.norm2, block.enorm) for block in blocks]
+                self._evaluated.pack(layers, self.blocks)
 
     def _step(self, block: Block, x: Tensor, hop: Hop | None, cut: Cut | GridCut) -> Tensor:
         recorded = torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in block.parameters()))
@@ -161,13 +148,13 @@ class Stage(nn.Module):
             return checkpoint(block, reorder(x, hop), cut, use_reentrant=False)
         if recorded or self.training or isinstance(cut, GridCut) or x.device.type != "cpu":
             return block(reorder(x, hop), cut)
-        evaluated, rows = block.evaluated(x), BYTES_IN_CACHE // x.itemsize  # with which what a part needs is in cache
+        rows = BYTES_IN_CACHE // x.itemsize  # with which what a part needs stays in cache
         if len(x) <= rows:
-            return evaluated(reorder(x, hop), cut)
+            return block(reorder(x, hop), cut)
         out = torch.empty_like(x)
         for places, part in cut.parts(rows):
             given, place = x[places] if hop is None else x.index_select(0, hop.there[places]), out[places]
-            found = evaluated(given, part, None if torch.is_grad_enabled() else place)
+            found = block(given, part, None if torch.is_grad_enabled() else place)
             if found is not place:
                 place.copy_(found)
         return out

@@ -14,7 +14,6 @@ import torch.nn.functional as F
 
 import swinv2
 from swinv2 import optimize_for_inference
-from swinv2.evaluated_block import EvaluatedBlock
 from swinv2.linear import Linear
 
 PACKS = torch.backends.mkldnn.is_available()  # every PyTorch with oneDNN that is allowed here can
@@ -50,26 +49,49 @@ def test_prepared_backbone_gives_the_same_features(backbone):
 
 
 def alone(backbone, dtype=torch.float32):
-    """Which blocks run without their modules being called."""
-    blocks = [block for stage in backbone.stages for block in stage.blocks]
-    return [isinstance(block.evaluated(torch.zeros(1, 16, dtype=dtype)), EvaluatedBlock) for block in blocks]
+    """Which stages run without their modules being called."""
+    return [stage._evaluated.takes(torch.zeros(1, 16, dtype=dtype)) for stage in backbone.stages]
 
 
 @torch.no_grad()
-def test_prepared_blocks_run_without_their_modules(backbone):
-    """Where weights can be packed, and as long as gradients are off, autocast too, and types fit."""
-    assert not any(alone(backbone))
+def test_prepared_stages_run_without_their_modules(backbone):
+    """Where weights can be packed, and as long as gradients are off, autocast too, types fit and nobody looks on."""
+    assert alone(backbone) == [False, False]
     optimize_for_inference(backbone)
-    assert alone(backbone) == [PACKS] * 4
-    assert not any(alone(backbone, torch.float64))
+    assert alone(backbone) == [PACKS] * 2
+    assert alone(backbone, torch.float64) == [False, False]
     with torch.autocast("cpu", torch.bfloat16):
-        assert not any(alone(backbone))
+        assert alone(backbone) == [False, False]
     with torch.enable_grad():
-        assert not any(alone(backbone))
-    assert not any(alone(copy.deepcopy(backbone)))
-    backbone.layers[0].blocks[0].mlp.fc1.register_forward_hook(lambda layer, given, out: out)
-    assert alone(backbone) == [False, *[PACKS] * 3]
-    assert not any(alone(backbone.train()))
+        assert alone(backbone) == [False, False]
+    assert alone(copy.deepcopy(backbone)) == [False, False]
+    handle = backbone.layers[0].blocks[0].mlp.fc1.register_forward_hook(lambda layer, given, out: out)
+    assert alone(backbone) == [False, PACKS]
+    handle.remove()
+    assert alone(backbone) == [PACKS] * 2
+    assert alone(backbone.train()) == [False, False]
+
+
+@torch.no_grad()
+def test_prepared_backbone_follows_what_is_set_later(backbone):
+    """Sizes of images and of windows, now and in the training."""
+    other = copy.deepcopy(backbone)
+    optimize_for_inference(backbone)
+    for window, trained in ((8, 8), (4, 8), (4, 6), (16, 6)):
+        for model in (backbone, other):
+            model.set_window_size(window)
+            model.set_pretrained_window_sizes(trained)
+        for images in (IMAGES, IMAGES[..., :60], IMAGES.expand(3, -1, -1, -1), IMAGES):
+            assert_same(backbone(images), other(images))
+
+
+@torch.no_grad()
+def test_large_images_are_taken_in_parts(backbone):
+    """Of whole windows, to the same result."""
+    images = torch.randn(2, 3, 260, 400)
+    wanted = backbone(images)
+    assert len(wanted[0][0, 0].flatten()) > 4096
+    assert_same(optimize_for_inference(backbone)(images), wanted)
 
 
 @torch.no_grad()
@@ -81,7 +103,7 @@ def test_prepared_block_with_a_norm_at_its_end_gives_the_same():
         torch.nn.init.normal_(parameter, std=0.2)
     wanted = backbone.eval()(IMAGES)
     assert_same(optimize_for_inference(backbone)(IMAGES), wanted)
-    assert alone(backbone) == [PACKS] * 2
+    assert alone(backbone) == [PACKS]
 
 
 @torch.no_grad()
@@ -92,7 +114,7 @@ def test_prepared_blocks_in_16_bits_are_as_exact(backbone, monkeypatch):
     wanted = copy.deepcopy(backbone).double()(IMAGES.double())
     plain = backbone.bfloat16()(IMAGES.bfloat16())
     found = optimize_for_inference(backbone)(IMAGES.bfloat16())
-    assert all(alone(backbone, torch.bfloat16))
+    assert alone(backbone, torch.bfloat16) == [True, True]
     for one, other, exact in zip(found, plain, wanted, strict=True):
         assert (one - exact).square().mean() < 1.2 * (other - exact).square().mean()
 
