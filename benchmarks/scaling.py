@@ -1,10 +1,8 @@
 """Time and memory against the size of the image and of the window: `python -m benchmarks.scaling [PART …]`."""
 
 import argparse
-import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 from typing import Any, get_args
 
 import torch
@@ -23,12 +21,7 @@ RESULT, PICTURES = Path(__file__).with_suffix(".md"), Path(__file__).parents[1] 
 WHOSE = ("timm", "ours")
 SIDES, OF_SIDES = (256, 512, 768, 1024, 1536, 2048), (8, 16)  # pixels, and windows that sides are compared at
 WINDOWS, OF_WINDOWS = (8, 12, 16, 24, 32), 1024  # tokens, and the side that windows are compared at
-SWEEP = range(224, 1345, 8)
 THIN = (264, 520, 776, 1032)  # sides whose maps exceed a multiple of 16 by one or two tokens in most stages
-REFERENCE = 512  # pixels of the side that the others take turns with in a sweep
-SECONDS = 0.3  # that a side is timed for in each pass of a sweep, after a first call; large ones are timed once
-PASSES = 2  # through all sides of a sweep
-ENDS, MORE = 12, 6  # sides that are slowest and fastest so far, and further passes through these
 
 Point = dict[str, Any]
 
@@ -38,13 +31,11 @@ def main() -> None:
     parts: dict[str, Callable[[int], Any]] = {
         "sides": lambda rounds: curve([square(window, side) for window in OF_SIDES for side in SIDES], rounds),
         "windows": lambda rounds: curve([square(window, OF_WINDOWS) for window in WINDOWS], rounds),
-        "sweep8": lambda rounds: sweep(8, SWEEP),
-        "sweep16": lambda rounds: sweep(16, SWEEP),
         "balanced": lambda rounds: [fits(window, side, rounds) for window in OF_SIDES for side in THIN],
     }
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of {', '.join(parts)}; all if left out")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each model is timed, but for the sweeps")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each model is timed")
     parser.add_argument("--peak", nargs="+", help=argparse.SUPPRESS)  # whose, windows and sides; by itself
     options = parser.parse_args()
     if options.peak:
@@ -92,30 +83,6 @@ def peaks(whose: str, cuts: list[int]) -> list[float]:
     works = [square(window, side) for window, side in zip(cuts[::2], cuts[1::2], strict=True)]
     first = [works[0]]  # twice: what PyTorch sets up once is not counted
     return [peak(called(build(whose, work), work.images())) for work in first + works][1:]
-
-
-def sweep(window: int, sides: Sequence[int]) -> list[Point]:
-    """Our seconds at each side: the median of several passes, each beside the reference right before and after it."""
-    model = build("ours", square(window, 256))
-    ratios: dict[int, list[float]] = {side: [] for side in sides}
-    references = [timed(model, REFERENCE)]
-    for i in range(PASSES + MORE):
-        ordered = sorted(sides, key=lambda side: median(ratios[side] or [0]) / side**2)
-        chosen = [*sides] if i < PASSES else ordered[:ENDS] + ordered[-ENDS:]
-        random.Random(i).shuffle(chosen)
-        for side in chosen:
-            seconds = timed(model, side)
-            references.append(timed(model, REFERENCE))
-            ratios[side].append(2 * seconds / sum(references[-2:]))
-    return [{"side": side, "seconds": median(found) * median(references)} for side, found in ratios.items()]
-
-
-def timed(model: nn.Module, side: int) -> float:
-    """Median seconds of a forward pass after a first one, small images being timed more often."""
-    call = called(model, torch.randn(1, 3, side, side))
-    once = medians({"": call}, 1)[""]
-    rounds = round(SECONDS / once)
-    return medians({"": call}, rounds, first=0)[""] if rounds > 1 else once
 
 
 def fits(window: int, side: int, rounds: int) -> Point:

@@ -13,16 +13,12 @@ from benchmarks.peers import VERSIONS
 from benchmarks.timing import machine, ratio, table
 from swinv2.figures import save_figure
 
-GOAL = 1.3  # time per pixel of any side, in multiples of the best, at most
 LINES = {"ours": "-", "timm": "--"}
 QUANTITIES = {"seconds": "time, s", "peak": "peak memory, GiB"}
 ABOUT = """\
 SwinV2-T, the four feature maps of one square image, float32, `torch.inference_mode`, ours after
 `swinv2.optimize_for_inference`; the same random weights, in turns, medians of {rounds} rounds. Peak memory is resident,
-above that of the process with the model just built, which in timm has the masks of its size already. The sweeps have
-every side from 224 to 1344 pixels in steps of 8, in random order, each beside 512 pixels right before and after it, as
-a machine that others use is slow at times: the median of two such ratios, and of six more at the 12 sides that are
-slowest and fastest so far. Small sides are timed for a third of a second each time, large ones by one call.
+above that of the process with the model just built, which in timm has the masks of its size already.
 """
 
 Points = Sequence[Mapping[str, Any]]
@@ -38,8 +34,6 @@ def report(found: Mapping[str, Points], rounds: int) -> str:
     sections: dict[str, Callable[[Points], str]] = {
         "sides": of_sides,
         "windows": of_windows,
-        "sweep8": lambda points: of_sweep(points, 8),
-        "sweep16": lambda points: of_sweep(points, 16),
         "balanced": of_fits,
     }
     texts = [section(found[part]) for part, section in sections.items() if part in found]
@@ -79,20 +73,6 @@ def compared(points: Points) -> str:
     return table(header, rows)
 
 
-def of_sweep(points: Points, window: int) -> str:
-    """The worst sides of a sweep."""
-    over = relative(points)
-    best, worst = min(over, key=lambda side: over[side]), sorted(over, key=lambda side: over[side])[-8:][::-1]
-    above = sum(value > GOAL for value in over.values())
-    rows = [[str(side), f"{over[side]:.2f}"] for side in worst]
-    return (
-        f"## Every side, window {window}\n\n{table(['slowest sides, pixels', 'time per pixel / best'], rows)}\n\n"
-        f"The best is {1e6 * per_pixel(points)[best]:.2f} µs a pixel, at {best}; the median side takes "
-        f"{statistics.median(over.values()):.2f} of it;\n{above} of {len(over)} sides take more than {GOAL}.\n\n"
-        "![time per pixel](../docs/scaling_sweep.png)"
-    )
-
-
 def of_fits(points: Points) -> str:
     """Fixed and balanced windows at sides with thin remnants."""
     rows = []
@@ -115,9 +95,6 @@ def draw(found: Mapping[str, Points], folder: Path) -> None:
         save_figure(folder / "scaling_sides.png", against(found["sides"], "side"))
     if "windows" in found:
         save_figure(folder / "scaling_windows.png", against(found["windows"], "window"))
-    sweeps = {window: found[f"sweep{window}"] for window in (8, 16) if f"sweep{window}" in found}
-    if sweeps:
-        save_figure(folder / "scaling_sweep.png", draw_sweeps(sweeps))
 
 
 def against(points: Points, what: str) -> Figure:
@@ -138,19 +115,6 @@ def against(points: Points, what: str) -> Figure:
         axes.set_xticks(ticks, list(map(str, ticks)), minor=False)
         axes.set_xticks([], minor=True)
         dressed(axes)
-    return figure
-
-
-def draw_sweeps(sweeps: Mapping[int, Points]) -> Figure:
-    """Time per pixel against the side, a line for each window."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    axes = figure.subplots()
-    for window, points in sweeps.items():
-        over = relative(points)
-        axes.plot(list(over), list(over.values()), label=f"window {window}")
-    axes.axhline(GOAL, color="0.4", linestyle=":", label=f"goal {GOAL}")
-    axes.set(xlabel="side, pixels", ylabel="time per pixel / best", ylim=(0.9, None))
-    dressed(axes)
     return figure
 
 
@@ -183,14 +147,3 @@ def fitted(line: Sequence[tuple[float, float]], divisor: int = 1) -> float:
     """Exponent of the power law through some points, by least squares of the logarithms."""
     xs, ys = zip(*((math.log(x), math.log(y)) for x, y in line), strict=True)
     return statistics.linear_regression(xs, ys).slope / divisor
-
-
-def per_pixel(points: Points) -> dict[int, float]:
-    """Seconds per pixel of each side."""
-    return {point["side"]: point["seconds"] / point["side"] ** 2 for point in points}
-
-
-def relative(points: Points) -> dict[int, float]:
-    """Time per pixel of each side in multiples of the best."""
-    seconds = per_pixel(points)
-    return {side: value / min(seconds.values()) for side, value in seconds.items()}

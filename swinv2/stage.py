@@ -134,7 +134,8 @@ class Stage(nn.Module):
         self._evaluated = Evaluated()
         weights, blocks = list(self.blocks.parameters()), cast(list[Block], list(self.blocks))
         with torch.inference_mode(False), torch.no_grad():
-            if len({w.dtype for w in weights}) == 1 and all(block.is_plain() and block.is_packed() for block in blocks):
+            counted = len({w.dtype for w in weights}) == 1 and not any(w.is_inference() for w in weights)
+            if counted and all(block.is_plain() and block.is_packed() for block in blocks):
                 layers = [(block.attn, block.norm1, block.mlp, block.norm2, block.enorm) for block in blocks]
                 self._evaluated.pack(layers, self.blocks)
 

@@ -7,6 +7,8 @@ import platform
 import subprocess
 import sys
 import textwrap
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -83,6 +85,41 @@ def test_prepared_backbone_follows_what_is_set_later(backbone):
             model.set_pretrained_window_sizes(trained)
         for images in (IMAGES, IMAGES[..., :60], IMAGES.expand(3, -1, -1, -1), IMAGES):
             assert_same(backbone(images), other(images))
+
+
+def test_threads_may_share_a_prepared_model(backbone):
+    """With images of different sizes at the same time."""
+    optimize_for_inference(backbone)
+    sizes = [(72, 100), (60, 60), (96, 40)]
+
+    @torch.no_grad()
+    def features(size):
+        generator = torch.Generator().manual_seed(size[0])
+        return backbone(torch.randn(1, 3, *size, generator=generator))
+
+    wanted = {size: features(size) for size in sizes}
+    with ThreadPoolExecutor(3) as threads:
+        for size, found in zip(sizes * 20, threads.map(features, sizes * 20), strict=True):
+            assert_same(found, wanted[size])
+
+
+@torch.inference_mode()
+def test_weights_made_in_inference_mode_may_be_prepared():
+    """PyTorch counts no versions of them."""
+    torch.manual_seed(0)
+    backbone = swinv2.SwinTransformerV2(embed_dim=16, depths=[2], num_heads=[2], out_indices=[0]).eval()
+    wanted = backbone(IMAGES)
+    assert_same(optimize_for_inference(backbone)(IMAGES), wanted)
+
+
+@torch.no_grad()
+def test_what_was_packed_is_let_go_when_weights_change(backbone):
+    """It takes as much memory as the weights."""
+    optimize_for_inference(backbone)
+    packed = [weakref.ref(block) for stage in backbone.stages for block in stage._evaluated._blocks]
+    backbone.load_state_dict(copy.deepcopy(backbone.state_dict()))
+    backbone(IMAGES)
+    assert [block() for block in packed] == [None] * len(packed)
 
 
 @torch.no_grad()
