@@ -13,10 +13,12 @@ from typing import cast
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
 
 from .attention import HALVES, WindowAttention
-from .attention_core import Run, attend, attend_in_blocks, is_eager, runs_of, set_length
+from .attention_core import Run, attend, attend_in_blocks, runs_of, set_length
 from .layers import LayerNorm, Mlp, StochasticDepth
+from .linear import Linear
 from .routes import Hop, Route
 from .windows import Cut, Group
 
@@ -44,43 +46,43 @@ class Part:
     runs: Sequence[Run]
 
 
-class Evaluated:
-    """The blocks of a stage, by weights as they were when they were packed; empty at first, and in copies and pickles.
+class EvaluatedStage:
+    """The blocks of a stage, by weights as they were when this was made; copies and pickles of it are None.
 
     Writing to `weight.data`, which no version counts, goes unnoticed.
+
+    Args:
+        blocks: the layers of each block, their linear layers packed, all weights of one type.
+        root: that holds the blocks, and nothing else.
     """
 
-    def __init__(self) -> None:
-        self._blocks: list[EvaluatedBlock] = []
-        self._settled: tuple[tuple, list[list[Part]]] = (), []
-
-    def pack(self, blocks: Sequence[Layers], root: nn.Module) -> None:
-        """Keep what is computed from weights.
-
-        Args:
-            blocks: the layers, their linear layers packed, all weights of one type.
-            root: that holds the blocks, and nothing else.
-        """
+    def __init__(self, blocks: Sequence[Layers], root: nn.ModuleList):
+        self.root = root
         self._blocks = [EvaluatedBlock(*layers) for layers in blocks]
-        self._dtype = next(root.parameters()).dtype
-        self._weights = list(root.parameters())
-        self._modules = [module for module in root.modules() if any(True for _ in module.parameters())]
+        self._attentions = [layers[0] for layers in blocks]
+        self._modules, self._weights = list(root.modules()), list(root.parameters())
+        self._dtype = self._weights[0].dtype
+        self._held = [weight.detach() for weight in self._weights]  # so that no others can get their places in memory
+        self._attributes = [vars(module) for module in self._modules]
         inner: list[dict] = [held for module in self._modules for held in (module._modules, module._parameters)]
         self._inner = [held.values() for held in inner if held]  # views, which follow what becomes of them
-        self._hooks = [getattr(module, f"_{kind}_hooks") for module in root.modules() for kind in HOOKS]
-        self._dropping = [module for module in root.modules() if isinstance(module, StochasticDepth)]
-        self._attentions = [layers[0] for layers in blocks]
+        self._hooks = [getattr(module, f"_{kind}_hooks") for module in self._modules for kind in HOOKS]
+        self._of_kind = {
+            kind: [module for module in self._modules if isinstance(module, kind)]
+            for kind in (StochasticDepth, LayerNorm, Linear)
+        }
         self._marks = self._current_marks()
+        self._settled: tuple[tuple, list[list[Part]]] = (), []
 
     def takes(self, x: Float[Tensor, "tokens c"]) -> bool:
-        """Whether calling this is the same as calling the blocks: nothing changed, nobody looks on, no gradient."""
-        if not self._blocks or not is_eager() or torch.is_autocast_enabled("cpu"):
-            return False
-        if self._current_marks() != self._marks:
-            self._blocks, self._settled = [], ((), [])  # of no use any more
-            return False
-        dropping = any(map(attrgetter("training"), self._dropping))
-        return len(x) > 0 and x.dtype == self._dtype and not dropping and not any(self._hooks)
+        """Whether it is made for such tokens, and nobody wants to see modules called."""
+        dropping = any(map(attrgetter("training"), self._of_kind[StochasticDepth]))
+        looking = any(self._hooks) or _has_any_global_hook()
+        return x.dtype == self._dtype and len(x) > 0 and not (dropping or looking or torch.is_autocast_enabled("cpu"))
+
+    def is_current(self) -> bool:
+        """Whether layers and weights are still what they were."""
+        return self._current_marks() == self._marks
 
     def __call__(self, x: Float[Tensor, "tokens c"], way: Route, shift: bool, rows: int) -> Float[Tensor, "tokens c"]:
         """Tokens in the order of the last block's cut.
@@ -106,13 +108,16 @@ class Evaluated:
         """What changes if a layer or a weight is replaced or written to; all by functions that are not in Python."""
         return (
             tuple(map(type, self._modules)),
+            tuple(map(len, self._attributes)),  # a `forward` that is put in place of the class's is one more
             tuple(map(id, chain.from_iterable(self._inner))),
             tuple(map(Tensor.data_ptr, self._weights)),
             tuple(map(attrgetter("_version"), self._weights)),
+            tuple(map(attrgetter("eps"), self._of_kind[LayerNorm])),
+            tuple(map(id, map(attrgetter("_packed._value"), self._of_kind[Linear]))),
         )
 
     def __reduce__(self) -> tuple:
-        return Evaluated, ()
+        return type(None), ()
 
 
 class EvaluatedBlock:

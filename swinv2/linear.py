@@ -43,9 +43,9 @@ class Kept(Generic[Value]):
 
 
 def hooked(module: nn.Module) -> bool:
-    """Whether something wants to see the calls of a module, so that it must be called."""
+    """Whether something wants to see the calls of a module, or does other than its class, so that it must be called."""
     of_forward, of_backward = module._forward_hooks or module._forward_pre_hooks, module._backward_hooks
-    return bool(of_forward or of_backward or module._backward_pre_hooks)
+    return bool(of_forward or of_backward or module._backward_pre_hooks) or "forward" in module.__dict__
 
 
 class Linear(nn.Linear):

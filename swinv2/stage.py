@@ -6,10 +6,12 @@ from typing import cast
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
 from torch.utils.checkpoint import checkpoint
 
-from .attention import WindowAttention
-from .evaluated import Evaluated
+from .attention import ContinuousPositionBias, WindowAttention
+from .attention_core import is_eager
+from .evaluated import EvaluatedStage
 from .kernels.norm import add_norm
 from .layers import LayerNorm, Mlp, PatchMerging, StochasticDepth
 from .linear import Linear, hooked
@@ -69,15 +71,28 @@ class Block(nn.Module):
     def is_plain(self) -> bool:
         """Whether it and its layers are what they were built as; others (sharded, quantised, hooked) must be called."""
         attn, mlp = self.attn, self.mlp
-        layers = self, attn, mlp, self.norm1, self.norm2, attn.qkv, attn.proj, mlp.fc1, mlp.fc2
-        return tuple(map(type, layers)) == PLAIN and not any(map(hooked, layers))
+        layers = (
+            attn.qkv,
+            attn.proj,
+            mlp.fc1,
+            mlp.fc2,
+            self.norm1,
+            self.norm2,
+            mlp,
+            attn,
+            attn.cpb_mlp,
+            self.drop_path,
+            self,
+        )
+        kinds, ends = tuple(map(type, layers)), type(self.enorm) in (nn.Identity, LayerNorm)
+        return kinds == PLAIN and ends and not any(map(hooked, (*layers, self.enorm))) and not _has_any_global_hook()
 
     def is_packed(self) -> bool:
         """Whether its linear layers keep their weights packed."""
         return all(layer.is_packed() for layer in (self.attn.qkv, self.attn.proj, self.mlp.fc1, self.mlp.fc2))
 
 
-PLAIN = Block, WindowAttention, Mlp, LayerNorm, LayerNorm, Linear, Linear, Linear, Linear  # layers of a block
+PLAIN = (*[Linear] * 4, *[LayerNorm] * 2, Mlp, WindowAttention, ContinuousPositionBias, StochasticDepth, Block)
 
 
 class Stage(nn.Module):
@@ -108,7 +123,7 @@ class Stage(nn.Module):
         self.fit: Fit = fit
         self.shift = shift
         self.recompute = recompute
-        self._evaluated = Evaluated()
+        self._evaluated: EvaluatedStage | None = None
 
     def forward(self, x: Float[Tensor, "b *grid c"]) -> Float[Tensor, "b *grid c"]:
         """Between blocks, tokens hop from one window order straight to the next."""
@@ -116,8 +131,8 @@ class Stage(nn.Module):
         batch, *size = lengths
         way = route(batch, tuple(size), self.window, self.fit, x.device)
         x = x.flatten(0, -2)  # (tokens of the batch, C)
-        if self._evaluated.takes(x):
-            x = self._evaluated(x, way, self.shift, BYTES_IN_CACHE // x.itemsize)
+        if (evaluated := self._evaluated_for(x)) is not None:
+            x = evaluated(x, way, self.shift, BYTES_IN_CACHE // x.itemsize)
         else:
             for block, (hop, cut) in zip(self.blocks, way.steps(len(self.blocks), self.shift), strict=True):
                 x = self._step(cast(Block, block), x, hop, cut)
@@ -131,13 +146,23 @@ class Stage(nn.Module):
 
     def pack(self) -> None:
         """Keep what evaluates its blocks on a CPU, if their layers are packed; again after writing to `weight.data`."""
-        self._evaluated = Evaluated()
+        self._evaluated = None
         weights, blocks = list(self.blocks.parameters()), cast(list[Block], list(self.blocks))
         with torch.inference_mode(False), torch.no_grad():
             counted = len({w.dtype for w in weights}) == 1 and not any(w.is_inference() for w in weights)
             if counted and all(block.is_plain() and block.is_packed() for block in blocks):
                 layers = [(block.attn, block.norm1, block.mlp, block.norm2, block.enorm) for block in blocks]
-                self._evaluated.pack(layers, self.blocks)
+                self._evaluated = EvaluatedStage(layers, self.blocks)
+
+    def _evaluated_for(self, x: Float[Tensor, "tokens c"]) -> EvaluatedStage | None:
+        """What evaluates the blocks without calling them, if that is kept and is the same."""
+        evaluated = self._evaluated
+        if evaluated is None or not is_eager():
+            return None
+        if evaluated.root is not self.blocks or not evaluated.is_current():
+            self._evaluated = None  # it is of no use any more
+            return None
+        return evaluated if evaluated.takes(x) else None
 
     def _step(self, block: Block, x: Tensor, hop: Hop | None, cut: Cut | GridCut) -> Tensor:
         recorded = torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in block.parameters()))

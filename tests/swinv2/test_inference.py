@@ -16,7 +16,9 @@ import torch.nn.functional as F
 
 import swinv2
 from swinv2 import optimize_for_inference
+from swinv2.layers import StochasticDepth
 from swinv2.linear import Linear
+from swinv2.stage import Block
 
 PACKS = torch.backends.mkldnn.is_available()  # every PyTorch with oneDNN that is allowed here can
 IMAGES = torch.randn(1, 3, 72, 100, generator=torch.Generator().manual_seed(0))
@@ -52,7 +54,7 @@ def test_prepared_backbone_gives_the_same_features(backbone):
 
 def alone(backbone, dtype=torch.float32):
     """Which stages run without their modules being called."""
-    return [stage._evaluated.takes(torch.zeros(1, 16, dtype=dtype)) for stage in backbone.stages]
+    return [stage._evaluated_for(torch.zeros(1, 16, dtype=dtype)) is not None for stage in backbone.stages]
 
 
 @torch.no_grad()
@@ -85,6 +87,7 @@ def test_prepared_backbone_follows_what_is_set_later(backbone):
             model.set_pretrained_window_sizes(trained)
         for images in (IMAGES, IMAGES[..., :60], IMAGES.expand(3, -1, -1, -1), IMAGES):
             assert_same(backbone(images), other(images))
+            assert alone(backbone) == [PACKS] * 2
 
 
 def test_threads_may_share_a_prepared_model(backbone):
@@ -114,12 +117,76 @@ def test_weights_made_in_inference_mode_may_be_prepared():
 
 @torch.no_grad()
 def test_what_was_packed_is_let_go_when_weights_change(backbone):
-    """It takes as much memory as the weights."""
+    """With the weights that it came from: together they take twice the memory of the model."""
     optimize_for_inference(backbone)
-    packed = [weakref.ref(block) for stage in backbone.stages for block in stage._evaluated._blocks]
-    backbone.load_state_dict(copy.deepcopy(backbone.state_dict()))
+    before = [weakref.ref(weight) for stage in backbone.stages for weight in stage.parameters()]
+    backbone.load_state_dict(copy.deepcopy(backbone.state_dict()), assign=True)
     backbone(IMAGES)
-    assert [block() for block in packed] == [None] * len(packed)
+    backbone(IMAGES)
+    assert [weight() for weight in before] == [None] * len(before)
+
+
+class Halved(StochasticDepth):
+    """One that does something in evaluation."""
+
+    def forward(self, x, cut):
+        """Half of it."""
+        return x / 2
+
+
+def fewer_blocks(backbone):
+    """The last of them are gone."""
+    backbone.layers[1].blocks = backbone.layers[1].blocks[:1]
+
+
+def other_branch(backbone):
+    """A layer of another kind in place of one without weights."""
+    backbone.layers[1].blocks[1].drop_path = Halved(0.0)
+
+
+def other_end(backbone):
+    """The same for what ends a block."""
+    backbone.layers[1].blocks[1].enorm = torch.nn.Tanh()
+
+
+def other_eps(backbone):
+    """A number that is no weight."""
+    backbone.layers[1].blocks[1].norm2.eps = 0.5
+
+
+def other_data(backbone):
+    """Written to without PyTorch counting it, and packed again as its documentation asks for."""
+    layer = backbone.layers[1].blocks[1].mlp.fc1
+    layer.weight.data.mul_(2)
+    layer.pack()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("change", [fewer_blocks, other_branch, other_end, other_eps, other_data])
+def test_what_else_is_changed_is_used(backbone, change, first):
+    """Before the model is prepared or after."""
+    other = copy.deepcopy(backbone)
+    unchanged = other(IMAGES)
+    change(other)
+    for step in (change, optimize_for_inference) if first else (optimize_for_inference, change):
+        step(backbone)
+    wanted = other(IMAGES)
+    assert (wanted[1] - unchanged[1]).abs().max() > 1e-2
+    assert_same(backbone(IMAGES), wanted)
+
+
+@torch.no_grad()
+def test_hooks_of_all_modules_are_called(backbone):
+    """Those that PyTorch calls for every module there is."""
+    optimize_for_inference(backbone)
+    seen = []
+    handle = torch.nn.modules.module.register_module_forward_hook(lambda module, given, out: seen.append(type(module)))
+    try:
+        backbone(IMAGES)
+    finally:
+        handle.remove()
+    assert seen.count(Block) == 4
 
 
 @torch.no_grad()
@@ -129,6 +196,7 @@ def test_large_images_are_taken_in_parts(backbone):
     wanted = backbone(images)
     assert len(wanted[0][0, 0].flatten()) > 4096
     assert_same(optimize_for_inference(backbone)(images), wanted)
+    assert alone(backbone) == [PACKS] * 2
 
 
 @torch.no_grad()

@@ -109,6 +109,28 @@ def test_a_hook_in_a_block_is_called(model, name, mode, monkeypatch):
     torch.testing.assert_close(out, at_first, rtol=0, atol=0)  # what was seen stays as it was
 
 
+@pytest.mark.parametrize("name", ["attn", "attn.proj", "norm1", "mlp", "mlp.fc1"])
+@pytest.mark.parametrize("training", [True, False])
+def test_a_forward_in_place_of_a_layers_own_is_called(model, name, training):
+    """As libraries put it there that move or wrap layers, before or after the model is prepared."""
+    model, x = swinv2.optimize_for_inference(model.float()).train(training), torch.randn(1, 3, 16, 16)
+    with torch.set_grad_enabled(training):
+        before = model(x)[0]
+        layer = model.layers[0].blocks[0].get_submodule(name)
+        own, calls = layer.forward, []
+
+        def forward(*given):
+            calls.append(given)
+            return own(*given)
+
+        layer.forward = forward
+        torch.testing.assert_close(model(x)[0], before)
+        assert len(calls) == 1
+        swinv2.optimize_for_inference(model).train(training)
+        model(x)
+    assert len(calls) == 2
+
+
 def test_a_hook_may_bring_a_gradient_to_a_frozen_model(model):
     """In evaluation, with gradients on."""
     delta = torch.zeros(8, dtype=torch.float64, requires_grad=True)
