@@ -38,7 +38,7 @@ SwinV2-T, the four feature maps of square images, float32, `torch.inference_mode
 `swinv2.optimize_for_inference`. Every side has as many images in a call as come to half a million pixels, so that all
 sides have about as much to do and what differs is how well a size can be cut into windows; large ones have one image.
 Small images are measured one by one as well, where a call costs more by the pixel whatever the size: 110 MB of weights
-are read, and two cores wait for each other in each of some 400 operators.
+are read, and two cores wait for each other in every operator.
 
 Sides come in random order, each beside 512 pixels in the same kind of call right before and after it, as a machine that
 others use is slow at times; the {ENDS} sides that are slowest and fastest so far have {MORE} such ratios more, of which

@@ -1,7 +1,7 @@
 """Blocks with packed weights as a CPU evaluates them: what can be settled ahead is, so that only operators remain.
 
 Python between operators has to fetch its code and data anew each time, as operators drive them out of the cache; asking
-every layer whether its weights are still those that were packed took five percent of the time of a small image.
+every layer whether its weights are still those that were packed took some percent of the time of a small image.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Linear layers that can keep their weights in the order in which a CPU multiplies them fastest."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Generic, TypeVar, cast
 
@@ -30,7 +30,7 @@ class Kept(Generic[Value]):
         self._value, self._weights = value, [weight.detach() for weight in weights]
         self._marks = [mark(weight) for weight in weights]
 
-    def get(self, weights: Iterable[Tensor]) -> Value | None:
+    def get(self, weights: Sequence[Tensor]) -> Value | None:
         """The value; None where there is none, where a gradient may be asked for, or where the weights changed."""
         if self._value is None or torch.is_grad_enabled() or torch.compiler.is_compiling():
             return None
@@ -44,8 +44,8 @@ class Kept(Generic[Value]):
 
 def hooked(module: nn.Module) -> bool:
     """Whether something wants to see the calls of a module, or does other than its class, so that it must be called."""
-    of_forward, of_backward = module._forward_hooks or module._forward_pre_hooks, module._backward_hooks
-    return bool(of_forward or of_backward or module._backward_pre_hooks) or "forward" in module.__dict__
+    hooks = module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks
+    return any(hooks) or "forward" in module.__dict__
 
 
 class Linear(nn.Linear):
@@ -66,7 +66,7 @@ class Linear(nn.Linear):
         return F.linear(x, self.weight, bias) if packed is None else _product(x, packed, bias)
 
     def gelu(self, x: Float[Tensor, "... c"]) -> Float[Tensor, "... o"]:
-        """GELU of the layer's output, by the same kernel where the weight is packed."""
+        """GELU of the layer's output, written over it or by the same kernel where the weight is packed."""
         packed = None if hooked(self) else self._packed_for(x)
         return F.gelu(self(x)) if packed is None else _gelu_of_product(x, packed, self.bias)
 
