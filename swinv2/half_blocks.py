@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .attention_core import attend_in_blocks, attention_slopes
-from .linear import can_pack
+from .linear import AVX2, can_pack
 from .windows import Group, Size
 
 ROWS_WORTH_PACKING = 4096  # tokens from which packing a weight takes less time than it saves
@@ -219,8 +219,11 @@ class AttentionHalf:
 
 
 def product(weight: Float[Tensor, "o i"], bias: Float[Tensor, " o"] | None, packs: bool) -> Product:
-    """Function that multiplies tokens by a weight, by oneDNN where PyTorch has that, which is the faster."""
-    if not (weight.device.type == "cpu" and can_pack(weight.dtype)):
+    """Function that multiplies tokens by a weight, by oneDNN where PyTorch has that and it is the faster.
+
+    With AVX2 alone it is not, except with weights that stay packed from pass to pass, as in evaluation.
+    """
+    if AVX2 or not (weight.device.type == "cpu" and can_pack(weight.dtype)):
         return lambda x: F.linear(x, weight, bias)
     ready = torch.ops.mkldnn._reorder_linear_weight(weight, None) if packs else weight
     return lambda x: torch.ops.mkldnn._linear_pointwise(x, ready, bias, "none", [], "")

@@ -8,11 +8,13 @@ from swinv2 import half_blocks
 from swinv2.half_blocks import LinearRows, NormedSum, product
 
 
+@pytest.mark.parametrize("avx2", [False, True])
 @pytest.mark.parametrize("packs", [False, True])
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
-def test_product_is_that_of_a_linear_layer(dtype, transposed, packs):
+def test_product_is_that_of_a_linear_layer(dtype, transposed, packs, avx2, monkeypatch):
     """By whichever function, and for the transpose of a weight, which is not copied."""
+    monkeypatch.setattr(half_blocks, "AVX2", avx2)
     torch.manual_seed(0)
     weight = torch.randn(24, 16, dtype=dtype).mT if transposed else torch.randn(16, 24, dtype=dtype)
     bias, x = torch.randn(16, dtype=dtype), torch.randn(40, 24, dtype=dtype)
@@ -20,9 +22,11 @@ def test_product_is_that_of_a_linear_layer(dtype, transposed, packs):
     torch.testing.assert_close(product(weight, None, packs)(x), F.linear(x, weight))
 
 
-def test_product_without_onednn(monkeypatch):
-    """Where PyTorch lacks its functions, the public one serves."""
-    monkeypatch.setattr(half_blocks, "can_pack", lambda dtype: False)
+@pytest.mark.parametrize("lacks", [{"can_pack": lambda dtype: False}, {"AVX2": True}], ids=["functions", "vectors"])
+def test_product_without_onednn(lacks, monkeypatch):
+    """Where PyTorch lacks its functions, or the CPU the vectors that they are fast with, the public one serves."""
+    for name, value in lacks.items():
+        monkeypatch.setattr(half_blocks, name, value)
     weight, x = torch.randn(16, 24), torch.randn(40, 24)
     assert torch.equal(product(weight, None, packs=True)(x), F.linear(x, weight))
 

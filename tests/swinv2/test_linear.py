@@ -50,11 +50,11 @@ def test_packed_weight_gives_the_same(layer, shape):
     assert uses_packed(layer, x) == PACKS
 
 
-@pytest.mark.parametrize("apart", [True, False])
+@pytest.mark.parametrize("avx2", [True, False])
 @torch.no_grad()
-def test_gelu_of_a_packed_product_is_exact(layer, apart, monkeypatch):
+def test_gelu_of_a_packed_product_is_exact(layer, avx2, monkeypatch):
     """By the product's own kernel or by a pass of its own, whichever is faster on this CPU."""
-    monkeypatch.setattr("swinv2.linear.GELU_APART", apart)
+    monkeypatch.setattr("swinv2.linear.AVX2", avx2)
     x = torch.randn(300, 24)
     wanted = F.gelu(F.linear(x.double(), layer.weight.double(), layer.bias.double()))
     torch.testing.assert_close(layer.gelu(x).double(), wanted, rtol=1e-5, atol=1e-6)

@@ -111,6 +111,7 @@ def test_gradients_are_those_of_small_differences():
 def test_weights_packed_for_onednn_change_nothing(recompute, monkeypatch):
     """Where so many tokens come that packing pays."""
     torch.manual_seed(0)
+    monkeypatch.setattr(half_blocks, "AVX2", False)
     monkeypatch.setattr(half_blocks, "ROWS_WORTH_PACKING", 1)
     plan = plan_of(CUTS["one shape"], recompute, dtype=torch.float32)
     given = inputs(plan, torch.float32)
@@ -120,6 +121,7 @@ def test_weights_packed_for_onednn_change_nothing(recompute, monkeypatch):
 
 def test_without_onednn_the_gradients_are_the_same(monkeypatch):
     """Its functions are not public."""
+    monkeypatch.setattr(half_blocks, "AVX2", False)
     torch.manual_seed(0)
     plan = plan_of(CUTS["one shape"], dtype=torch.float32)
     given = inputs(plan, torch.float32)
