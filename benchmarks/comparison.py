@@ -13,6 +13,7 @@ import torch
 from benchmarks.peers import EAGER, VERSIONS, Work
 from benchmarks.results import keep
 from benchmarks.timing import machine, ratio
+from swinv2.linear import AVX2, can_pack
 
 TINY8, TINY16, BASE24 = (
     f"swinv2_{name}" for name in ("tiny_window8_256", "tiny_window16_256", "base_window12to24_192to384")
@@ -60,8 +61,8 @@ def compare(module: str, about: str, rows: Rows, measure: Measure, report: Repor
     parser.add_argument("--rounds", type=int, default=rounds, help="how often each model is timed")
     parser.add_argument("--no-compile", action="store_true", help="leave out compiled models")
     options = parser.parse_args()
-    here, name = rows[options.device], Path(module).stem + ("_gpu" if options.device == "cuda" else "")
-    chosen = options.rows or list(here)
+    here, name = rows[options.device], Path(module).stem + suffix(options.device)
+    chosen = options.rows or [row for row in here if options.device == "cuda" or multiplies(here[row].dtype)]
     if len(chosen) > 1:  # each in a process of its own: memory that others left behind spares some models page faults
         common = ["--device", options.device, "--rounds", str(options.rounds)]
         common += ["--no-compile"] if options.no_compile else []
@@ -77,6 +78,16 @@ def compare(module: str, about: str, rows: Rows, measure: Measure, report: Repor
         text = report({row: here[row] for row in here if row in found}, found, options.device)
         Path(module).with_name(f"{name}.md").write_text(text)  # after each row, as they take minutes
     print(text)
+
+
+def suffix(device: str) -> str:
+    """What tells results of GPUs, and of CPUs without vectors wider than AVX2's, from others in the names of files."""
+    return "_gpu" if device == "cuda" else "_avx2" if AVX2 else ""
+
+
+def multiplies(dtype: torch.dtype) -> bool:
+    """Whether this CPU has products in a type, so that a row in it says something."""
+    return dtype == torch.float32 or can_pack(dtype)
 
 
 def columns(names: Sequence[str], rows: Mapping[str, Row], found: Mapping[str, Any]) -> list[str]:

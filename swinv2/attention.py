@@ -13,11 +13,11 @@ from .attention_core import (
     RecomputedAttention,
     attend,
     attend_in_blocks,
+    attention,
     full_precision,
     is_eager,
     of_length,
     runs_of,
-    set_length,
 )
 from .kernels.attention import grid_attention
 from .linear import Linear, hooked, mark
@@ -220,11 +220,10 @@ def window_attention(
     given, scale, biases = qkv.to(dtype), scale.to(dtype), [bias.to(dtype) for bias in biases]
     if torch.is_grad_enabled() and qkv.device.type == "cpu":
         return RecomputedAttention.apply(given, scale, cut.groups, *biases).to(qkv.dtype)
+    if is_eager():
+        return attention(given, scale, cut.groups, biases, overwrite).to(qkv.dtype)
     lengths = torch.stack([scale, torch.ones_like(scale)])
-    if overwrite and is_eager():
-        set_length(given[:, :2], lengths.unsqueeze(-1))
-    else:
-        given = torch.cat([of_length(given[:, :2], lengths), given[:, 2:]], 1)
+    given = torch.cat([of_length(given[:, :2], lengths), given[:, 2:]], 1)
     return attend(given, runs_of(cut.groups, biases)).to(qkv.dtype)
 
 

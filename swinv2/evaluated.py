@@ -174,5 +174,6 @@ class EvaluatedBlock:
         qkv = self._qkv(x).view(-1, 3, self._attn.num_heads, x.shape[1] // self._attn.num_heads)
         if self._narrow is not None:
             return attend_in_blocks(qkv, self._scale, part.groups, part.biases)
-        set_length(qkv[:, :2], self._lengths)
+        directions = qkv[:, :2]
+        set_length(directions, self._lengths, directions)
         return attend(qkv, part.runs)

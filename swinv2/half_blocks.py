@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from .attention_core import attend_in_blocks, attention_slopes
+from .attention_core import attention, attention_slopes
 from .linear import AVX2, can_pack
 from .windows import Group, Size
 
@@ -185,7 +185,7 @@ class AttentionHalf:
             steps["qkv"] = self.qkv.forward(x.to(self.qkv.dtype))
         if "attended" not in steps:
             biases = [self.biases[shape] for shape, _ in groups]
-            steps["context"] = attend_in_blocks(self._heads(steps), self.scale, groups, biases)
+            steps["context"] = attention(self._heads(steps), self.scale, groups, biases)
             steps["attended"] = self.proj.forward(steps["context"])
 
     def backward(

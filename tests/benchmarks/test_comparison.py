@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from benchmarks import backbone, memory, training
-from benchmarks.comparison import COMPILED, Row, times
+from benchmarks import backbone, comparison, memory, training
+from benchmarks.comparison import COMPILED, Row, multiplies, suffix, times
 from benchmarks.peers import Work
 from benchmarks.results import keep
 
@@ -38,6 +38,21 @@ def test_report_has_every_row(module, device):
     assert all(f"| {name}" in text for name in rows)
     assert "| 2.0e-06 (rms 2.0e-07) |" in text
     assert "medians of 3 rounds" in text
+
+
+def test_results_of_different_kinds_of_machines_have_files_of_their_own(monkeypatch):
+    """A laptop's run does not write over that of a server, nor over a GPU's."""
+    monkeypatch.setattr(comparison, "AVX2", True)
+    assert (suffix("cpu"), suffix("cuda")) == ("_avx2", "_gpu")
+    monkeypatch.setattr(comparison, "AVX2", False)
+    assert (suffix("cpu"), suffix("cuda")) == ("", "_gpu")
+
+
+def test_types_that_a_cpu_has_no_products_in_are_left_out(monkeypatch):
+    """Their time would say nothing."""
+    monkeypatch.setattr(comparison, "can_pack", lambda dtype: False)
+    assert multiplies(torch.float32)
+    assert not multiplies(torch.bfloat16)
 
 
 def test_memory_report_compares_with_the_best_peer():

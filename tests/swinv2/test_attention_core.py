@@ -50,6 +50,8 @@ def test_value_and_gradients_are_those_of_the_definition(groups, block, monkeypa
     wanted = by_definition(*given[:2], groups, *given[2:])
     found = RecomputedAttention.apply(*given[:2], groups, *given[2:])
     torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
+    with torch.no_grad():
+        torch.testing.assert_close(attend_in_blocks(*given[:2], groups, given[2:]), wanted, rtol=1e-12, atol=1e-12)
     slope = torch.randn_like(wanted)
     wanted, found = torch.autograd.grad(wanted, given, slope), torch.autograd.grad(found, given, slope)
     for one, other in zip(found, wanted, strict=True):
@@ -132,7 +134,7 @@ def test_vectors_of_a_length(dtype, shortest):
         torch.testing.assert_close(of_length(vectors, wanted).double(), expected, **tolerance)
         assert of_length(vectors[:0], wanted).shape == (0, 2, 2, 4)
         if dtype.itemsize >= 4:
-            set_length(vectors, wanted.unsqueeze(-1))
+            set_length(vectors, wanted.unsqueeze(-1).to(dtype), vectors)
             torch.testing.assert_close(vectors.double(), expected, **tolerance)
 
 
