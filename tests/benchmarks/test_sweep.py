@@ -2,8 +2,11 @@ import types
 from collections import Counter
 
 import pytest
+import torch
+from torch import nn
 
 from benchmarks import sweep, timing
+from benchmarks.scaling import build, square
 from benchmarks.sweep import draw, relative, report
 
 FOUND = {
@@ -50,6 +53,21 @@ def test_first_call_of_a_side_does_not_count(seconds, pixels, images, monkeypatc
     assert set(calls) == {(images, 3, 16, 16)}
 
 
+@pytest.mark.parametrize("side", [64, 232])
+def test_products_are_those_of_the_model(side, monkeypatch):
+    """Every linear layer on as many tokens, in parts as there."""
+    model, seen = build("ours", square(8, 64)), []
+    for name, layer in model.named_modules():
+        if isinstance(layer, nn.Linear) and "cpb_mlp" not in name:
+            layer.register_forward_hook(lambda layer, args, out, name=name: seen.append((name, args[0].numel())))
+    with torch.inference_mode():
+        model(torch.randn(1, 3, side, side))
+        whole = Counter(seen)
+        seen.clear()
+        sweep.Products(model)(torch.randn(1, 3, side, side))
+    assert Counter(seen) == whole
+
+
 def test_a_sweep_compares_with_the_reference_and_goes_on_with_the_slowest_and_the_fastest(monkeypatch):
     """A machine that gets slower does not count, nor one disturbance; sides at the ends are timed more often."""
     sides, calls, clock = range(100, 200), Counter(), [1.0]
@@ -62,9 +80,8 @@ def test_a_sweep_compares_with_the_reference_and_goes_on_with_the_slowest_and_th
                 return 10.0 * clock[0] * side**3
         return clock[0] * side**3
 
-    monkeypatch.setattr(sweep, "build", lambda whose, work: None)
     monkeypatch.setattr(sweep, "timed", timed)
-    points = sweep.sweep(8, sides, 1)
+    points = sweep.sweep(nn.Identity(), sides, 1)
     assert [point["side"] for point in points] == [*sides]
     scale = points[0]["seconds"] / 100**3
     assert scale > 1
