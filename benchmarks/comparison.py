@@ -57,7 +57,9 @@ def compare(module: str, about: str, rows: Rows, measure: Measure, report: Repor
     """
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--device", choices=list(rows), default="cpu")
-    parser.add_argument("--rows", nargs="+", metavar="ROW", help=f"some of {', '.join(rows['cpu'])}; all if left out")
+    parser.add_argument(
+        "--rows", nargs="+", metavar="ROW", help=f"some of {', '.join(rows['cpu'])}; else all it has products for"
+    )
     parser.add_argument("--rounds", type=int, default=rounds, help="how often each model is timed")
     parser.add_argument("--no-compile", action="store_true", help="leave out compiled models")
     options = parser.parse_args()

@@ -30,6 +30,7 @@ EVERY, SOME = range(224, 1345, 8), (*range(224, 513, 8), *range(576, 1345, 64)) 
 PIXELS = 2**19  # of a batch, at least
 REFERENCE = 512  # pixels of the side that the others take turns with
 SECONDS = 0.3  # that a side is timed for, after a first call; what takes longer is timed once
+ROWS = BYTES_IN_CACHE // torch.float32.itemsize  # tokens that a block takes at a time
 ENDS, MORE = 12, 6  # sides that are slowest and fastest so far, and further passes through these
 
 PARTS = {  # name: window, sides, pixels of a call, title
@@ -87,8 +88,8 @@ class Products(nn.Module):
             rows = len(images) * math.prod(tokens)
             for block in cast(list[Block], list(stage.blocks)):
                 layers = block.attn.qkv, block.attn.proj, block.mlp.fc1, block.mlp.fc2
-                for start in range(0, rows, BYTES_IN_CACHE // 4):
-                    multiply(layers, min(rows - start, BYTES_IN_CACHE // 4))
+                for start in range(0, rows, ROWS):
+                    multiply(layers, min(rows - start, ROWS))
             if stage.downsample is not None:
                 tokens = shrunk(tokens, stage.downsample.stride)
                 multiply([stage.downsample.reduction], len(images) * math.prod(tokens))

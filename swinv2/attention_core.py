@@ -66,7 +66,7 @@ def attention(
     """
     if not groups:  # an empty batch
         return qkv[:, 0].flatten(1)
-    given = qkv if overwrite else torch.empty_like(qkv, dtype=scale.dtype)
+    given = qkv if overwrite else torch.empty(qkv.shape, dtype=scale.dtype, device=qkv.device)
     set_length(qkv[:, :2], torch.stack([scale, torch.ones_like(scale)]).unsqueeze(-1), given[:, :2])
     if not overwrite:
         given[:, 2] = qkv[:, 2]

@@ -53,19 +53,20 @@ def test_first_call_of_a_side_does_not_count(seconds, pixels, images, monkeypatc
     assert set(calls) == {(images, 3, 16, 16)}
 
 
-@pytest.mark.parametrize("side", [64, 232])
-def test_products_are_those_of_the_model(side, monkeypatch):
-    """Every linear layer on as many tokens, in parts as there."""
-    model, seen = build("ours", square(8, 64)), []
+@pytest.mark.parametrize("side", [64, 232, 264])
+def test_products_are_those_of_the_model(side):
+    """Every linear layer on as many tokens, whether they fit into one part (58 x 58) or not (66 x 66)."""
+    model, seen = build("ours", square(8, 64)), Counter()
     for name, layer in model.named_modules():
         if isinstance(layer, nn.Linear) and "cpb_mlp" not in name:
-            layer.register_forward_hook(lambda layer, args, out, name=name: seen.append((name, args[0].numel())))
+            layer.register_forward_hook(lambda layer, args, out, name=name: seen.update({name: args[0].numel()}))
     with torch.inference_mode():
         model(torch.randn(1, 3, side, side))
-        whole = Counter(seen)
+        whole = seen.copy()
         seen.clear()
         sweep.Products(model)(torch.randn(1, 3, side, side))
-    assert Counter(seen) == whole
+    assert seen == whole
+    assert len(seen) == 12 * 4 + 3
 
 
 def test_a_sweep_compares_with_the_reference_and_goes_on_with_the_slowest_and_the_fastest(monkeypatch):

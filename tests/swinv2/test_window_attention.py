@@ -93,3 +93,13 @@ def test_bfloat16_is_no_further_from_float64_than_the_reference_in_bfloat16(size
         F.mse_loss(one(*(t.clone() for t in halves), layout, grid).double(), exact) for one in (way, by_reference)
     ]
     assert errors[0] <= 1.05 * errors[1]
+
+
+@torch.no_grad()
+def test_queries_keys_and_values_may_lie_apart():
+    """As three layers of their own give them."""
+    layout, grid, (qkv, scale, bias) = inputs((7, 9), (4, 4), True, "fixed", torch.float32)
+    wanted = in_windows(qkv, scale, bias, layout, grid)
+    apart = qkv[layout.order].transpose(0, 1).contiguous().transpose(0, 1)
+    found = window_attention(apart, scale, biases_of(bias, layout, grid), layout)
+    torch.testing.assert_close(found, wanted[layout.order])
