@@ -5,16 +5,18 @@ at random, all else from Objects365 (arXiv:2111.09883, A2.2).
 """
 
 import json
-import pickle
+import os
 import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from swinv2 import LoadReport, load_weights
+from swinv2.fitting import defect
+from swinv2.parts import inner_names
+from swinv2.tensor_files import read_file
 from swinv2.weights import read_checkpoint
 
 EXAMPLE = '{"tv": "Moniter/TV", "snowman": null}'
@@ -72,15 +74,15 @@ def class_names(source: str) -> list[str]:
         ValueError: it has none.
     """
     try:
-        content = torch.load(Path(source).expanduser(), map_location="cpu", weights_only=True, mmap=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError):
-        content = {}  # safetensors, an address, a file of something else
-    if "class_names" not in content:
+        names = read_file(Path(os.path.expanduser(source))).get("class_names")
+    except (OSError, ValueError):
+        names = None  # an address, a file of something else
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(
             f"{source} does not say the names of its classes, which a class map needs; give a checkpoint file of a "
             "detector trained here (.ckpt), or leave the class map out."
         )
-    return content["class_names"]
+    return names
 
 
 def map_classes(
@@ -107,7 +109,7 @@ def map_classes(
             has no layers for its classes or of other numbers of classes.
     """
     rows = class_rows(source_names, target_names, class_map)
-    places = {key: key.removeprefix("model.") for key in state}
+    places = {key: place for place, key in inner_names(state, "backbone.").items()}
     found = [key for key, place in places.items() if CLASS_LAYER.fullmatch(place)]
     if not found:
         raise ValueError(
@@ -140,6 +142,8 @@ def class_rows(source_names: Sequence[str], target_names: Sequence[str], class_m
 
 def fits(value: Tensor, own: Tensor, key: str) -> bool:
     """Whether a layer of the checkpoint can become one of the model: same inputs, both with a box a class or shared."""
+    if value.ndim != own.ndim or defect(value, own.dtype):
+        return False  # which the loading reports
     shared = [len(tensor) == BOX for tensor in (value, own)]
     return value.shape[1:] == own.shape[1:] and ("bbox_pred" not in key or shared[0] == shared[1])
 

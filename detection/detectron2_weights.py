@@ -3,6 +3,7 @@
 Both compute the same from the same tensors (anchors, classes and channels have one order), so only names change.
 """
 
+import logging
 import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -11,16 +12,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from swinv2.checkpoints import read_checkpoint, write_checkpoint
-from swinv2.formats import has_place, to_official, training_windows
-from swinv2.layouts import Names, detect_format, rename
+from swinv2.checkpoints import errors_of, open_checkpoint, write_checkpoint
+from swinv2.fitting import defect
+from swinv2.formats import has_place, lacking, official_parts
+from swinv2.layouts import Names, detect_format, last_stage, rename
+from swinv2.parts import inner_names
+from swinv2.trained_windows import training_windows
+
+logger = logging.getLogger(__name__)
 
 BACKBONE = "backbone.bottom_up.swin"
 FIRST_LEVEL = 2  # the first stage has stride 2**2, and detectron2 numbers its maps from there
+COUNTS = ("num_batches_tracked", "_extra_state", "relative_position_index")  # whole numbers
 COMPUTED = re.compile(r"pixel_(mean|std)|proposal_generator\.anchor_generator\.")  # in old files of detectron2
 
 
-def convert(source: str | Path | Mapping[str, Any], out: str | Path, to: str) -> None:
+def convert(source: str | Path | Mapping[Any, Any], out: str | Path, to: str) -> None:
     """Write a checkpoint for detectron2, or one of detectron2 for this project.
 
     Args:
@@ -35,15 +42,17 @@ def convert(source: str | Path | Mapping[str, Any], out: str | Path, to: str) ->
         ConnectionError: the address cannot be reached.
         ValueError: the checkpoint cannot be read or holds what the other side lacks, or `out` has another suffix.
     """
-    state, path = read_checkpoint(source), Path(out)
+    checkpoint, path = open_checkpoint(source), Path(out)
     if to == "ours":
-        write_checkpoint(from_detectron2(state), path)
+        with errors_of(checkpoint.label):
+            found = from_detectron2(checkpoint.tensors)
+        write_checkpoint(found, path)
         return
     if path.suffix != ".pth":
         raise ValueError(f"detectron2 loads such weights from files ending in .pth, got {path.name}.")
-    model = to_detectron2(state, str(source) if isinstance(source, str | Path) else "")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"model": model, "__author__": "swinv2", "matching_heuristics": False}, path)
+    with errors_of(checkpoint.label):
+        model = to_detectron2(checkpoint.tensors, checkpoint.names)
+    write_checkpoint(model, path, "model", __author__="swinv2", matching_heuristics=False)
 
 
 def to_detectron2(state: Mapping[str, Tensor], name: str = "") -> dict[str, Tensor]:
@@ -56,11 +65,11 @@ def to_detectron2(state: Mapping[str, Tensor], name: str = "") -> dict[str, Tens
     Raises:
         ValueError: there are no SwinV2 weights, or there are parts that detectron2 lacks.
     """
-    own = {key.removeprefix("model."): value for key, value in state.items()}
+    own = _checked({name: state[key] for name, key in inner_names(state, "backbone.").items()})
     if not any(key.startswith("roi_heads.") for key in own):
         return _backbone(state, name)
     pairs = names(
-        first=min(_numbers(r"backbone\.norm(\d+)\.", own)),
+        first=min(_numbers(r"backbone\.norm(\d+)\.", own), default=0),
         cascade=len(_numbers(r"roi_heads\.stages\.(\d+)\.", own)) > 1,
         masks=len(_numbers(r"roi_heads\.stages\.(\d+)\.mask_head\.", own)) > 1,
         period=_period(own, "convs.0.weight", "convs.3.weight"),
@@ -77,7 +86,8 @@ def from_detectron2(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Raises:
         ValueError: it stands on another backbone, or has parts that our detectors lack.
     """
-    theirs = {key: value for key, value in state.items() if not COMPUTED.match(key)}
+    names_there = inner_names(state, f"{BACKBONE}.").items()
+    theirs = _checked({name: state[key] for name, key in names_there if not COMPUTED.match(name)})
     levels = _numbers(r"backbone\.fpn_lateral(\d+)\.", theirs)
     if not levels or not any(key.startswith(f"{BACKBONE}.") for key in theirs):
         raise ValueError(
@@ -129,6 +139,18 @@ def names(first: int, cascade: bool, masks: bool, period: int) -> Names:
     ]
 
 
+def _checked(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors.
+
+    Raises:
+        ValueError: one is no weight, or has numbers that are none.
+    """
+    for key, value in state.items():
+        if not key.endswith(COUNTS) and (reason := defect(value)):
+            raise ValueError(f"{key} {reason}")
+    return dict(state)
+
+
 def _renamed(state: Mapping[str, Tensor], pairs: Names, refusal: str) -> dict[str, Tensor]:
     new = {key: rename(key, pairs) for key in state}
     if left := [key for key in state if new[key] == key]:  # no name is the same on both sides
@@ -140,11 +162,19 @@ def _renamed(state: Mapping[str, Tensor], pairs: Names, refusal: str) -> dict[st
 def _backbone(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
     """A backbone alone, without a classifier, in its place under the pyramid."""
     layout = detect_format(state)
-    weights = {key: value for key, value in to_official(state, layout).items() if has_place(key, "official")}
-    last = max(_numbers(r"layers\.(\d+)\.", weights))
-    moved = {rename(key, [("norm", f"norm{last}")]): value for key, value in weights.items()}
+    inside = official_parts(state, layout).inside
+    weights = {key: value for key, value in inside.items() if has_place(key, "official")}
+    if missing := lacking(weights):
+        raise ValueError(f"{len(missing)} tensors of the backbone are not there, first {missing[0]}; give it whole.")
+    moved = {rename(key, [("norm", f"norm{last_stage(weights)}")]): value for key, value in weights.items()}
     result = {f"{BACKBONE}.{key}": value for key, value in moved.items() if not key.startswith("head.")}
     windows, _ = training_windows(state, layout, name)
+    if windows is None:
+        logger.warning(
+            "Nothing says in which windows these weights were trained; the unit of the position bias is then the "
+            "window of the model that takes them. Name the file by window and size of the images, e.g. "
+            "swinv2_tiny_window8_256.pth."
+        )
     return result | ({f"{BACKBONE}._extra_state": torch.tensor(windows)} if windows else {})
 
 

@@ -13,6 +13,8 @@ from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
+_REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_WHOLE = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 _SIZES: dict[tuple[int, tuple[int, ...]], str] = {
     (96, (2, 2, 6, 2)): "tiny",
     (96, (2, 2, 18, 2)): "small",
@@ -34,24 +36,41 @@ def check_variant(weights: Mapping[str, Tensor], model: Mapping[str, Tensor], la
     Raises:
         ValueError: they differ.
     """
-    given, asked = _describe(weights), _describe(model)
+    heads = _num_heads(model)
+    given, asked = _describe(weights, heads | _num_heads(weights)), _describe(model, heads)
     if given != asked:
         raise ValueError(
             f"{label} is of another model: it has {given}, the model has {asked}; "
             "create the model that it was trained as, or give a checkpoint of this one."
         )
+    axes = weights["patch_embed.proj.weight"].ndim - 2
+    odd = [key for key, value in weights.items() if key.endswith("cpb_mlp.0.weight") and value.shape[1:] != (axes,)]
+    if odd:
+        raise ValueError(
+            f"{label} is damaged: {odd[0]} is {tuple(weights[odd[0]].shape)}, but its patches have {axes} axes, and so "
+            "many offsets are measured; take the whole checkpoint."
+        )
 
 
-def _describe(weights: Mapping[str, Tensor]) -> str:
-    """The variant that weights under official names are of, as far as they show it."""
+def _describe(weights: Mapping[str, Tensor], heads: Mapping[int, int]) -> str:
+    """The variant that weights under official names are of, with the attention heads of each stage."""
     blocks = {match.groups() for key in weights if (match := re.match(r"layers\.(\d+)\.blocks\.(\d+)\.", key))}
     counts = Counter(int(stage) for stage, _ in blocks)
     depths = tuple(counts[stage] for stage in sorted(counts))
-    heads = tuple(len(weights.get(f"layers.{stage}.blocks.0.attn.logit_scale", ())) for stage in sorted(counts))
+    shown = tuple(heads.get(stage, 0) for stage in sorted(counts))
     norms = sum(key.endswith(".enorm.weight") for key in weights)
-    dim = len(weights["patch_embed.proj.weight"])
-    text = f"embed_dim {dim}, depths {depths}, num_heads {heads}, {norms} extra norms"
+    dim = sum(weights["patch_embed.proj.weight"].shape[:1])
+    text = f"embed_dim {dim}, depths {depths}, num_heads {shown}, {norms} extra norms"
     return f"swinv2_{_SIZES[dim, depths]} ({text})" if (dim, depths) in _SIZES else text
+
+
+def _num_heads(weights: Mapping[str, Tensor]) -> dict[int, int]:
+    """Attention heads of each stage, where one of its blocks shows them."""
+    heads: dict[int, int] = {}
+    for key, value in weights.items():
+        if match := re.fullmatch(r"layers\.(\d+)\.blocks\.\d+\.attn\.logit_scale", key):
+            heads.setdefault(int(match[1]), sum(value.shape[:1]))
+    return heads
 
 
 def check_coverage(inside: Sequence[str], loaded: Collection[str], unexpected: Sequence[str], label: str) -> None:
@@ -117,3 +136,28 @@ def _fit_patches(weight: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, str]:
         changes.append(f"repeated over {math.prod(frames)} frames")
         weight = weight.unflatten(1, (asked, *(1 for _ in frames))).expand(shape) / math.prod(frames)
     return weight, " and ".join(changes)
+
+
+def defect(value: Tensor, dtype: torch.dtype = torch.float64) -> str:
+    """Why a tensor is no weight for a model, and what to do; nothing if it is one.
+
+    Args:
+        value: the checkpoint's.
+        dtype: that of the model's.
+    """
+    save = "save the weights as they were trained, model.float().state_dict()."
+    if value.is_quantized or value.is_nested or value.layout != torch.strided:
+        return (
+            f"is {'quantised' if value.is_quantized else 'not stored in full'} ({value.dtype}, {value.layout}); {save}"
+        )
+    if value.is_meta or not value.numel():
+        return "has no values; join the pieces first if it was saved in such, e.g. by DeepSpeed's zero_to_fp32.py."
+    if not dtype.is_floating_point:
+        return f"is of {value.dtype} where {dtype} is needed; {save}" if value.dtype not in _WHOLE else ""
+    if value.dtype not in _REAL:
+        return f"is of {value.dtype}, not of floating-point numbers; {save}"
+    least, greatest = (float(bound) for bound in value.aminmax())
+    if not -torch.finfo(dtype).max <= least <= greatest <= torch.finfo(dtype).max:
+        wrong = int((~value.to(dtype).isfinite()).sum())
+        return f"has {wrong} of {value.numel()} values that are not finite; take a checkpoint from before that."
+    return ""

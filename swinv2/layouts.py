@@ -6,11 +6,10 @@ named as in the authors' dense code. A model may lie at any depth of a checkpoin
 its prefix.
 """
 
+import itertools
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-
-from torch import Tensor
 
 Names = Sequence[tuple[str, str]]
 
@@ -61,7 +60,7 @@ _HF = (
     ("layers.{i}.downsample", "encoder.layers.{i}.downsample"),
     ("norm", "layernorm"),
 )
-_HF_HEADS = (  # of UPerNet; ours has mmsegmentation's names
+_HFCLASSIFIERS = (  # of UPerNet; ours has mmsegmentation's names
     *((f"{head}.conv_seg", f"{head}.classifier") for head in ("decode_head", "auxiliary_head")),
     *(
         (f"{conv}.bn", f"{conv}.batch_norm")
@@ -88,9 +87,17 @@ LAYOUTS = {
     "official": Layout(),
     "timm": Layout((("layers.{i}.downsample", "layers.{i+1}.downsample"),), head="head.fc"),
     "torchvision": Layout(_TORCHVISION),
-    "hf": Layout(_HF, prefix="swinv2.", head="classifier", beside=_HF_HEADS),
+    "hf": Layout(_HF, prefix="swinv2.", head="classifier", beside=_HFCLASSIFIERS),
     "mmpretrain": Layout(_MMPRETRAIN, prefix="backbone.", head="head.fc"),
     "simmim": Layout(_SIMMIM, prefix="encoder."),
+}
+
+
+_BIAS_NETWORKS = {  # kinds of names, and how they name the networks for the position bias, which only SwinV2 has
+    "hf": re.compile(r"(|.*?\.)encoder\.layers\.\d+\.blocks\.\d+\.attention\.self\.continuous_position_bias_mlp\."),
+    "mmpretrain": re.compile(r"(|.*?\.)stages\.\d+\.blocks\.\d+\.attn\.w_msa\.cpb_mlp\."),
+    "torchvision": re.compile(r"(|.*?\.)features\.\d+\.\d+\.attn\.cpb_mlp\."),
+    "official": re.compile(r"(|.*?\.)layers[._]\d+\.blocks\.\d+\.attn\.(?:cpb_mlp|rpe_mlp)\."),
 }
 
 
@@ -100,42 +107,63 @@ def detect_format(keys: Collection[str]) -> str:
     Raises:
         ValueError: there are no SwinV2 weights among them.
     """
-    text = "\n".join(keys)
-    candidates = ("hf", "mmpretrain", "torchvision", "official")
-    found = next((name for name in candidates if _prefix(keys, name) is not None), None)
-    if found is None or not re.search("cpb_mlp|rpe_mlp|continuous_position_bias_mlp", text):
-        v1 = "they have tables of position biases, thus are Swin V1's; use a file of Swin V2"
-        other = f"known are the layouts {', '.join(LAYOUTS)}; rename the keys to one of them"
-        reason = v1 if "relative_position_bias_table" in text else other
-        raise ValueError(f"no SwinV2 weights among {len(keys)} keys ({', '.join(sorted(keys)[:4])}, …): {reason}.")
-    prefix = _prefix(keys, found)
+    prefix, found = next(iter(backbone_prefixes(keys).items()), ("", ""))
+    if not found or f"{prefix}{_embedding(found)}" not in keys:
+        raise ValueError(f"no SwinV2 weights among {len(keys)} keys ({', '.join(sorted(keys)[:4])}, …): {_lack(keys)}.")
     if found != "official":
         return found
-    if f"{prefix}_extra_state" in keys:
+    inside = {plain(key.removeprefix(prefix)) for key in keys if key.startswith(prefix)}
+    if "_extra_state" in inside:
         return "ours"
-    if "rpe_mlp" in text or f"{prefix}mask_token" in keys:
+    if "mask_token" in inside or any("rpe_mlp" in key for key in inside):
         return "simmim"
-    merging = [f"{prefix}layers.{i}.downsample.reduction.weight" in keys for i in (0, 1)]
-    return "timm" if merging == [False, True] or f"{prefix}head.fc.weight" in keys else "official"
+    merging = [f"layers.{i}.downsample.reduction.weight" in inside for i in (0, 1)]
+    return "timm" if merging == [False, True] or "head.fc.weight" in inside else "official"
 
 
-def official_names(state: Mapping[str, Tensor], source: str) -> Iterator[tuple[str, Tensor]]:
-    """Keys of the backbone and of the classifier beside it under official names."""
-    layout = LAYOUTS[source]
-    prefix = _prefix(state, source) or ""
-    beside = re.sub(r"[^.]+\.$", "", prefix)  # "model.backbone." lies in "model."
-    heads = {f"{beside}{layout.head}.{kind}": f"head.{kind}" for kind in ("weight", "bias")}
-    names, beside_names = ([(own, ours) for ours, own in pairs] for pairs in (layout.names, layout.beside))
-    for key, value in state.items():
-        inside = key.startswith(prefix)
-        inner = rename(key.removeprefix(prefix), names) if inside else rename(key, beside_names)
-        yield heads.get(key, inner), value
+def backbone_prefixes(keys: Collection[str]) -> dict[str, str]:
+    """What precedes the names of each SwinV2 backbone among the keys, and of which kind these are; whole ones first."""
+    found = {
+        match[1]: kind
+        for kind, network in _BIAS_NETWORKS.items()
+        for key in keys
+        if (match := network.match(key)) is not None
+    }
+    return dict(sorted(found.items(), key=lambda pair: f"{pair[0]}{_embedding(pair[1])}" not in keys))
 
 
-def _prefix(keys: Collection[str], layout: str) -> str | None:
-    """What precedes the patch embedding, None if there is none."""
-    embedding = rename("patch_embed.proj", LAYOUTS[layout].names) + ".weight"
-    return next((key.removesuffix(embedding) for key in keys if f".{key}".endswith(f".{embedding}")), None)
+def find_prefix(keys: Collection[str], source: str) -> str:
+    """What precedes the names of the backbone in a layout; nothing if there is none."""
+    kind = source if source in _BIAS_NETWORKS else "official"
+    found = [prefix for prefix, names in backbone_prefixes(keys).items() if names == kind]
+    embedding = _embedding(kind)
+    embedded = (key.removesuffix(embedding) for key in keys if f".{key}".endswith(f".{embedding}"))
+    return next(iter([*found, *embedded]), "")
+
+
+def last_stage(names: Collection[str]) -> int:
+    """The number of the last stage among official names, all before which are there, too."""
+    stages = {int(match[1]) for name in names if (match := re.match(r"layers\.(\d+)\.", name))}
+    return next(i for i in itertools.count() if i + 1 not in stages)
+
+
+def plain(name: str) -> str:
+    """The name in timm's whole model of one in its model that only gives features, whose stages are `layers_0`, …."""
+    return re.sub(r"^layers_(\d+)\.", r"layers.\1.", name)
+
+
+def _embedding(kind: str) -> str:
+    """The key of the weight of the patch embedding."""
+    return rename("patch_embed.proj", LAYOUTS[kind].names) + ".weight"
+
+
+def _lack(keys: Collection[str]) -> str:
+    """Why keys are not those of SwinV2, and what to do."""
+    if any("relative_position_bias_table" in key for key in keys):
+        return "they have tables of position biases, thus are Swin V1's; use a file of Swin V2"
+    if backbone_prefixes(keys):
+        return "they have networks for the position bias, but no patch embedding; give the file of the whole backbone"
+    return f"known are the layouts {', '.join(LAYOUTS)}; rename the keys to one of them"
 
 
 _PLACE = re.compile(r"\{(\d*)([ij])\+?(\d*)\}")  # {2i+1}: factor, name and summand

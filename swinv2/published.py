@@ -30,6 +30,8 @@ PRETRAINED = {
     },
 }
 
+TAGS = ("imagenet1k", "imagenet22k")  # data of the last training
+
 
 def weights_url(name: str, tag: str) -> str:
     """Address of the authors' weights.
@@ -46,6 +48,6 @@ def weights_url(name: str, tag: str) -> str:
         others = ", ".join(other for other, published in PRETRAINED.items() if tag in published)
         raise ValueError(
             f"no {tag} weights are published for {name}, which has {', '.join(tags) or 'none'}; "
-            f"{f'{tag} weights exist for {others}' if others else 'the tags are imagenet1k and imagenet22k'}."
+            f"{f'{tag} weights exist for {others}' if others else f'the tags are {TAGS[0]} and {TAGS[1]}'}."
         )
     return tags[tag]

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatch
+from pathlib import Path
 
 from torch import nn
 
 from .attention import Spacing
 from .backbone import SwinTransformerV2, Window
+from .published import TAGS
 from .stage import Recompute
 from .weights import load_weights, weights_url
 from .windows import Fit
@@ -153,6 +155,8 @@ def create_backbone(
 def load_named(model: nn.Module, name: str, weights: str | None) -> None:
     """Load weights, unless they are None, into a backbone or a model around it.
 
+    A file that is there is read, even if its name begins like that of published weights.
+
     Args:
         model: what they are loaded into.
         name: of the backbone, one of `list_models()`.
@@ -161,8 +165,11 @@ def load_named(model: nn.Module, name: str, weights: str | None) -> None:
     Raises:
         ValueError: none are published, or they do not fit.
     """
-    if weights is not None:
-        load_weights(model, weights_url(name, weights) if weights.startswith("imagenet") else weights)
+    if weights is None:
+        return
+    there = Path(weights).is_file() if weights in TAGS else Path(weights).exists()
+    published = weights in TAGS or weights.lower().startswith("imagenet")
+    load_weights(model, weights_url(name, weights) if published and not there else weights)
 
 
 @dataclass

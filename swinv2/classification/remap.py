@@ -1,5 +1,6 @@
 """A classifier of other classes to start from: the rows of its head that are among one's own (22K to 1K)."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,11 +8,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..checkpoints import read_checkpoint
 from ..class_names import key_of
-from ..formats import to_official
-from ..layouts import detect_format
+from ..fitting import defect
+from ..parts import CLASSIFIER
 from ..training.agreement import read_classes
+from ..weights import open_weights
 
 BY_NAME = "names"  # in place of a file
 
@@ -32,21 +33,26 @@ def load_head(head: nn.Linear, source: str, rows: str, class_names: Sequence[str
             classifier, or a class is none of its.
     """
     numbers = find_rows(class_names, read_classes(source)) if rows == BY_NAME else read_rows(Path(rows))
-    state = read_checkpoint(source)
-    other = to_official(state, detect_format(state))
+    checkpoint, parts, _ = open_weights(source)
+    other = {key: parts.inside[key] for key in CLASSIFIER if key in parts.inside}
     if "head.weight" not in other:
         raise ValueError(f"{source} has no classifier whose rows could be taken; leave model.head_rows out.")
-    weight = other["head.weight"]
-    if weight.shape[1] != head.in_features or len(numbers) != head.out_features or max(numbers) >= len(weight):
+    for key, value in other.items():
+        if reason := defect(value):
+            raise ValueError(f"{checkpoint.label}: {key} {reason}")
+    weight, bias = other["head.weight"], other.get("head.bias")
+    classes, width = weight.shape if weight.ndim == 2 else (len(weight.flatten()), 0)
+    wrong = width != head.in_features or (bias is not None and bias.shape != (classes,))
+    if wrong or len(numbers) != head.out_features or max(numbers) >= classes:
         raise ValueError(
             f"{rows} names {len(numbers)} rows up to {max(numbers)} of the classifier of {source}, which has "
-            f"{len(weight)} of {weight.shape[1]} numbers; the model has {head.out_features} of {head.in_features}; "
+            f"{classes} of {width} numbers; the model has {head.out_features} of {head.in_features}; "
             "give the checkpoint that the rows are of, and one row for each class of the data."
         )
     with torch.no_grad():
         head.weight.copy_(weight[numbers])
-        if "head.bias" in other:
-            head.bias.copy_(other["head.bias"][numbers])
+        if bias is not None:
+            head.bias.copy_(bias[numbers])
 
 
 def read_rows(path: Path) -> list[int]:
@@ -58,10 +64,10 @@ def read_rows(path: Path) -> list[int]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path} of rows; give model.head_rows the path of map22kto1k.txt.")
-    words = path.read_text(encoding="utf-8").split()
-    wrong = [word for word in words if not (word.isascii() and word.isdecimal())]
+    words = path.read_text(encoding="utf-8", errors="replace").split()
+    wrong = [word for word in words if not re.fullmatch("[0-9]{1,9}", word)]
     if wrong or not words:
-        given = repr(wrong[0]) if wrong else "nothing"
+        given = repr(wrong[0][:40]) if wrong else "nothing"
         raise ValueError(f"{path} should have the number of a row on each line, from 0, and has {given}.")
     return [int(word) for word in words]
 

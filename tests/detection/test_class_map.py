@@ -125,6 +125,26 @@ def test_other_tensors_stay():
     assert all(torch.equal(target[name], before[name]) for name in target)
 
 
+@pytest.mark.parametrize("prefix", ["model.", "module.net.", "a.b."])
+def test_detectors_behind_a_prefix_are_arranged(prefix):
+    """Layers of classes are found wherever the detector lies."""
+    source, target = mask_rcnn(SOURCE).state_dict(), mask_rcnn(TARGET).state_dict()
+    inside = {f"{prefix}{key}": value for key, value in source.items()}
+    found = map_classes(inside, target, SOURCE, TARGET, TO_TARGET)
+    name = f"{CLASS_SCORE}.weight"
+    assert torch.equal(found[f"{prefix}{name}"][0], source[name][2])
+
+
+@pytest.mark.parametrize(
+    "value", [torch.zeros(4, 8, dtype=torch.int8), torch.full((4, 8), float("nan")), torch.tensor(1.0)]
+)
+def test_layers_of_no_use_are_left_to_the_loading(value):
+    """It says which they are; they are not made into numbers of the model."""
+    source, target = mask_rcnn(SOURCE).state_dict(), mask_rcnn(TARGET).state_dict()
+    name = f"{CLASS_SCORE}.weight"
+    assert map_classes(source | {name: value}, target, SOURCE, TARGET, TO_TARGET)[name] is value
+
+
 def test_detector_without_masks_starts_one_with_masks(tmp_path):
     """As in the paper, the mask branch starts at random and all else from the checkpoint."""
     source, target = mask_rcnn(SOURCE, BOXES_ONLY), mask_rcnn(TARGET)
@@ -183,6 +203,14 @@ def test_names_and_rows_must_agree():
     source, target = mask_rcnn(TARGET).state_dict(), mask_rcnn(TARGET).state_dict()
     with pytest.raises(ValueError, match=r"names 3 classes, but \S*cls_score.weight has 5 rows"):
         map_classes(source, target, SOURCE, TARGET, TO_TARGET)
+
+
+@pytest.mark.parametrize("content", [[1], {"class_names": "abc"}, {"class_names": [1, 2]}, torch.zeros(2)])
+def test_names_of_classes_are_texts(tmp_path, content):
+    """Whatever else a file has there names no classes."""
+    torch.save(content, tmp_path / "weights.ckpt")
+    with pytest.raises(ValueError, match="does not say the names of its classes, which a class map needs"):
+        class_names(str(tmp_path / "weights.ckpt"))
 
 
 @pytest.mark.parametrize("suffix", ["ckpt", "safetensors"])

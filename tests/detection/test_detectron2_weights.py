@@ -107,6 +107,39 @@ def test_task_is_understood(mask_rcnn):
     assert to_detectron2({f"model.{key}": value for key, value in state.items()}).keys() == to_detectron2(state).keys()
 
 
+@pytest.mark.parametrize("prefix", ["net.", "module.model.", "ema_model."])
+def test_detectors_behind_any_prefix_are_understood(mask_rcnn, prefix):
+    """Here and there, a detector may be a part of something else."""
+    state = mask_rcnn.state_dict()
+    there = to_detectron2(state)
+    assert to_detectron2({f"{prefix}{key}": value for key, value in state.items()}).keys() == there.keys()
+    assert from_detectron2({f"{prefix}{key}": value for key, value in there.items()}).keys() == state.keys()
+
+
+@pytest.mark.parametrize("key", ["backbone.norm0.bias", "roi_heads.stages.0.box_predictor.cls_score.bias"])
+def test_numbers_that_are_none_are_refused(mask_rcnn, tmp_path, key):
+    """The error names the file and the tensor."""
+    state = mask_rcnn.state_dict()
+    torch.save(state | {key: state[key] * torch.nan}, tmp_path / "best.ckpt")
+    with pytest.raises(ValueError, match=rf"best.ckpt: {key} has \d+ of \d+ values that are not finite"):
+        convert(tmp_path / "best.ckpt", tmp_path / "there.pth", "detectron2")
+
+
+def test_a_backbone_with_holes_is_refused(mask_rcnn):
+    """It would train from random numbers there."""
+    state = {k.removeprefix("backbone."): v for k, v in mask_rcnn.state_dict().items() if k.startswith("backbone.")}
+    del state["layers.1.blocks.0.attn.qkv.weight"]
+    with pytest.raises(ValueError, match=r"1 tensors of the backbone are not there, first layers.1.blocks.0.attn.qkv"):
+        to_detectron2(state)
+
+
+def test_windows_that_nothing_tells_are_warned_of(caplog):
+    """They are then those of the model that takes the weights."""
+    state = {k: v for k, v in backbone(out_indices=(3,)).build().state_dict().items() if k != "_extra_state"}
+    to_detectron2(state, "best.pth")
+    assert "Nothing says in which windows these weights were trained" in caplog.text
+
+
 def test_classifier_gives_its_backbone():
     """The weights take their places under the pyramid, with the last norm and the windows of the training."""
     state = ImageClassifier(backbone(out_indices=(3,)).build(), 5).state_dict()

@@ -54,6 +54,21 @@ def test_a_file_can_be_written_over_itself(tmp_path):
         assert equal(read_checkpoint(tmp_path / name))
 
 
+def test_a_full_disk_leaves_no_half_file(tmp_path, monkeypatch):
+    """What was there before stays, and the error names the file."""
+    write_checkpoint(WEIGHTS, tmp_path / "weights.pth")
+
+    def save(content, path):
+        path.write_bytes(b"half")
+        raise RuntimeError("PytorchStreamWriter failed writing file")
+
+    monkeypatch.setattr(torch, "save", save)
+    with pytest.raises(OSError, match=r"weights.pth cannot be written \(PytorchStreamWriter .*; make room"):
+        write_checkpoint({}, tmp_path / "weights.pth")
+    assert [path.name for path in tmp_path.iterdir()] == ["weights.pth"]
+    assert equal(read_checkpoint(tmp_path / "weights.pth"))
+
+
 def test_views_of_one_tensor_can_be_written(tmp_path):
     """Parts of a tensor are files of their own, without the rest."""
     rows = torch.arange(3000.0).chunk(3)
@@ -170,7 +185,8 @@ def test_a_truncated_file_is_refused(tmp_path, name, kept):
     [
         (b"\n<!DOCTYPE html><html>Sign in</html>", "it is a web page, not weights; use the link of the file itself"),
         (b"version https://git-lfs.github.com/spec/v1\n", "pointer of git-lfs, not weights; run `git lfs pull` first"),
-        (gzip.compress(b"weights", mtime=0), "truncated or no checkpoint"),
+        (gzip.compress(b"weights", mtime=0), "a file compressed with gzip, not weights; take the checkpoint out of it"),
+        (b"\x12weights", "truncated or no checkpoint"),
     ],
 )
 @pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from swinv2.backbone import SwinTransformerV2
-from swinv2.fitting import check_coverage, check_variant, fit
+from swinv2.fitting import check_coverage, check_variant, defect, fit
 
 PATCHES = torch.rand(8, 3, 4, 4)
 PROJECTION = "backbone.patch_embed.proj.weight"
@@ -121,3 +121,36 @@ def test_what_else_lacks_is_logged(caplog):
     """A backbone with holes is loaded, but not silently."""
     check_coverage(["layers.0.proj.weight", "layers.0.proj.bias"], {"layers.0.proj.weight"}, [], "best.pth")
     assert "best.pth lacks 1 tensors of the backbone: layers.0.proj.bias" in caplog.text
+
+
+def test_heads_are_known_from_any_block():
+    """Where the first block lacks its scale, the next one shows the heads."""
+    with torch.device("meta"):
+        model = SwinTransformerV2().state_dict()
+    check_variant(
+        {key: value for key, value in model.items() if "blocks.0.attn.logit_scale" not in key}, model, "best.pth"
+    )
+    check_variant({key: value for key, value in model.items() if "logit_scale" not in key}, model, "best.pth")
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "reason"),
+    [
+        (torch.ones(2), torch.float32, ""),
+        (torch.ones(2, dtype=torch.float64), torch.float16, ""),
+        (torch.tensor(3), torch.int64, ""),
+        (torch.tensor([1e300], dtype=torch.float64), torch.float32, "has 1 of 1 values that are not finite"),
+        (torch.tensor([1.0, float("nan")]), torch.float32, "has 1 of 2 values that are not finite"),
+        (torch.ones(2, dtype=torch.int8), torch.float32, "is of torch.int8, not of floating-point numbers"),
+        (torch.ones(2, dtype=torch.bool), torch.float32, "is of torch.bool"),
+        (torch.ones(2, dtype=torch.complex64), torch.float32, "is of torch.complex64"),
+        (torch.ones(2), torch.int64, "is of torch.float32 where torch.int64 is needed"),
+        (torch.ones(0), torch.float32, "has no values"),
+        (torch.ones(2, device="meta"), torch.float32, "has no values"),
+        (torch.eye(2).to_sparse(), torch.float32, "is not stored in full"),
+    ],
+)
+def test_what_is_no_weight_is_said_why(value, dtype, reason):
+    """Nothing of a weight in full numbers of its type."""
+    assert defect(value, dtype).startswith(reason)
+    assert bool(defect(value, dtype)) == bool(reason)

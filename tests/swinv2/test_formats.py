@@ -1,5 +1,3 @@
-import math
-
 import pytest
 import torch
 from timm.models.swin_transformer_v2 import SwinTransformerV2 as TimmModel
@@ -9,7 +7,7 @@ from transformers import Swinv2Config, Swinv2ForImageClassification
 
 from swinv2.backbone import SwinTransformerV2
 from swinv2.classification.classifier import ImageClassifier
-from swinv2.formats import WRITABLE, from_official, has_place, to_official, training_windows
+from swinv2.formats import WRITABLE, from_official, has_place, to_official
 from swinv2.layers import PatchMerging
 from swinv2.layouts import detect_format
 
@@ -29,13 +27,6 @@ def official_weights(**options):
     """Random weights of a small classifier."""
     model = randomised(ImageClassifier(SwinTransformerV2(**SIZES, out_indices=(3,), **options), 5))
     return to_official(model.state_dict(), "ours")
-
-
-def table(window, trained):
-    """Relative coordinates of a window in another's unit, (1, 2·w - 1, 2·w - 1, 2)."""
-    steps = torch.arange(1 - window, window) * 8 / (trained - 1)
-    steps = steps.sign() * torch.log2(1 + steps.abs()) / math.log2(8)
-    return torch.stack(torch.meshgrid(steps, steps, indexing="ij"), -1).unsqueeze(0)
 
 
 def peer(name):
@@ -158,43 +149,60 @@ def test_parts_of_other_models_keep_their_names():
     assert other.keys() <= to_official(backbone | other, "official").keys()
 
 
-def test_window_of_the_training_is_read_from_a_peer():
-    """The tables of torchvision tell the window."""
-    windows, origin = training_windows(peer("torchvision").state_dict(), "torchvision", "")
-    assert (windows, origin) == (WINDOWS, "the checkpoint")
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-@pytest.mark.parametrize(("window", "trained"), [(24, 12), (12, 6), (16, 16), (8, 16), (40, 12), (64, 8)])
-def test_window_of_the_training_is_read_from_a_table(window, trained, dtype):
-    """A table of any window tells in which unit it measures, in half precision too."""
-    state = {"layers.0.blocks.0.attn.relative_coords_table": table(window, trained).to(dtype)}
-    assert training_windows(state | {"patch_embed.proj.weight": torch.zeros(1)}, "official", "")[0] == [(trained,) * 2]
-
-
-def test_own_checkpoints_tell_the_window_of_the_training():
-    """The window travels with our weights, for each stage and axis."""
-    windows = [(12, 10), (12, 10), (12, 10), (6, 5)]
-    model = ImageClassifier(SwinTransformerV2(**SIZES, pretrained_window_sizes=windows), 5)
-    assert training_windows(model.state_dict(), "ours", "") == (windows, "the checkpoint")
+@pytest.mark.parametrize(
+    "key", ["head.fc.weight", "layers.0.blocks.0.attn.qkv.lora_A", "patch_embed.extra", "rpn.weight"]
+)
+def test_only_weights_of_a_classifier_have_a_place(key):
+    """Whatever else is named alike is not written, least of all under a doubled name."""
+    assert not has_place(key, "timm")
+    written = from_official(official_weights() | {key: torch.zeros(1)}, "timm")
+    assert written.keys() == from_official(official_weights(), "timm").keys()
 
 
 @pytest.mark.parametrize(
-    ("name", "sizes"),
+    ("key", "value", "reason"),
     [
-        ("hf-hub:timm/swinv2_tiny_window16_256.ms_in1k", [16, 16, 16, 8]),
-        ("https://x.org/swinv2_base_patch4_window12to24_192to384_22kto1k_ft.pth", [12, 12, 12, 6]),
-        ("/models/swinv2-tiny-patch4-window8-256/model.safetensors", [8, 8, 8, 8]),
+        ("layers.0.blocks.0.mlp.fc1.weight", torch.full((2, 2), float("nan")), "has 4 of 4 values that are not finite"),
+        ("norm.bias", torch.zeros(3, dtype=torch.int32), "is of torch.int32, not of floating-point numbers"),
+        ("patch_embed.norm.bias", torch.zeros(3, dtype=torch.complex64), "is of torch.complex64"),
+        ("layers.0.blocks.0.attn.proj.weight", torch.eye(3).to_sparse(), "is not stored in full"),
+        ("layers.0.blocks.0.attn.proj.bias", torch.zeros(0), "has no values; join the pieces"),
     ],
 )
-def test_window_of_the_training_is_read_from_a_name(name, sizes):
-    """Where there are no tables, a name as of the released files tells the window, cut to the stage's map."""
-    windows, origin = training_windows(from_official(official_weights(), "timm"), "timm", name)
-    assert (windows, origin) == ([(size, size) for size in sizes], "its name")
+def test_numbers_that_are_none_are_refused(key, value, reason):
+    """A tensor of the backbone is named with what is wrong with it."""
+    with pytest.raises(ValueError, match=f"{key} {reason}"):
+        to_official(official_weights() | {key: value}, "official")
 
 
-def test_window_of_the_training_may_be_unknown():
-    """Weights without tables under any name say nothing."""
-    windows, origin = training_windows(official_weights(), "official", "best.pth")
-    assert windows is None
-    assert origin == "the model, since the checkpoint does not say"
+def test_what_cannot_be_taken_apart_is_refused():
+    """Biases that are not three equal parts, and mergings that are not of four pixels."""
+    theirs = from_official(official_weights(), "torchvision", WINDOWS)
+    with pytest.raises(ValueError, match=r"qkv.bias is \(71,\), which is not queries, keys and values"):
+        to_official(theirs | {"features.1.0.attn.qkv.bias": torch.zeros(71)}, "torchvision")
+    theirs = from_official(official_weights(), "mmpretrain")
+    with pytest.raises(ValueError, match=r"reduction.weight is \(8, 7\), which does not merge"):
+        to_official(theirs | {"backbone.stages.1.downsample.reduction.weight": torch.zeros(8, 7)}, "mmpretrain")
+
+
+def test_parts_of_an_attention_that_lack_are_left_alone():
+    """Without its keys, a query is no part of anything."""
+    theirs = from_official(official_weights(), "hf")
+    stem = "swinv2.encoder.layers.0.blocks.0.attention.self"
+    del theirs[f"{stem}.key.weight"]
+    found = to_official(theirs, "hf")
+    assert "layers.0.blocks.0.attn.qkv.weight" not in found
+    assert {"layers.0.blocks.0.attn.query.weight", "layers.0.blocks.0.attn.value.weight"} <= found.keys()
+
+
+def test_two_tensors_of_one_name_are_refused():
+    """Which of them is meant is not guessed."""
+    with pytest.raises(ValueError, match=r"two tensors are norm.weight of the backbone"):
+        to_official(official_weights() | {"norm3.weight": torch.zeros(192)}, "official")
+
+
+def test_a_backbone_with_holes_is_not_written():
+    """No other project could load it."""
+    weights = {key: value for key, value in official_weights().items() if "blocks.0.attn.v_bias" not in key}
+    with pytest.raises(ValueError, match=r"lack 4 tensors of a backbone: layers.0.blocks.0.attn.v_bias"):
+        from_official(weights, "torchvision", WINDOWS)

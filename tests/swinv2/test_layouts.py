@@ -1,7 +1,6 @@
 import pytest
-import torch
 
-from swinv2.layouts import LAYOUTS, detect_format, official_names, rename
+from swinv2.layouts import LAYOUTS, backbone_prefixes, detect_format, last_stage, rename
 
 OFFICIAL = {
     "patch_embed.proj.weight",
@@ -56,6 +55,30 @@ def test_swin_v1_is_refused():
         detect_format({"patch_embed.proj.weight", "layers.0.blocks.0.attn.relative_position_bias_table"})
 
 
+def test_a_backbone_without_patches_is_refused():
+    """The error says that it is a part of SwinV2."""
+    with pytest.raises(ValueError, match="networks for the position bias, but no patch embedding; give the file of"):
+        detect_format(KEYS["official"] - {"patch_embed.proj.weight"})
+
+
+def test_names_are_those_of_whole_modules():
+    """What ends like a prefix of a layout is none of it."""
+    assert list(backbone_prefixes({f"my{key}" for key in KEYS["official"]})) == []
+    assert list(backbone_prefixes({f"layers.0.{key}" for key in KEYS["official"]})) == ["layers.0."]
+
+
+def test_whole_backbones_come_first():
+    """Before those that lack their patch embedding."""
+    whole = {f"b.{key}" for key in KEYS["official"]}
+    part = {f"a.{key}" for key in KEYS["official"] if "patch" not in key}
+    assert list(backbone_prefixes(sorted(part | whole))) == ["b.", "a."]
+
+
+def test_the_last_stage_has_all_others_before_it():
+    """A key with a number out of any order is of no stage."""
+    assert last_stage({"layers.0.x", "layers.1.x", "layers.999999999.x"}) == 1
+
+
 def test_another_network_is_refused():
     """Keys of another network are named in the error, with the layouts that are known."""
     with pytest.raises(
@@ -83,10 +106,3 @@ def test_names_go_there_and_back(key, own):
 def test_only_whole_names_are_replaced():
     """A name that merely begins alike stays."""
     assert rename("normalise.weight", [("norm", "layernorm")]) == "normalise.weight"
-
-
-def test_the_classifier_lies_beside_the_backbone():
-    """Prefix and head are stripped at any depth, other parts keep their names."""
-    one = torch.ones(1)
-    state = {"model.backbone.patch_embed.proj.weight": one, "model.head.weight": one, "model.fpn.weight": one}
-    assert list(dict(official_names(state, "ours"))) == ["patch_embed.proj.weight", "head.weight", "model.fpn.weight"]

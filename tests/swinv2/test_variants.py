@@ -117,3 +117,29 @@ def test_classifier_without_classes_gives_features():
     """No head, no logits."""
     model = create_model("swinv2_tiny_window8_256", num_classes=0)
     assert model.eval()(torch.randn(1, 3, 32, 32)).shape == (1, 768)
+
+
+@pytest.mark.parametrize(
+    "name", ["imagenet1k_mine.pth", "./imagenet1k", "imagenet/best.pth", "imagenet22k.pth", "imagenet1k"]
+)
+def test_a_file_that_is_there_is_read(tmp_path, monkeypatch, name):
+    """Even if its name begins like the tag of published weights."""
+    monkeypatch.chdir(tmp_path)
+    small = {"embed_dim": 8, "depths": [1], "num_heads": [1], "out_indices": [0]}
+    saved = create_backbone("swinv2_tiny_window8_256", **small)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    torch.save(saved.state_dict(), name)
+    read = create_backbone("swinv2_tiny_window8_256", weights=name, **small)
+    assert torch.equal(read.patch_embed.proj.weight, saved.patch_embed.proj.weight)
+
+
+@pytest.mark.parametrize("name", ["imagenet21k", "ImageNet1K", "imagenet1k_gone.pth"])
+def test_what_is_not_there_is_taken_for_a_tag(tmp_path, monkeypatch, name):
+    """The error lists the tags; a folder of images is no weights."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "imagenet22k").mkdir()
+    for tag in (name, "imagenet22k"):
+        with pytest.raises(
+            ValueError, match=f"no {tag} weights are published for swinv2_tiny_window8_256, which has imagenet1k"
+        ):
+            create_backbone("swinv2_tiny_window8_256", weights=tag)

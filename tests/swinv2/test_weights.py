@@ -12,7 +12,6 @@ from swinv2 import SwinTransformerV2, convert, create_backbone, load_weights
 from swinv2.checkpoints import read_checkpoint
 from swinv2.classification.classifier import ImageClassifier
 from swinv2.formats import WRITABLE, from_official, to_official
-from swinv2.weights import LoadReport
 
 SIZES = {"embed_dim": 24, "depths": (1, 1, 2, 1), "num_heads": (1, 2, 3, 6), "window_size": 4}
 WINDOWS = ((4, 4),) * 4
@@ -314,13 +313,6 @@ def test_the_report_is_a_few_lines():
     ]
 
 
-def test_a_long_report_is_cut():
-    """Of many groups of names the first are listed and the others counted."""
-    names = tuple(f"part{i}.layer.weight" for i in range(11))
-    report = LoadReport("ours", (), names, (), (), ((8, 8),), "the checkpoint")
-    assert str(report).endswith("part7.layer.weight and 3 more")
-
-
 def test_what_was_loaded_is_logged(caplog):
     """The report is in the log."""
     with caplog.at_level(logging.INFO):
@@ -350,3 +342,134 @@ def test_torchvision_files_have_the_window_of_the_name(tmp_path):
     expected = from_official(official(), "torchvision", WINDOWS)
     written = read_checkpoint(tmp_path / "tv.pth")
     assert all(torch.equal(written[key], value) for key, value in expected.items())
+
+
+def by_prefix(state, prefix):
+    """The same tensors as parts of something else."""
+    return {prefix + key: value for key, value in state.items()}
+
+
+@pytest.mark.parametrize("target", WRITABLE)
+@pytest.mark.parametrize(
+    "prefix", ["model.", "net.", "module.module.", "ema_model.module.", "encoder.model.", "a.b.c."]
+)
+def test_heads_behind_any_prefix_are_loaded(target, prefix):
+    """A classifier that was trained in a wrapper is found with its backbone."""
+    model = randomised(classifier())
+    weights = from_official(official(), target, WINDOWS)
+    report = load_weights(model, {"state_dict": by_prefix(weights, prefix)})
+    assert (report.format, report.missing, report.unexpected) == (target, (), ())
+    assert loaded(model, official())
+
+
+@pytest.mark.parametrize("target", WRITABLE)
+def test_conversion_writes_no_doubled_names(tmp_path, target):
+    """From any wrapper, the layout has the keys that it has from the weights alone."""
+    weights = from_official(official(), "torchvision", WINDOWS)
+    convert({"state_dict": by_prefix(weights, "model.net.")}, tmp_path / "weights.safetensors", target)
+    assert read_checkpoint(tmp_path / "weights.safetensors").keys() == from_official(official(), target, WINDOWS).keys()
+
+
+@pytest.mark.parametrize("name", ["head", "classifier", "fc", "task.cls_head.fc", "far.away.head.fc"])
+def test_heads_of_usual_names_are_found_anywhere(name):
+    """A backbone in one module and its linear layer in another, as in code of one's own."""
+    weights = by_prefix({k: v for k, v in official().items() if "head" not in k}, "net.backbone.")
+    heads = {f"{name}.weight": official()["head.weight"], f"{name}.bias": official()["head.bias"]}
+    model = classifier()
+    assert load_weights(model, weights | heads).missing == ()
+    assert torch.equal(model.head.weight, official()["head.weight"])
+
+
+def test_a_head_of_ones_own_keeps_its_name():
+    """What is called like a classifier elsewhere is loaded by its own name where the model has that."""
+
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder = SwinTransformerV2(**SIZES, out_indices=(3,))
+            self.classifier = nn.Linear(192, 5)
+
+    theirs, ours = randomised(Own()), Own()
+    assert load_weights(ours, by_prefix(theirs.state_dict(), "model.")).missing == ()
+    assert torch.equal(ours.classifier.weight, theirs.classifier.weight)
+
+
+def test_heads_that_stay_random_are_warned_of(caplog):
+    """With the reason, and with what the checkpoint has in their place."""
+    weights = {k: v for k, v in official().items() if "head" not in k}
+    load_weights(classifier(), weights | {"last.1.weight": torch.zeros(5, 192)})
+    assert (
+        "2 tensors stay as they were initialised, since the checkpoint has none for them: head (2). Not used of it: "
+        "last.1.weight; rename one that is meant to e.g. head.weight." in caplog.text
+    )
+
+
+def test_heads_without_numbers_stay_as_they_were(caplog):
+    """A classifier that has diverged is no use, a backbone that has is refused."""
+    model = classifier()
+    before = model.head.weight.clone()
+    load_weights(model, official() | {"head.weight": torch.full((5, 192), math.nan)})
+    assert torch.equal(model.head.weight, before)
+    assert "head.weight not loaded, since it has 960 of 960 values that are not finite" in caplog.text
+    with pytest.raises(ValueError, match=r"the state dict: norm.weight has 192 of 192 values that are not finite"):
+        load_weights(model, official() | {"norm.weight": torch.full((192,), math.inf)})
+
+
+def test_numbers_beyond_the_type_of_the_model_are_refused():
+    """In half precision they would be infinite."""
+    with pytest.raises(ValueError, match=r"backbone.norm3.bias has 1 of 192 values that are not finite"):
+        load_weights(classifier().half(), official() | {"norm.bias": torch.tensor([1e6] + [0.0] * 191)})
+
+
+def test_what_is_left_of_a_backbone_is_warned_of(caplog):
+    """Positions that are added, adapters and the like change what the backbone computes."""
+    load_weights(classifier(), official() | {"absolute_pos_embed": torch.zeros(1), "layers.0.lora": torch.zeros(1)})
+    assert "2 tensors of its backbone have no place in the model: absolute_pos_embed, layers.0.lora" in caplog.text
+
+
+def test_good_checkpoints_are_loaded_in_silence(caplog):
+    """Ours and named ones, whole and in parts, give no warning."""
+    load_weights(classifier(), classifier().state_dict())
+    load_weights(SwinTransformerV2(**SIZES), classifier().state_dict())
+    assert [record for record in caplog.records if record.levelno > logging.INFO] == []
+
+
+def test_windows_that_nothing_tells_are_warned_of(caplog):
+    """With how to tell them."""
+    load_weights(classifier(), official())
+    assert "does not say in which windows it was trained" in caplog.text
+    assert "call set_pretrained_window_sizes on the backbone after loading, or name the file by window" in caplog.text
+
+
+def test_features_of_timm_are_loaded(caplog):
+    """Its model that only gives features has other names of stages, and neither norm nor classifier."""
+    weights = {k.replace("layers.", "layers_", 1): v for k, v in from_official(official(), "timm").items()}
+    weights = {k: v for k, v in weights.items() if not k.startswith(("norm", "head"))}
+    backbone = SwinTransformerV2(**SIZES)
+    report = load_weights(backbone, by_prefix(weights, "encoder.model."))
+    assert (report.format, report.unexpected) == ("timm", ())
+    assert all(name.startswith("norm") for name in report.missing)
+    assert "stay as they were initialised, since the checkpoint has none for them: norm3 (2)" in caplog.text
+
+
+def test_norms_beside_the_backbone_are_not_its_own():
+    """A norm of what stands on the backbone has the name of the backbone's, elsewhere."""
+    model = classifier()
+    weights = by_prefix(official(), "encoder.")
+    load_weights(model, weights | {"norm.weight": torch.zeros(192), "norm.bias": torch.zeros(192)})
+    assert torch.equal(model.backbone.norm3.weight, official()["norm.weight"])
+
+
+@pytest.mark.parametrize("change", [lambda x: x[:, :1], lambda x: x.flatten()], ids=["one axis", "flat"])
+def test_offsets_along_other_axes_are_refused(change):
+    """A network of one offset is no part of a model of images, however well it could be filled up."""
+    key = "layers.0.blocks.0.attn.cpb_mlp.0.weight"
+    with pytest.raises(ValueError, match=rf"the state dict is damaged: {key} is .* its patches have 2 axes"):
+        load_weights(classifier(), official() | {key: change(official()[key])})
+
+
+def test_errors_say_which_of_several_models_they_mean():
+    """A teacher of another size is taken first, and named."""
+    both = by_prefix(official(), "student.") | by_prefix(official(depths=(1, 1, 1, 1)), "teacher.")
+    with pytest.raises(ValueError, match=r"the state dict \(at teacher\) is of another model"):
+        load_weights(classifier(), both)

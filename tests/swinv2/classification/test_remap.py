@@ -47,6 +47,33 @@ def test_rows_are_taken_exactly(many, rows_file, tmp_path, layout):
     assert torch.equal(head.bias, many.head.bias[ROWS])
 
 
+@pytest.mark.parametrize("prefix", ["model.", "module.net.", "ema.module."])
+def test_rows_behind_a_prefix(many, rows_file, prefix):
+    """A classifier is found wherever it lies."""
+    path = rows_file.with_name("weights.pth")
+    torch.save({"state_dict": {f"{prefix}{key}": value for key, value in many.state_dict().items()}}, path)
+    head = nn.Linear(64, 4)
+    load_head(head, str(path), str(rows_file), list("abcd"))
+    assert torch.equal(head.weight, many.head.weight[ROWS])
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("head.weight", torch.full((7, 64), float("nan")), "head.weight has 448 of 448 values that are not finite"),
+        ("head.bias", torch.zeros(7, dtype=torch.int8), "head.bias is of torch.int8"),
+        ("head.bias", torch.zeros(3), "has 7 of 64 numbers"),
+        ("head.weight", torch.zeros(7), "has 7 of 0 numbers"),
+    ],
+)
+def test_a_classifier_of_no_use(many, rows_file, key, value, reason):
+    """The error names the file and what is wrong in it."""
+    path = rows_file.with_name("weights.pth")
+    torch.save(many.state_dict() | {key: value}, path)
+    with pytest.raises(ValueError, match=f"weights.pth.*{reason}|{reason}"):
+        load_head(nn.Linear(64, 4), str(path), str(rows_file), list("abcd"))
+
+
 def test_rows_by_name(many, tmp_path):
     """A checkpoint of ours has names, by which rows are found."""
     path = tmp_path / "trained.ckpt"
@@ -94,7 +121,9 @@ def test_names_that_are_not_there(others, missing):
         find_rows(list("abc"), list(others))
 
 
-@pytest.mark.parametrize(("text", "given"), [("", "nothing"), ("1\n-2\n", "'-2'"), ("1\nn01440764\n", "'n01440764'")])
+@pytest.mark.parametrize(
+    ("text", "given"), [("", "nothing"), ("1\n-2\n", "'-2'"), ("1\nn01440764\n", "'n01440764'"), ("9" * 5000, "'9999")]
+)
 def test_bad_rows(tmp_path, text, given):
     """A file of something else is refused."""
     (tmp_path / "rows.txt").write_text(text)

@@ -1,0 +1,164 @@
+"""Which tensors of a checkpoint are the weights: in which of its mappings, and of which of the models in there."""
+
+import logging
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from .layouts import backbone_prefixes
+
+logger = logging.getLogger(__name__)
+
+_NAMES = ("state_dict", "model", "module")  # of containers, the usual first
+_AVERAGED = {"ema", "avg", "average", "averaged", "swa", "teacher", "shadow"}  # words in names of what is scored
+_RAW = {"student", "online", "current", "raw"}  # what the averages are of
+_ASIDE = {"optimizer", "optimizers", "optim", "opt", "scheduler", "schedulers", "scaler", "mask", "masks"}
+_ASIDE |= {"grad", "grads", "gradient", "gradients"}  # words in names of what has the names of weights and is none
+_HEAD = re.compile(r"(^|_)(heads?|classifier|fc|neck|fpn|decoder)$")  # containers of what stands on a backbone
+_DEPTH = 8  # mappings in mappings
+_WRAPPERS = re.compile(  # of DataParallel, torch.compile, FSDP, checkpointing, Fabric and fairscale, anywhere in a key
+    r"(?<![^.])(module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_forward_module|_fpw_module)\."
+)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A model in a checkpoint.
+
+    Attributes:
+        path: names of the mappings that lead to it.
+        prefix: what precedes the names of its backbone there.
+        swapped: whether averages and weights have changed places, as mmengine saves them.
+    """
+
+    path: tuple[str, ...]
+    prefix: str
+    swapped: bool
+
+    def __str__(self) -> str:
+        """How a user finds it."""
+        return ".".join((*self.path, self.prefix)).rstrip(".") or "the top"
+
+    @property
+    def rank(self) -> tuple[int, int, int]:
+        """Less is taken first: averaged weights are the ones that are scored."""
+        words = _words(*self.path, self.prefix)
+        averaged, raw = (sum(word in kind for word in words) for kind in (_AVERAGED, _RAW))
+        usual = min((_NAMES.index(name) for name in self.path if name in _NAMES), default=len(_NAMES))
+        return (1, 1, usual) if self.swapped else (-averaged, raw, usual)
+
+
+def find_weights(content: Mapping[Any, Any], label: str) -> tuple[dict[str, Tensor], str]:
+    """The tensors of the model in a checkpoint, without wrappers such as `module.` in their names, and where it was.
+
+    Of several models the averaged one is taken, else the first, and the log says so; only then is it told where it was.
+
+    Args:
+        content: mappings in mappings; modules are mappings with attributes.
+        label: what to call the checkpoint.
+
+    Raises:
+        ValueError: two tensors have one name.
+    """
+    groups = dict(_groups(content))
+    names = {path: [_WRAPPERS.sub("", key) for key in tensors] for path, tensors in groups.items()}
+    places = [
+        _Place(path, prefix, path[-1:] == ("ema_state_dict",) and "steps" in keys)
+        for path, keys in names.items()
+        for prefix in backbone_prefixes(keys)
+    ]
+    if not places:  # no SwinV2, which is said where one is wanted
+        path = min(groups, key=lambda path: (_Place(path, "", False).rank, -len(groups[path])), default=None)
+        return ({} if path is None else _unwrapped(groups[path], label)), ""
+    chosen, *others = sorted(places, key=lambda place: place.rank)
+    _tell(chosen, others, label)
+    rivals = [other.prefix for other in others if other.path == chosen.path]
+    tensors = _unwrapped(groups[chosen.path], label)
+    own = {key: value for key, value in tensors.items() if _belongs(key, chosen.prefix, rivals)}
+    models = {place.path for place in places}
+    heads = [path for path in groups if path[:-1] == chosen.path[:-1] and path not in models]
+    heads = [path for path in heads if path and _HEAD.search(path[-1])]
+    if heads:
+        own = {".".join((*chosen.path[-1:], key)): value for key, value in own.items()}
+    for path in heads:
+        own |= {f"{path[-1]}.{key}": value for key, value in _unwrapped(groups[path], label).items()}
+    return own, str(chosen) if others else ""
+
+
+def _groups(
+    content: Any, path: tuple[str, ...] = (), seen: set[int] | None = None
+) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor]]]:
+    """The mappings that hold tensors by name, and the way to each; of several ways the first."""
+    seen = set() if seen is None else seen
+    if isinstance(content, list | tuple):
+        content = dict(enumerate(content)) if any(isinstance(item, Mapping) for item in content) else {}
+    elif id(content) in seen:
+        return
+    if not isinstance(content, Mapping) or len(path) > _DEPTH or not _ASIDE.isdisjoint(_words(*path)):
+        return
+    seen.add(id(content))
+    tensors = {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, Tensor)}
+    if tensors := tensors | dict(_module_state(content)):
+        yield path, tensors
+    for key, value in content.items():
+        yield from _groups(value, (*path, str(key)), seen)
+
+
+def _module_state(module: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Parameters and buffers of a module that was saved as an object, read as a mapping with its attributes."""
+    own = vars(module) if hasattr(module, "__dict__") else {}
+    for kind in ("_parameters", "_buffers"):
+        for name, value in (own.get(kind) or {}).items():
+            if isinstance(value, Tensor):
+                yield f"{prefix}{name}", value
+    for name, part in (own.get("_modules") or {}).items():
+        yield from _module_state(part, f"{prefix}{name}.")
+
+
+def _unwrapped(tensors: Mapping[str, Tensor], label: str) -> dict[str, Tensor]:
+    """Tensors under their names without wrappers."""
+    given: dict[str, str] = {}
+    for key in tensors:
+        name = _WRAPPERS.sub("", key)
+        if name in given:
+            raise ValueError(
+                f"{label} has two tensors for {name}: {given[name]} and {key}; save the weights of one model alone."
+            )
+        given[name] = key
+    return {name: tensors[key].detach() for name, key in given.items()}
+
+
+def _belongs(key: str, prefix: str, rivals: Sequence[str]) -> bool:
+    """Whether a tensor is of the model with a prefix, not of a rival or of what stands on that."""
+    return not any(
+        not key.startswith(prefix) if prefix.startswith(rival) else key.startswith(_root(rival, prefix))
+        for rival in rivals
+    )
+
+
+def _root(rival: str, prefix: str) -> str:
+    """The outermost module that a backbone is in and another one is not: `student.` of `student.backbone.`."""
+    parts, own = rival.split("."), prefix.split(".")
+    shared = next(i for i, part in enumerate(parts) if part not in own[i : i + 1])
+    return ".".join(parts[: shared + 1]) + "."
+
+
+def _tell(chosen: _Place, others: Sequence[_Place], label: str) -> None:
+    if not others:
+        return
+    alike = [other for other in others if other.rank == chosen.rank]
+    kind = "averaged weights" if chosen.rank[0] < 0 else "weights"
+    text = "%s holds %d models; taken are the %s at %s, not those at %s."
+    known = (label, len(others) + 1, kind, chosen, ", ".join(map(str, others)))
+    if alike:
+        logger.warning(f"{text} To take others, save these alone: torch.save(their state dict, path).", *known)
+    else:
+        logger.info(text, *known)
+
+
+def _words(*names: str) -> list[str]:
+    """`modelEMA` and `model_ema.` have the words model and ema."""
+    return [word.lower() for name in names for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]

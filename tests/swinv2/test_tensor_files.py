@@ -1,0 +1,88 @@
+import argparse
+import zipfile
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from swinv2.tensor_files import read_file
+
+WEIGHTS = {"weight": torch.arange(500.0)}
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "a.pth", "a.bin", "a"])
+@pytest.mark.parametrize("kind", ["safetensors", "zip", "legacy"])
+def test_suffixes_may_lie(tmp_path, name, kind):
+    """A file is read as what it is."""
+    path = tmp_path / name
+    if kind == "safetensors":
+        save_file(WEIGHTS, path)
+    else:
+        torch.save(WEIGHTS, path, _use_new_zipfile_serialization=kind == "zip")
+    assert torch.equal(read_file(path)["weight"], WEIGHTS["weight"])
+
+
+def test_a_changed_byte_is_noticed(tmp_path):
+    """Torch itself would give other numbers."""
+    path = tmp_path / "weights.pth"
+    torch.save(WEIGHTS, path)
+    data = bytearray(path.read_bytes())
+    place = data.index(WEIGHTS["weight"].numpy().tobytes()) + 1000
+    data[place] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(
+        ValueError, match=r"truncated or damaged \(.* bytes; Bad CRC-32 .*\); download or copy it again"
+    ):
+        read_file(path)
+
+
+def test_files_without_sums_are_read(tmp_path):
+    """Torch can be told not to write them."""
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(WEIGHTS, tmp_path / "weights.pth")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert torch.equal(read_file(tmp_path / "weights.pth")["weight"], WEIGHTS["weight"])
+
+
+def test_compressed_parts_are_read(tmp_path):
+    """As whoever packs an archive anew makes them."""
+    torch.save(WEIGHTS, tmp_path / "weights.pth")
+    old, new = (
+        zipfile.ZipFile(tmp_path / "weights.pth"),
+        zipfile.ZipFile(tmp_path / "packed.pth", "w", zipfile.ZIP_DEFLATED),
+    )
+    with old, new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    assert torch.equal(read_file(tmp_path / "packed.pth")["weight"], WEIGHTS["weight"])
+
+
+class Items(list):
+    """A list of its own type, which cannot be passed over."""
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_advice_to_run_what_is_in_a_file_reaches_nobody(tmp_path, zipped):
+    """Torch's message has it, ours and its causes have not."""
+    content = {"model": WEIGHTS, "history": Items([1]), "args": argparse.Namespace(lr=1)}
+    torch.save(content, tmp_path / "weights.pth", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ValueError, match="Python objects that cannot be skipped") as caught:
+        read_file(tmp_path / "weights.pth")
+    assert caught.value.__suppress_context__ and "weights_only" not in str(caught.value)
+
+
+def test_whole_modules_are_mappings_with_attributes(tmp_path):
+    """A model that was saved as an object has its tensors in what it is made of."""
+    torch.save({"model": nn.Sequential(nn.Linear(2, 3))}, tmp_path / "model.pt")
+    model = read_file(tmp_path / "model.pt")["model"]
+    assert vars(vars(model)["_modules"]["0"])["_parameters"]["weight"].shape == (3, 2)
+
+
+@pytest.mark.parametrize(("content", "name"), [([1], "list"), (torch.ones(2), "Tensor"), (None, "NoneType")])
+def test_what_is_no_mapping_is_named(tmp_path, content, name):
+    """So that a message can say what there is."""
+    torch.save(content, tmp_path / "weights.pth")
+    assert read_file(tmp_path / "weights.pth").keys() == {name}
