@@ -11,21 +11,26 @@ PACKAGES = ("swinv2", "detection", "segmentation", "video")
 FOUR = ["torch>=2.6", "pycocotools", "opencv-python-headless>=4.11", "fvcore"]
 
 BUILT_ON = [
+    "anyascii",
+    "av>=18",
     "huggingface_hub",
+    "imagecodecs>=2026.3.6",
     "jaxtyping",
     "jsonargparse[signatures]>=4.49",
     "lightning>=2.6",
     "matplotlib",
     "numpy",
-    "pillow",
+    "pillow>=11.3",
     "safetensors",
     "tensorboard",
+    "tifffile>=2026.3.3",
     "torchmetrics",
     "torchvision",
 ]
 
-TEST = ["av", "beartype", "pytest", "pytest-xdist", "timm", "transformers"]
+TEST = ["beartype", "pillow-heif", "pytest", "pytest-xdist", "timm", "transformers"]
 DEV = ["mypy", "pre-commit", "ruff"]
+HEIF = ["pillow-heif"]  # photos of iPhones
 FASTER = ["faster-coco-eval"]  # torchcodec is optional, too, but its release must be the one for the installed torch
 
 setup(
@@ -39,6 +44,6 @@ setup(
     packages=find_packages(include=[pattern for name in PACKAGES for pattern in (name, f"{name}.*")]),
     package_dir={"": "."},
     install_requires=FOUR + BUILT_ON,
-    extras_require={"test": TEST, "dev": TEST + DEV, "all": TEST + DEV + FASTER},
+    extras_require={"test": TEST, "dev": TEST + DEV, "heif": HEIF, "all": TEST + DEV + FASTER + HEIF},
     entry_points={"console_scripts": ["swinv2 = swinv2.cli:main"]},
 )

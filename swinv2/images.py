@@ -1,10 +1,8 @@
-"""Image files: which ones are meant, reading one with care, and counting those that cannot be read."""
+"""Image files: reading one with care, counting those that cannot be read, and data sets of images alone."""
 
-import glob
-import itertools
 import logging
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import stat
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +14,25 @@ from torch.utils.data import Dataset
 from torchvision.transforms import v2
 from torchvision.tv_tensors import Image
 
+from .image_decoding import decode_image
+from .image_errors import ImageDepthError, UnreadableImageError
+from .image_finding import files_below as files_below
+from .image_finding import find_images as find_images
+from .image_finding import is_image as is_image
+from .image_finding import named_images as named_images
+from .image_finding import unique_names
+from .image_finding import visible as visible
+from .image_formats import SUFFIXES as SUFFIXES
+from .image_formats import no_image
+from .image_size import LIMIT, most_pixels
+
 logger = logging.getLogger(__name__)
 
 Transform = Callable[[Image, dict[str, Any]], tuple[Image, dict[str, Any]]]
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-
-
-class UnreadableImageError(OSError):
-    """A file that is missing, empty, cut short, damaged, no image, or not of the promised size."""
-
-
-class ImageDepthError(ValueError):
-    """An image whose values do not have 8 bits."""
+SAMPLE = 12  # files that are read before a run starts
+MOST_UNREADABLE = 0.5  # share of them
+MOST_BYTES = 8  # of a file, for a pixel that is taken
 
 
 def read_image(path: Path, size: tuple[int, int] | None = None) -> Image:
@@ -37,7 +41,7 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> Image:
     The channels lie innermost in memory: torchvision resizes such images several times faster.
 
     Args:
-        path: any format that OpenCV reads.
+        path: a file of any format of `swinv2.image_formats`, whatever its name.
         size: (height, width) that the annotations were made in; where only the stored orientation has it, that one
             is taken.
 
@@ -57,40 +61,43 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> Image:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a file; raises UnreadableImageError if it cannot be opened."""
+    """The content of a file.
+
+    Raises:
+        UnreadableImageError: it cannot be opened, is too large for an image, or is no file but e.g. a pipe, which would
+            wait for its writer.
+    """
     try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            raise UnreadableImageError(f"{path} is a pipe or a device; write the image to a file.")
+        if status.st_size > MOST_BYTES * most_pixels():
+            raise UnreadableImageError(
+                f"{path} has {status.st_size:,} bytes, more than {MOST_BYTES} for each of the {most_pixels():,} pixels "
+                f"that are taken; set the environment variable {LIMIT} to a number above, or cut the image into tiles."
+            )
         return path.read_bytes()
-    except OSError as error:
-        raise UnreadableImageError(f"{path} cannot be opened: {error.strerror}") from error
+    except UnreadableImageError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+        raise UnreadableImageError(f"{path} cannot be opened: {getattr(error, 'strerror', error)}") from error
 
 
 def decode(data: bytes, path: Path, flags: int = 0) -> UInt8[np.ndarray, "h w 3"]:
-    """RGB pixels of an encoded image. From memory OpenCV refuses what is cut short; from a file it fills up with grey.
+    """RGB pixels of an encoded image, by its content and whatever its name.
 
     Args:
         data: content of the file.
         path: where it came from, for the message.
-        flags: OpenCV's, besides `IMREAD_COLOR_RGB`.
+        flags: `cv2.IMREAD_IGNORE_ORIENTATION` to leave the pixels as they are stored.
 
     Raises:
-        UnreadableImageError: empty, or OpenCV cannot decode it.
-        ImageDepthError: its values do not have 8 bits. OpenCV would drop the lower bits of 16, which leaves satellite
-            images of 10 to 12 bits almost black.
+        UnreadableImageError: empty, no image, damaged, or of a format or size that is not taken.
+        ImageDepthError: its values do not have 8 bits.
     """
     if not data:
-        raise UnreadableImageError(f"{path} is empty")
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH | flags)
-    except cv2.error as error:
-        raise UnreadableImageError(f"{path} cannot be decoded: {error}") from error
-    if pixels is None:
-        raise UnreadableImageError(f"{path} is cut short, damaged, or no image")
-    if pixels.dtype != np.uint8:
-        raise ImageDepthError(
-            f"{path} has values of type {pixels.dtype}; models take RGB of 8 bits. Convert such images first, "
-            "all in the same way, e.g. from their 2nd and 98th percentiles to 0 and 255."
-        )
-    return pixels
+        raise no_image(data, path)
+    return decode_image(data, path, upright=not flags & cv2.IMREAD_IGNORE_ORIENTATION)
 
 
 class LeftOut:
@@ -112,9 +119,37 @@ class LeftOut:
         return bool(self._flags[position])
 
     def add(self, position: int, error: Exception) -> None:
-        """Leave a file out, and log why and how many that makes."""
-        self._flags[position] = True
-        logger.warning("Left out %s, %d of %d so far: %s", self.kind, len(self), len(self._flags), error)
+        """Leave a file out, and log, the first time, why and how many that makes."""
+        if position not in self:
+            self._flags[position] = True
+            logger.warning("Left out %s, %d of %d so far: %s", self.kind, len(self), len(self._flags), error)
+
+
+def check_readable(left_out: LeftOut, total: int, read: Callable[[int], object], what: str) -> None:
+    """Read a sample of the files before a run starts, so that data that cannot be read fails now, not in an epoch.
+
+    Args:
+        left_out: takes up those that cannot be read.
+        total: number of files.
+        read: reads the file at a position.
+        what: the files are, e.g. "training images".
+
+    Raises:
+        ValueError: more than half of the sample cannot be read.
+    """
+    sample = np.linspace(0, total - 1, min(total, SAMPLE)).round().astype(int).tolist()
+    errors: list[Exception] = []
+    for position in sample:
+        try:
+            read(position)
+        except (OSError, ImageDepthError) as error:
+            left_out.add(position, error)
+            errors.append(error)
+    if len(errors) > MOST_UNREADABLE * len(sample):
+        raise ValueError(
+            f"{len(errors)} of {len(sample)} {what} that were tried cannot be used, first: {errors[0]} Too little "
+            "would be left; convert or replace these files, or check that the folder is the right one."
+        )
 
 
 class ImageFiles(Dataset[tuple[Image, dict[str, Any]] | None]):
@@ -163,74 +198,3 @@ class NamedImages(ImageFiles):
             return None
         image, target = sample
         return self.finish(image, target | {"name": self.names[index]})
-
-
-def unique_names(names: Sequence[str]) -> list[str]:
-    """Names that differ: where one comes again, a number that makes it a new one is put behind it."""
-    taken, found = {*names}, dict[str, None]()
-    for name in names:
-        if name in found:
-            name = next(one for one in (f"{name}_{i}" for i in itertools.count(2)) if one not in taken)
-            taken.add(name)
-        found[name] = None
-    return [*found]
-
-
-def find_images(patterns: Sequence[str]) -> list[Path]:
-    """The files that a user names by files, folders and globs, as in `named_images`."""
-    return list(named_images(patterns))
-
-
-def named_images(patterns: Sequence[str]) -> dict[Path, str]:
-    """The files that a user names by files, folders and globs, in order and each once, with names for their results.
-
-    A name is the path below the folder that was given, or else the file's name, without suffix; it may come twice.
-
-    Args:
-        patterns: a file is taken as it is; of a folder, the images in it and its subfolders that are not hidden; a glob
-            may have `**`.
-
-    Raises:
-        FileNotFoundError: a pattern that matches nothing.
-    """
-    found: dict[Path, str] = {}
-    for pattern in patterns:
-        path = Path(pattern)
-        names = glob.glob(pattern, recursive=True) if not path.is_dir() else map(path.joinpath, files_below(path))
-        files = [path] if path.is_file() else sorted(Path(name) for name in names if is_image(str(name)))
-        if not files:
-            raise FileNotFoundError(
-                f"No image matches {pattern!r}; give files, folders or globs of {', '.join(SUFFIXES)} images."
-            )
-        for file in files:
-            name = file.relative_to(path) if path.is_dir() else Path(file.name)
-            found.setdefault(file, name.with_suffix("").as_posix())
-    return found
-
-
-def files_below(folder: str | Path, above: Sequence[str] = ()) -> Iterator[str]:
-    """Paths below a folder of what is in it and in its subfolders, in no order.
-
-    Hidden ones do not count, and links that lead back to a folder above are not followed.
-
-    Args:
-        folder: where to look.
-        above: real paths of the folders that it was reached through.
-    """
-    here = os.path.realpath(folder)
-    for entry in visible(folder) if here not in above else ():
-        if entry.is_dir():
-            yield from (f"{entry.name}/{file}" for file in files_below(entry.path, (*above, here)))
-        else:
-            yield entry.name
-
-
-def visible(folder: str | Path) -> list[os.DirEntry[str]]:
-    """What is in a folder and not hidden."""
-    with os.scandir(folder) as entries:
-        return [entry for entry in entries if entry.name[0] != "."]
-
-
-def is_image(name: str) -> bool:
-    """Whether a file is an image by its suffix."""
-    return name.lower().endswith(SUFFIXES)

@@ -3,6 +3,8 @@
 from typing import Any
 
 import torch
+from jaxtyping import Int64
+from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 from torchvision.tv_tensors import Mask, wrap
 
@@ -17,10 +19,13 @@ def resize(inpt: Any, size: tuple[int, int]) -> Any:
     """
     if not isinstance(inpt, Mask):
         return F.resize(inpt, list(size))
-    rows, columns = (
-        ((torch.arange(new) + 0.5) * old / new).long() for new, old in zip(size, inpt.shape[-2:], strict=True)
-    )
+    rows, columns = (nearest(old, new) for new, old in zip(size, inpt.shape[-2:], strict=True))
     return wrap(inpt.index_select(-1, columns).index_select(-2, rows), like=inpt)
+
+
+def nearest(old: int, new: int) -> Int64[Tensor, " {new}"]:
+    """Of each pixel along an axis that is resized, the old one whose centre is nearest."""
+    return ((torch.arange(new) + 0.5) * old / new).long()
 
 
 def scaled(height: int, width: int, factor: float) -> tuple[int, int]:

@@ -1,6 +1,9 @@
 """Image files."""
 
 import logging
+import os
+from contextlib import nullcontext
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -8,16 +11,7 @@ import pytest
 import torch
 
 from detection.transforms import eval_transform
-from swinv2.images import (
-    ImageFiles,
-    LeftOut,
-    NamedImages,
-    UnreadableImageError,
-    find_images,
-    named_images,
-    read_image,
-    unique_names,
-)
+from swinv2.images import ImageFiles, LeftOut, NamedImages, UnreadableImageError, check_readable, read_image
 
 ROTATED = (  # EXIF with orientation 6: the stored picture lies on its side
     b"\xff\xe1\x00\x22Exif\x00\x00MM\x00\x2a\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00\x00\x00\x00\x00"
@@ -90,49 +84,53 @@ def test_no_image(tmp_path):
         read_image(tmp_path / "gone.jpg")
 
 
-def test_find_files_folders_and_globs(tmp_path):
-    """Files, folders and globs name images, sorted within each, and none comes twice."""
-    for name in ("b.jpg", "a.PNG", "notes.txt", "sub/c.jpeg"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    found = find_images([str(tmp_path / "b.jpg"), str(tmp_path), f"{tmp_path}/**/*.jp*g"])
-    assert [str(path.relative_to(tmp_path)) for path in found] == ["b.jpg", "a.PNG", "sub/c.jpeg"]
+def test_pipe(tmp_path):
+    """A pipe is refused, as opening it would wait for its writer; so is a device."""
+    os.mkfifo(tmp_path / "pipe.jpg")
+    for path in (tmp_path / "pipe.jpg", Path("/dev/zero")):
+        with pytest.raises(UnreadableImageError, match=r"(pipe\.jpg|zero) is a pipe or a device; write the image to a"):
+            read_image(path)
 
 
-def test_names_of_images(tmp_path):
-    """Results of a folder's images are named by the path below it, of others by the file; hidden ones do not count."""
-    for name in ("b.jpg", "sub/c.d.png", "sub/deep/b.png", ".trash/e.jpg", "sub/._f.jpg"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    found = named_images([f"{tmp_path}/sub/deep/*", str(tmp_path)])
-    names = {str(path.relative_to(tmp_path)): name for path, name in found.items()}
-    assert names == {"sub/deep/b.png": "b", "b.jpg": "b", "sub/c.d.png": "sub/c.d"}
-    assert find_images([str(tmp_path)]) == sorted(found)
+def test_file_that_is_too_large(tmp_path):
+    """A file of more bytes than any image has that is taken is not read into memory."""
+    path = tmp_path / "vast.jpg"
+    path.touch()
+    os.truncate(path, 1 << 40)
+    with pytest.raises(UnreadableImageError, match=r"has 1,099,511,627,776 bytes, .*OPENCV_IO_MAX_IMAGE_PIXELS"):
+        read_image(path)
 
 
-def test_links(tmp_path):
-    """Folders that are links count, but for those that lead back, to which there is no end."""
-    images, elsewhere = tmp_path / "images", tmp_path / "elsewhere"
-    for folder in (images, elsewhere):
-        folder.mkdir()
-        (folder / "a.jpg").touch()
-    (images / "linked").symlink_to(elsewhere)
-    (images / "loop").symlink_to(images)
-    (elsewhere / "back").symlink_to(images)
-    assert find_images([str(images)]) == [images / "a.jpg", images / "linked/a.jpg"]
+@pytest.mark.parametrize("name", [b"Z\xfcrich.jpg", "Zu\u0308rich.jpg".encode(), "北京 图.jpg".encode()])
+def test_names_of_the_world(picture, name):
+    """A file is read whatever bytes its name has."""
+    path = Path(os.fsdecode(os.fsencode(picture.parent) + b"/" + name))
+    picture.rename(path)
+    assert read_image(path).shape == (3, 20, 30)
 
 
-def test_file_name_with_brackets(tmp_path):
-    """A file is found under its own name, even where that looks like a glob."""
-    (tmp_path / "photo[1].jpg").touch()
-    assert find_images([f"{tmp_path}/photo[1].jpg"]) == [tmp_path / "photo[1].jpg"]
+def test_name_with_a_zero_byte():
+    """A name that no file can have is an unreadable image, not a crash."""
+    with pytest.raises(UnreadableImageError, match="cannot be opened"):
+        read_image(Path("a\0.jpg"))
 
 
-@pytest.mark.parametrize("pattern", ["none.jpg", "*.jpg", ""])
-def test_nothing_matches(tmp_path, pattern):
-    """A pattern without any image is an error that shows it."""
-    with pytest.raises(FileNotFoundError, match="No image matches"):
-        find_images([f"{tmp_path}/{pattern}"])
+def test_content_counts_not_the_suffix(picture):
+    """A PNG that is named as a JPEG is read as what it is."""
+    pixels = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
+    picture.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+    assert torch.equal(read_image(picture), torch.from_numpy(pixels[..., ::-1].copy()).permute(2, 0, 1))
+
+
+def test_sample_is_read_before_a_run(picture):
+    """Files that cannot be read are counted, and are an error if they are more than half."""
+    bad = picture.parent / "bad.jpg"
+    bad.write_text("<html>")
+    for files, refused in (([picture, bad], False), ([picture, bad, bad], True)):
+        left_out = LeftOut(len(files))
+        with pytest.raises(ValueError, match=r"2 of 3 photos .*bad\.jpg") if refused else nullcontext():
+            check_readable(left_out, len(files), lambda index, files=files: read_image(files[index]), "photos")
+        assert len(left_out) == len(files) - 1
 
 
 def test_images_to_predict(picture):
@@ -167,20 +165,6 @@ def test_named_images_to_predict(picture):
     image, target = dataset[1]
     assert image.shape == (3, 40, 60)
     assert (target["image_id"], target["name"], target["path"]) == (2, "deep/c", picture)
-
-
-@pytest.mark.parametrize(
-    ("given", "names"),
-    [
-        (["a", "b"], ["a", "b"]),
-        (["a", "b", "a", "x/a", "a"], ["a", "b", "a_2", "x/a", "a_3"]),
-        (["a", "a", "a_2"], ["a", "a_3", "a_2"]),
-    ],
-    ids=["different", "again", "number taken"],
-)
-def test_names_are_unique(given, names):
-    """Only a name that comes again gets a number, and one that makes it new."""
-    assert unique_names(given) == names
 
 
 def test_left_out_is_shared():

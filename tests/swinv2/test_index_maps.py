@@ -10,7 +10,7 @@ from PIL.Image import DecompressionBombError
 from PIL.Image import open as open_picture
 
 from swinv2.images import UnreadableImageError
-from swinv2.index_maps import map_size, png_header, read_map, size_in_header, write_map
+from swinv2.index_maps import map_size, read_map, write_map
 
 GREY, RGB, PALETTE, GREY_ALPHA = 0, 2, 3, 4  # PNG's kinds of colour
 
@@ -148,32 +148,3 @@ def test_size_without_pixels(tmp_path, kind):
     """The first bytes of a PNG tell its size."""
     (tmp_path / "map.png").write_bytes(GOOD[kind][:40])
     assert map_size(tmp_path / "map.png") == (8, 8)
-
-
-@pytest.mark.parametrize("progressive", [0, 1])
-def test_size_of_a_jpeg(tmp_path, progressive):
-    """The size stands in one of a JPEG's segments, behind others."""
-    data = cv2.imencode(".jpg", np.zeros((30, 50, 3), np.uint8), [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive])[1]
-    notes = b"\xff\xe1" + struct.pack(">H", 3002) + bytes(3000)
-    (tmp_path / "photo.jpg").write_bytes(data[:2].tobytes() + notes + data[2:].tobytes())
-    assert size_in_header(tmp_path / "photo.jpg") == (30, 50)
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"text", b"\xff\xd8", b"\xff\xd8" + bytes(40), b"\xff\xd8\xff\xc0\x00\x11\x08\x00", b"BM" + bytes(50)],
-    ids=["empty", "text", "JPEG's start", "no segment", "half a frame", "another format"],
-)
-def test_no_size_in_the_header(tmp_path, content):
-    """Damaged files and other formats give none, without an error."""
-    (tmp_path / "photo.jpg").write_bytes(content)
-    assert size_in_header(tmp_path / "photo.jpg") is None
-    assert size_in_header(tmp_path / "gone.jpg") is None
-
-
-def test_header(tmp_path):
-    """The header tells bits and kind of colour; files that are no PNG have none."""
-    (tmp_path / "map.png").write_bytes(png(*PACKED[4][:1], 4, 4, PALETTE, COLOURS[:48]))
-    assert png_header(tmp_path / "map.png") == (2, 4, 4, PALETTE)
-    (tmp_path / "map.png").write_bytes(b"text")
-    assert png_header(tmp_path / "map.png") is None
