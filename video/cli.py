@@ -7,7 +7,8 @@ from jsonargparse import Namespace
 
 from swinv2.shapes import make_video
 from swinv2.training.cli import run, start_from_checkpoint
-from video.data import KineticsData, read_names
+from video.data import KineticsData
+from video.naming import read_names
 from video.task import VideoTask
 
 

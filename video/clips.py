@@ -13,7 +13,7 @@ from torchvision.transforms.v2 import functional as F
 from torchvision.tv_tensors import Video
 
 from swinv2.images import LeftOut
-from video.decoding import Footage, UnreadableVideoError, open_footage
+from video.decoding import Footage, UnreadableVideoError, open_footage, read_first_frame
 from video.lists import VideoItem
 from video.sampling import Sampling
 from video.transforms import Crops
@@ -77,7 +77,7 @@ class TrainingClips(Dataset[tuple[Video, int]]):
     """
 
     def __init__(
-        self, items: Sequence[VideoItem], sampling: Sampling, transform: v2.Transform, backend: str = "opencv"
+        self, items: Sequence[VideoItem], sampling: Sampling, transform: v2.Transform, backend: str = "pyav"
     ) -> None:
         self.items = items
         self.sampling = sampling
@@ -99,6 +99,14 @@ class TrainingClips(Dataset[tuple[Video, int]]):
                 torch.set_rng_state(state)  # the next one is the same as if this one were known to be left out
                 self.left_out.add(candidate, error)
         raise UnreadableVideoError(f"None of the {len(self)} videos can be read, first {self.items[0].path}.")
+
+    def try_out(self, index: int) -> None:
+        """Read the first frame of a video.
+
+        Raises:
+            UnreadableVideoError: it cannot be read.
+        """
+        read_first_frame(self.items[index].path, self.backend)
 
     def _read(self, item: VideoItem) -> tuple[Video, int]:
         with open_footage(item.path, self.backend) as footage:
@@ -132,7 +140,7 @@ class ViewedVideos(Dataset[tuple[Views | None, dict[str, Any]] | None]):
         sampling: Sampling,
         clips: int,
         crops: Crops,
-        backend: str = "opencv",
+        backend: str = "pyav",
     ) -> None:
         if clips < 1:
             raise ValueError(f"val_clips {clips}: give how many clips of a video are looked at, 1 or more.")
@@ -146,6 +154,15 @@ class ViewedVideos(Dataset[tuple[Views | None, dict[str, Any]] | None]):
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def try_out(self, index: int) -> None:
+        """Read the first frame of a video, unless it is finished.
+
+        Raises:
+            UnreadableVideoError: it cannot be read.
+        """
+        if str(self.items[index].path) not in self.finished:
+            read_first_frame(self.items[index].path, self.backend)
 
     def __getitem__(self, index: int) -> tuple[Views | None, dict[str, Any]] | None:
         if index in self.left_out:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Container, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Int64, UInt8
@@ -12,21 +12,19 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.tv_tensors import Video
 
-from swinv2.class_names import name_classes, read_class_names
-from swinv2.places import locate
+from swinv2.images import check_readable
 from swinv2.shapes import Shapes, make_video
 from swinv2.training.loading import make_loader
 from swinv2.training.mixing import Mixing
 from video.clips import TrainingClips, ViewedVideos, Views
+from video.decoding import check_backend
 from video.files import VideoFiles, find_videos
-from video.list_formats import read_rows
-from video.lists import read_class_folders, read_videos
+from video.lists import read_videos
+from video.naming import read_first, read_names
 from video.sampling import Dense, Segments, Shuffled
 from video.transforms import Crops, train_transform
 
 TrainBatch = tuple[UInt8[Tensor, "b 3 t h w"], Int64[Tensor, " b"]]
-CLASSES = "classes.txt"  # name of a file of class names that need not be asked for
-
 Batch = tuple[list[Views | None], list[dict[str, Any]]]
 
 
@@ -38,7 +36,7 @@ class KineticsData(LightningDataModule):
     Args:
         root: folder that all other paths but `videos` start from.
         train: training videos: a list in a format of `video.list_formats`, or a folder with one folder for each class.
-        val: validation videos, likewise.
+        val: validation videos, likewise; None for no validation.
         train_videos: folder that the paths and ids of the training list are below.
         val_videos: likewise for the validation list.
         classes: file of class names, below the root or by its own path; for its formats see `read_class_names`. By
@@ -61,7 +59,7 @@ class KineticsData(LightningDataModule):
         cutmix_alpha: likewise for rectangles of one clip in the other, e.g. 1.0.
         val_clips: how many clips of a video are looked at in validation.
         val_crops: how many crops of each: 1 (the middle), 3 or 5 (along the longer edge).
-        backend: what decodes files.
+        backend: what decodes files: "pyav", or "torchcodec" where it is installed.
         videos: what to predict: files, folders and globs.
         shapes: make this sample data in `root` if there is none.
 
@@ -76,11 +74,13 @@ class KineticsData(LightningDataModule):
         ValueError: a setting out of range.
     """
 
+    validation_keys: ClassVar[tuple[str, ...]] = ("val",)  # all of which a recipe sets to null for no validation
+
     def __init__(
         self,
         root: Path = Path("data/kinetics400"),
         train: str = "train.txt",
-        val: str = "val.txt",
+        val: str | None = "val.txt",
         train_videos: str = ".",
         val_videos: str = ".",
         classes: str | None = None,
@@ -100,11 +100,12 @@ class KineticsData(LightningDataModule):
         cutmix_alpha: float = 0.0,
         val_clips: int = 1,
         val_crops: int = 1,
-        backend: Literal["opencv", "torchcodec"] = "opencv",
+        backend: str = "pyav",
         videos: list[str] | str | None = None,
         shapes: Shapes | None = None,
     ) -> None:
         super().__init__()
+        check_backend(backend)
         self.root = root
         self.train, self.val = train, val
         self.train_videos, self.val_videos = root / train_videos, root / val_videos
@@ -148,44 +149,74 @@ class KineticsData(LightningDataModule):
         if self.shapes is not None:
             make_video(self.root, **vars(self.shapes))
 
+    @cached_property
+    def first(self) -> int:
+        """Number that lists call the first class by, 0 or 1, as the training list has it."""
+        return read_first(self.root, (self.train, self.val), self.classes, self.class_names)
+
     def setup(self, stage: str) -> None:
-        """Find what a stage needs; no video is opened.
+        """Find what a stage needs, and read a few of the videos, so that those that nobody can read are found now.
 
         Args:
             stage: fit, validate or predict.
 
         Raises:
             FileNotFoundError: a list, a folder or most of the videos are missing.
-            ValueError: a list that is none, a class that is not among the class names, a bad parameter of mixing, or
-                nothing to predict.
+            ValueError: a list that is none, a class that is not among the class names, most videos that were tried
+                cannot be read, a bad parameter of mixing, or nothing to predict or validate.
         """
         if stage == "predict":
             if not self.videos:
                 raise ValueError("Nothing to predict; name files, folders or globs, e.g. --data.videos 'videos/*.mp4'.")
-            self.predict_set = VideoFiles(find_videos(self.videos))
+            self.predict_set = VideoFiles(find_videos(self.videos, self._results()))
             return
-        val = read_videos(self.root / self.val, self.val_videos, self.class_names)
-        self.missing = len(val.missing)
-        self.val_set = ViewedVideos(val.items, self.clip_sampling, self.val_clips, self.crops, self.backend)
         if stage == "fit":
-            train = read_videos(self.root / self.train, self.train_videos, self.class_names)
+            train = read_videos(self.root / self.train, self.train_videos, self.class_names, self.first)
             self.train_set = TrainingClips(train.items, self.clip_sampling, self.train_transform, self.backend)
             self.mixing = Mixing(self.num_classes, *self.alphas) if any(self.alphas) else None
+            check_readable(self.train_set.left_out, len(train.items), self.train_set.try_out, "training videos")
+        if self.val is not None:
+            val = read_videos(self.root / self.val, self.val_videos, self.class_names, self.first)
+            self.missing = len(val.missing)
+            self.val_set = ViewedVideos(val.items, self.clip_sampling, self.val_clips, self.crops, self.backend)
+            if stage == "fit":
+                self._try_validation()
+        elif stage == "validate":
+            raise ValueError("There is nothing to validate on: data.val is null. Give a list or a folder of classes.")
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of clips in random order, and their labels."""
         return self._loader(self.train_set, stack, self.batch_size, shuffle=True)
 
-    def val_dataloader(self) -> DataLoader[Any]:
-        """Batches of validation videos as two lists: views and targets; empty if none of them can be read."""
+    def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:
+        """Batches of validation videos as two lists: views and targets, empty if none of them can be read.
+
+        Without a validation set there are no loaders.
+        """
+        if self.val is None:
+            return []
         views = self.val_clips * self.crops.count
         if self.val_set is not None:
             self.val_set.finished = self.finished()
+        if self.train_set is None:
+            self._try_validation()
         return self._loader(self.val_set, collate, max(self.batch_size // views, 1))
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """The videos to predict, one in a batch, not opened: see `VideoFiles`."""
         return self._loader(self.predict_set, list, 1, opened=False)
+
+    def _results(self) -> list[Path]:
+        """Folders that a run writes to."""
+        if self.trainer is None:
+            return []
+        output = getattr(self.trainer.lightning_module, "output", None)
+        return [Path(folder) for folder in (self.trainer.default_root_dir, output) if folder is not None]
+
+    def _try_validation(self) -> None:
+        """Read a few of the validation videos; see `setup`."""
+        if self.val_set is not None:
+            check_readable(self.val_set.left_out, len(self.val_set), self.val_set.try_out, "validation videos")
 
     def _loader(
         self,
@@ -206,26 +237,6 @@ class KineticsData(LightningDataModule):
             trainer=self.trainer,
             shuffle=shuffle,
         )
-
-
-def read_names(root: Path, train: str, classes: str | None) -> list[str]:
-    """The class names of a data set; see `KineticsData` for the arguments.
-
-    Raises:
-        FileNotFoundError: there is neither a file of names nor a list or folder of training videos.
-        ValueError: the file or the list is none.
-    """
-    if classes is not None or (root / CLASSES).is_file():
-        return read_class_names(locate(root, classes or CLASSES))
-    source = root / train
-    if source.is_dir():
-        return read_class_folders(source).class_names
-    if not source.is_file():
-        raise FileNotFoundError(
-            f"There are no training videos {source}, nor {root / CLASSES} to name the classes; check data.root, "
-            "data.train and data.classes."
-        )
-    return name_classes([row.label for row in read_rows(source)])
 
 
 def stack(samples: Sequence[tuple[Video, int]]) -> TrainBatch:

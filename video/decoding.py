@@ -1,24 +1,25 @@
 """Opening a video, whatever it is stored in."""
 
+import stat
 from pathlib import Path
 
 from video.footage import DEFAULT_RATE, Footage, UnreadableVideoError
 from video.frame_folder import FrameFolder
-from video.opencv_footage import OpenCVFootage
+from video.pyav_footage import PyAVFootage
 from video.torchcodec_footage import TorchCodecFootage
+from video.video_file import reason
 
-__all__ = ["BACKENDS", "SUFFIXES", "Footage", "UnreadableVideoError", "open_footage"]
+__all__ = ["BACKENDS", "Footage", "UnreadableVideoError", "check_backend", "open_footage", "read_first_frame"]
 
-BACKENDS = {"opencv": OpenCVFootage, "torchcodec": TorchCodecFootage}
-SUFFIXES = (".mp4", ".avi", ".webm", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts")
+BACKENDS = {"pyav": PyAVFootage, "torchcodec": TorchCodecFootage}
 
 
-def open_footage(path: Path, backend: str = "opencv", rate: float = DEFAULT_RATE) -> Footage:
+def open_footage(path: Path, backend: str = "pyav", rate: float = DEFAULT_RATE) -> Footage:
     """A video to take frames from.
 
     Args:
         path: a video file, or a folder of pictures that are its frames.
-        backend: what decodes files: "opencv", or "torchcodec" where it is installed.
+        backend: what decodes files: "pyav", or "torchcodec" where it is installed.
         rate: frames per second of folders; files tell theirs.
 
     Raises:
@@ -26,18 +27,41 @@ def open_footage(path: Path, backend: str = "opencv", rate: float = DEFAULT_RATE
         UnreadableVideoError: the file or folder is missing or empty, or has no frame that can be decoded.
         ValueError: a backend that does not exist, or a rate that is not above 0.
     """
-    if backend not in BACKENDS:
-        raise ValueError(f"There is no backend {backend!r}; use one of {', '.join(map(repr, BACKENDS))}.")
+    check_backend(backend)
     try:
-        empty = not path.stat().st_size
-    except OSError as error:
-        raise UnreadableVideoError(f"{path} cannot be opened: {error.strerror}.") from error
-    if path.is_dir():
+        found = path.stat()
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+        raise UnreadableVideoError(f"{path} cannot be opened: {reason(error)}.") from error
+    if stat.S_ISDIR(found.st_mode):
         return FrameFolder(path, rate)
-    if empty:
+    if not stat.S_ISREG(found.st_mode):
+        raise UnreadableVideoError(f"{path} is a device or pipe, which is not read; give a file.")
+    if not found.st_size:
         raise UnreadableVideoError(f"{path} is empty.")
     try:
         str(path.absolute()).encode()
-    except UnicodeEncodeError as error:  # OpenCV would crash
+    except UnicodeEncodeError as error:  # its results could not be named
         raise UnreadableVideoError(f"The name {str(path)!r} is not UTF-8; rename the file.") from error
     return BACKENDS[backend](path)
+
+
+def read_first_frame(path: Path, backend: str) -> None:
+    """See that a video can be opened and its first frame be read.
+
+    Raises:
+        UnreadableVideoError: they cannot.
+    """
+    with open_footage(path, backend) as footage:
+        footage.read([0])
+
+
+def check_backend(name: str) -> None:
+    """See that there is a backend of a name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name == "opencv":
+        raise ValueError("The backend 'opencv' is no more: it does not decode all files rightly. Use 'pyav' instead.")
+    if name not in BACKENDS:
+        raise ValueError(f"There is no backend {name!r}; use one of {', '.join(map(repr, BACKENDS))}.")

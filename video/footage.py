@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 
 import numpy as np
@@ -9,18 +10,38 @@ from jaxtyping import Float64, UInt8
 
 Frames = UInt8[np.ndarray, "t h w 3"]
 DEFAULT_RATE = 30.0  # frames per second where nothing tells
+MOST_PIXELS = 36_000_000  # of a frame; 8K has 35 million, and a clip of 32 such takes 3 GiB
+MOST_OBLONG = 64  # long edge in short ones; brought to a usual short edge, a longer one would fill the memory
 
 
 class UnreadableVideoError(OSError):
     """A video that is missing, empty, cut short, damaged, without pictures, or in a format that nobody here decodes."""
 
 
+def check_frame_size(height: int, width: int, path: Path) -> None:
+    """See that frames have a size that can be used.
+
+    Args:
+        height: of a frame, pixels.
+        width: likewise.
+        path: of the video, for the message.
+
+    Raises:
+        UnreadableVideoError: they have not.
+    """
+    if height * width > MOST_PIXELS or max(height, width) > MOST_OBLONG * min(height, width):
+        raise UnreadableVideoError(
+            f"The frames of {path} measure {height} x {width} pixels (height, width); {MOST_PIXELS} pixels and a long "
+            f"edge of {MOST_OBLONG} short ones are the most that is read. Crop or shrink them first."
+        )
+
+
 class Footage(ABC):
     """The frames of one video by their number, upright and in RGB.
 
     Frame i is the i-th picture in the order of showing, however it is read. A file that promises more frames than it
-    has is found out on opening, damage inside on reading: OpenCV puts other frames in place of damaged ones (see
-    `OpenCVFootage`), elsewhere a video is unreadable when a damaged frame is asked for.
+    has is found out on opening, damage inside on reading: PyAV's reader puts other frames in place of damaged ones (see
+    `PyAVFootage`), elsewhere a video is unreadable when a damaged frame is asked for.
 
     Attributes:
         length: number of frames, 1 or more; it may become smaller in `read`.

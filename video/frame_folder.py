@@ -1,39 +1,41 @@
 """A folder of pictures as a video."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
-from swinv2.images import SUFFIXES, UnreadableImageError, decode
-from video.footage import DEFAULT_RATE, Footage, Frames, UnreadableVideoError, check_indices
+from swinv2.images import SUFFIXES, decode, is_image, visible
+from video.footage import DEFAULT_RATE, Footage, Frames, UnreadableVideoError, check_frame_size, check_indices
+from video.frame_names import select_frames
+from video.suffixes import SUFFIXES as VIDEOS
 
 
 class FrameFolder(Footage):
-    """The pictures in a folder as the frames of a video, by the numbers in their names: img_2.jpg before img_10.jpg.
+    """The pictures in a folder as the frames of a video, in the order of the numbers in their names.
 
     Args:
-        path: the folder; hidden files and those that are no pictures do not count.
+        path: the folder; hidden files and those that are no frames do not count, see `select_frames`.
         rate: frames per second that the pictures were taken at.
 
     Raises:
-        UnreadableVideoError: there are no pictures, or the first cannot be decoded.
+        UnreadableVideoError: there are no frames, or the first cannot be decoded or used.
         ValueError: a rate that is not above 0.
     """
 
     def __init__(self, path: Path, rate: float = DEFAULT_RATE) -> None:
-        if not rate > 0:
+        if not 0 < rate < float("inf"):
             raise ValueError(f"rate {rate}: a folder of frames needs frames per second above 0, e.g. {DEFAULT_RATE}.")
-        names = [file.name for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != "."]
+        names = picture_names(path)
         if not names:
             raise UnreadableVideoError(f"The folder {path} has no frames; looked for {', '.join(SUFFIXES)} pictures.")
         self.path = path
         self.rate = rate
-        self.length = len(names)
-        self._files = [path / name for name in sorted(names, key=by_number)]
+        self._files = [path / name for name in select_frames(path, names)]
+        self.length = len(self._files)
         height, width, _ = read_picture(self._files[0]).shape
+        check_frame_size(height, width, path)
         self.size = (height, width)
 
     def close(self) -> None:
@@ -62,18 +64,30 @@ class FrameFolder(Footage):
         return frames
 
 
+def picture_names(folder: Path) -> list[str]:
+    """Names of the pictures in a folder that are not hidden.
+
+    Raises:
+        UnreadableVideoError: the folder cannot be listed.
+    """
+    try:
+        return [entry.name for entry in visible(folder) if is_frame(entry.name) and not entry.is_dir()]
+    except OSError as error:
+        raise UnreadableVideoError(f"The folder {folder} cannot be opened: {error.strerror}.") from error
+
+
+def is_frame(name: str) -> bool:
+    """Whether a file may be a frame by its suffix: a picture, and no video."""
+    return is_image(name) and not name.lower().endswith(VIDEOS)
+
+
 def read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     """RGB pixels of a picture.
 
     Raises:
-        UnreadableVideoError: it cannot be decoded.
+        UnreadableVideoError: it cannot be decoded, or has not 8 bits.
     """
     try:
         return decode(path.read_bytes(), path)
-    except (OSError, UnreadableImageError) as error:
+    except (OSError, ValueError) as error:
         raise UnreadableVideoError(f"The frame {error}") from error
-
-
-def by_number(name: str) -> list[str | int]:
-    """A key that sorts numbers in names by their value."""
-    return [int(part) if part.isdecimal() else part for part in re.split("([0-9]+)", name)]

@@ -1,6 +1,8 @@
 """Training, scoring and using a video classifier, as Lightning runs it."""
 
+import math
 from collections.abc import Container, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from swinv2.classification.report import write_report
 from swinv2.classification.scores import ClassificationScores, Scores, format_table, summary
 from swinv2.images import LeftOut
 from swinv2.training.agreement import check_class_count
+from swinv2.training.finite import NotFiniteError, finite_outputs
+from swinv2.training.left_out import check_scored, left_out_lines
 from swinv2.training.run_folder import set_aside
 from swinv2.training.schedules import OptimizerConfig
 from swinv2.training.task import Task
@@ -25,8 +29,11 @@ from video.classifier import VideoClassifier
 from video.clips import ViewedVideos, Views
 from video.data import Batch, KineticsData, TrainBatch
 from video.decoding import UnreadableVideoError, open_footage
+from video.files import in_words
 from video.finished import Finished, fingerprint
 from video.over_time import score_over_time
+
+METRICS = ("top1", "top5", "class_accuracy")
 
 
 class VideoTask(Task):
@@ -71,6 +78,7 @@ class VideoTask(Task):
         self.scored: Scores | None = None
         self.finished: Finished | None = None
         self.left_out = LeftOut(0)
+        self.not_finite = 0  # videos of which the model's output is not
 
     def setup(self, stage: str) -> None:
         """Compare the data with what the model asks for, before anything is computed.
@@ -131,7 +139,11 @@ class VideoTask(Task):
         return known
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Count which videos of a batch are right."""
+        """Count which videos of a batch are right.
+
+        Raises:
+            ValueError: in a test, the output of the model is not finite.
+        """
         rows = self._scored_before(batch) | self._score(batch)
         found = torch.zeros(len(batch[1]), self.model.num_classes, device=self.device)  # of none, if none can be read
         for row, target in zip(found, batch[1], strict=True):
@@ -145,17 +157,31 @@ class VideoTask(Task):
 
     def _score(self, batch: Batch) -> dict[str, Float[Tensor, " k"]]:
         new = {str(target["path"]): views for views, target in zip(*batch, strict=True) if views is not None}
-        found = dict(zip(new, self([*new.values()]), strict=True)) if new else {}
+        tested = self.trainer.state.fn == "validate"  # a training looks after its health by itself
+        with finite_outputs(self.model, Path(next(iter(new), ""))) if tested else nullcontext():
+            found = dict(zip(new, self([*new.values()]), strict=True)) if new else {}
         if self.finished is not None and found:
             self.finished.add(found)
         return found
 
+    def validation_metrics(self) -> Sequence[str]:
+        """Names of what a validation logs."""
+        return METRICS
+
     def on_validation_epoch_end(self) -> None:
-        """Score what was counted."""
+        """Score what was counted.
+
+        Raises:
+            ValueError: in a test no video could be read; in a training the log says so, and the epoch is saved.
+        """
         if self.trainer.sanity_checking:
             self.scores.reset()
             return
         self.meeting.wait()
+        number = int(self.trainer.strategy.reduce(self.scores.counts.sum(), reduce_op="sum"))
+        if not check_scored(self, number, "video that can be read"):
+            self.log_dict(dict.fromkeys(METRICS, math.nan))
+            return
         self.scored = self.scores.compute()
         self.scores.reset()
         figures = self.scored.figures()
@@ -178,9 +204,12 @@ class VideoTask(Task):
             self.finished.forget()
 
     def on_fit_end(self) -> None:
-        """Say how good the classifier is."""
+        """Say how good the classifier is, and how many videos were left out."""
+        left_out = left_out_lines(training_videos=self.data.train_set, validation_videos=self.data.val_set)
         if self.trainer.is_global_zero and self.scored is not None:
             print(f"\n{summary(self.scored)}")
+        if self.trainer.is_global_zero and left_out:
+            print(left_out.rstrip())
 
     def on_predict_start(self) -> None:
         """Put the results of an earlier prediction aside; without a checkpoint classes are called by their numbers.
@@ -188,12 +217,15 @@ class VideoTask(Task):
         Raises:
             ValueError: a video to predict lies where the results go.
         """
-        self.left_out = LeftOut(len(self.data.predict_set or ()), "a video")
+        self.not_finite = 0
+        paths = self.data.predict_set.paths if self.data.predict_set else ()
+        self.left_out = LeftOut(len(paths), "a video")
         places = [(self.folder / name).resolve() for name in ("scores", "videos")]
-        for path in self.data.predict_set.paths if self.data.predict_set else ():
+        for path in paths:
             if not {*places}.isdisjoint(path.resolve().parents):
                 raise ValueError(f"The results would take the place of {path}; give --model.output another folder.")
         if self.trainer.is_global_zero:
+            print(f"{in_words(paths)} to predict")
             for place in places:
                 set_aside(place)
         self.trainer.strategy.barrier()
@@ -203,8 +235,10 @@ class VideoTask(Task):
         """Write the scores of a video by the second, and the video with them drawn over it."""
         for target in batch:
             try:
-                self._predict(target)
-            except UnreadableVideoError as error:  # only this: a file that cannot be written is another matter
+                with finite_outputs(self.model, target["path"]):
+                    self._predict(target)
+            except (UnreadableVideoError, NotFiniteError) as error:  # a file that cannot be written is another matter
+                self.not_finite += isinstance(error, NotFiniteError)
                 self.left_out.add(target["video_id"] - 1, error)
 
     def _predict(self, target: dict[str, Any]) -> None:
@@ -225,14 +259,17 @@ class VideoTask(Task):
         """Say where the results are.
 
         Raises:
-            ValueError: no video could be read.
+            ValueError: no video could be used.
         """
         self.meeting.wait()
         total = len(self.data.predict_set or ())
         flags = torch.tensor([index in self.left_out for index in range(total)], device=self.device).int()
         left_out = int(self.trainer.strategy.reduce(flags, reduce_op="max").sum())  # few may have come to all processes
         if left_out == total:
-            raise ValueError("None of the videos could be read, so there are no results; see the messages above.")
+            reason = "none of them could be read; see the messages above"
+            if int(self.trainer.strategy.reduce(torch.tensor(self.not_finite, device=self.device), reduce_op="sum")):
+                reason = "the output of the model is not finite: its training has diverged. Take an earlier checkpoint"
+            raise ValueError(f"There are no results of {total} videos: {reason}.")
         if self.trainer.is_global_zero:
             if left_out:
                 print(f"\n{left_out} of {total} videos could not be read")

@@ -1,49 +1,52 @@
 """Frames of a video file through torchcodec, on machines that have FFmpeg's libraries."""
 
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
 
-from video.footage import DEFAULT_RATE, Footage, Frames, UnreadableVideoError, check_indices
-from video.timeline import Timeline, read_timeline
+from video.footage import Frames, UnreadableVideoError, check_frame_size, check_indices
+from video.frame_times import TimedFootage, frame_times
+from video.timeline import read_timeline
 
-AT_ONCE = 8  # frames that are decoded to know their times
 FIX = (
     "Install FFmpeg's libraries (e.g. apt-get install ffmpeg) and `pip install -U torchcodec` in the release for this "
-    "torch, or use backend 'opencv', which needs neither."
+    "torch, or use backend 'pyav', which needs neither."
 )
 
 
-class TorchCodecFootage(Footage):
+class TorchCodecFootage(TimedFootage):
     """Frames of a file in any format of the installed FFmpeg; one thread decodes.
 
-    torchcodec reads all packets of a file on opening, so that frame i is frame i.
+    torchcodec reads all packets of a file on opening, so that frame i is frame i; the times are those that PyAV finds.
 
     Args:
         path: a file that is there and not empty.
 
     Raises:
         ImportError: torchcodec is not installed, does not load, or is older than 0.11, which turns frames upright.
-        UnreadableVideoError: the file has no frames that can be decoded.
+        UnreadableVideoError: the file is no video, or has no frames that can be decoded and used.
     """
 
     def __init__(self, path: Path) -> None:
         decoder = import_decoder()
         self.path = path
+        timeline = read_timeline(path)  # which also refuses addresses and lists of other files
         try:
-            self._decoder = decoder(str(path), dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact")
+            where = str(path.absolute())
+            self._decoder = decoder(where, dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact")
+            self.length = len(self._decoder)
             height, width, _ = self._decoder[0].shape
-        except (RuntimeError, ValueError, IndexError) as error:
+        except Exception as error:  # whatever the system's FFmpeg and torchcodec raise for a damaged file
             raise UnreadableVideoError(f"{path} cannot be decoded: {error}") from error
         if not hasattr(self._decoder.metadata, "rotation"):
             raise ImportError(f"This torchcodec is older than 0.11 and does not turn frames upright. {FIX}")
-        self.length = len(self._decoder)
-        self.rate = float(self._decoder.metadata.average_fps or DEFAULT_RATE)
+        check_frame_size(height, width, path)
         self.size = (height, width)
+        rate = self._decoder.metadata.average_fps
+        known = len(timeline.stamps) == self.length
+        self.take_times(timeline.times if known else frame_times(np.full(self.length, np.nan), rate))
 
     def close(self) -> None:
         """Close the file."""
@@ -59,32 +62,10 @@ class TorchCodecFootage(Footage):
             IndexError: a number that no frame has.
             UnreadableVideoError: one of them cannot be decoded.
         """
-        return self._batch(indices).data.numpy()
-
-    def times(self, indices: Sequence[int]) -> Float64[np.ndarray, " t"]:
-        """When frames begin to be shown, as in `Footage`.
-
-        Args:
-            indices: from 0; any order, repeated ones too.
-        """
-        check_indices(indices, self.length)
-        milliseconds = self._timeline.milliseconds
-        if self._timeline.told_apart and len(milliseconds) == self.length:
-            return (milliseconds[np.asarray(indices)] - milliseconds[0]) / 1000
-        parts = [indices[start : start + AT_ONCE] for start in range(0, len(indices), AT_ONCE)]
-        seconds = np.concatenate([self._batch(part).pts_seconds.double().numpy() for part in parts])
-        return seconds - self._batch([0]).pts_seconds.item()
-
-    @cached_property
-    def _timeline(self) -> Timeline:
-        """As the packets have it, so that nothing is decoded for it; OpenCV may not know them, or hide some."""
-        return read_timeline(self.path)
-
-    def _batch(self, indices: Sequence[int]) -> Any:
         check_indices(indices, self.length)
         try:
-            return self._decoder.get_frames_at([int(index) for index in indices])
-        except (RuntimeError, IndexError) as error:
+            return self._decoder.get_frames_at([int(index) for index in indices]).data.numpy()
+        except Exception as error:
             raise UnreadableVideoError(f"Frames of {self.path} cannot be decoded: {error}") from error
 
 

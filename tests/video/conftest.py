@@ -40,18 +40,29 @@ def picture(index):
 
 
 @pytest.fixture
+def pictures():
+    """Gives the frames that a video is made of."""
+    return lambda count: np.stack([picture(index) for index in range(count)])
+
+
+@pytest.fixture
 def encode(tmp_path):
     """Writes a video with PyAV and gives its path."""
 
-    def write(name, frames=24, codec="libx264", times=None, options=KEYS_EVERY_10, metadata=None, rate=25, **container):
+    def write(
+        name, frames=24, codec="libx264", times=None, options=KEYS_EVERY_10, metadata=None, rate=25, pixels=None,
+        turned=None, form=None, **container,
+    ):  # fmt: skip
         path = tmp_path / name
         times = times or [1000 * index // rate for index in range(frames)]  # milliseconds
-        with av.open(str(path), "w", options=container) as file:
+        with av.open(str(path), "w", format=form, options=container) as file:
             file.metadata.update(metadata or {})
             stream = file.add_stream(codec, rate=rate, options=options)
             stream.width, stream.height = WIDTH, HEIGHT
-            stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
-            steady = codec == "mpeg4" or path.suffix == ".avi"  # they have no finer times
+            stream.pix_fmt = pixels or ("yuvj420p" if codec == "mjpeg" else "yuv420p")
+            if turned is not None:
+                stream.set_display_rotation(*turned)
+            steady = codec in ("mpeg1video", "mpeg2video", "mpeg4") or path.suffix == ".avi"  # they have no finer times
             stream.codec_context.time_base = Fraction(1, rate) if steady else MILLISECOND
             for index, time in enumerate(times):
                 frame = av.VideoFrame.from_ndarray(picture(index), format="rgb24")

@@ -15,8 +15,8 @@ import torch
 
 from swinv2.cli import main
 from video.finished import Finished
-from video.opencv_footage import OpenCVFootage
 from video.over_time import AT_ONCE
+from video.pyav_footage import PyAVFootage
 
 CLASSES = ["left", "right", "fast left", "fast right"]
 SUMMARY = r"^top-1 0\.\d{3}  top-5 1\.000  mean class accuracy 0\.\d{3}$"
@@ -98,7 +98,7 @@ def test_unreadable_video_is_left_out_of_the_score(trained, shapes, tmp_path, ca
     for path in (root / "val").iterdir():
         path.write_bytes(b"no video")
     assert main(validate) == 1
-    assert "none of the validation data could be read" in capsys.readouterr().err
+    assert "6 of 6 validation videos that were tried cannot be used" in capsys.readouterr().err
 
 
 def test_predict_writes_scores_and_videos(trained, tmp_path, encode, capsys):
@@ -123,7 +123,7 @@ def test_predict_writes_scores_and_videos(trained, tmp_path, encode, capsys):
 
 def test_memory_of_prediction_does_not_depend_on_the_length(trained, encode, monkeypatch):
     """However long a video, few of its frames are in memory at a time, while it is scored and while it is drawn."""
-    alive, peaks, read = collections.Counter(), [], OpenCVFootage.read
+    alive, peaks, read = collections.Counter(), [], PyAVFootage.read
 
     def counted(footage, indices):
         frames = read(footage, indices)
@@ -132,7 +132,7 @@ def test_memory_of_prediction_does_not_depend_on_the_length(trained, encode, mon
         peaks.append(alive["frames"])
         return frames
 
-    monkeypatch.setattr(OpenCVFootage, "read", counted)
+    monkeypatch.setattr(PyAVFootage, "read", counted)
     for frames in (50, 400):
         peaks.clear()
         assert main(predict(trained[0], encode(f"{frames}.mp4", frames=frames))) == 0
@@ -149,7 +149,7 @@ def test_predict_leaves_bad_files_out(trained, tmp_path, encode, capsys, caplog)
     assert "2 of 3 videos could not be read" in capsys.readouterr().out
     assert [path.name for path in (tmp_path / "found/scores").iterdir()] == ["film.csv"]
     assert main(predict(trained[0], *bad)) == 1
-    assert "None of the videos could be read" in capsys.readouterr().err
+    assert "There are no results of 2 videos: none of them could be read" in capsys.readouterr().err
 
 
 def test_damage_found_while_drawing_leaves_no_scores(trained, tmp_path, encode, caplog):
@@ -169,6 +169,15 @@ def test_results_of_an_earlier_prediction_are_put_aside(trained, tmp_path, encod
         assert main(predict(trained[0], encode(f"{name}.mp4"))) == 0
     assert [path.name for path in (tmp_path / "found/scores").iterdir()] == ["b.csv"]
     assert [path.name for path in (tmp_path / "found/videos.1").iterdir()] == ["a.mp4"]
+
+
+def test_results_are_not_predicted_again(trained, tmp_path, encode, capsys):
+    """A folder that results are written into can be predicted again and again."""
+    encode("film.mp4")
+    for _ in range(2):
+        assert main(predict(trained[0], tmp_path, output="found")) == 0
+        assert "1 videos (1 .mp4) to predict" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "found/scores").iterdir()] == ["film.csv"]
 
 
 def test_results_never_take_the_place_of_the_videos(trained, tmp_path, encode, capsys):
@@ -243,3 +252,50 @@ def test_checkpoint_has_all_weights(trained):
     """With a checkpoint, what a recipe starts from is not asked for: it may be gone."""
     gone = ["--model.weights", "gone.pth", "--model.model.init_args.backbone.weights", "gone.pth"]
     assert main(["video", "validate", "--config", trained[0], *gone]) == 0
+
+
+def test_odd_videos_do_not_end_the_prediction_of_others(trained, tmp_path, encode, capsys, caplog):
+    """Times that jump, start at the clock or lie hours apart give sensible scores; what is no video is left out."""
+    steady = [40 * index for index in range(24)]
+    odd = [
+        encode("jump.mkv", times=[time + 37_600_000 * (index > 11) for index, time in enumerate(steady)]),
+        encode("clock.mkv", times=[0, *(1_700_000_000_000 + time for time in steady[:-1])]),
+        encode("lapse.mkv", times=[3_600_000 * index for index in range(6)]),
+        encode("fields.mp4", options={"x264-params": "interlaced=1:tff=1"}),
+    ]
+    for index in range(8):
+        (tmp_path / "thermal").mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / f"thermal/{index}.png"), np.zeros((48, 64, 3), np.uint16))
+    assert main(predict(trained[0], *odd, tmp_path / "thermal", encode("film.mp4"))) == 0
+    assert {path.stem for path in (tmp_path / "found/scores").iterdir()} == {"jump", "clock", "lapse", "fields", "film"}
+    for path in (tmp_path / "found/scores").iterdir():
+        assert len(table(path)) == 2
+        assert frames_of(tmp_path / f"found/videos/{path.stem}.mp4") == (6 if path.stem == "lapse" else 24)
+    assert "1 of 6 videos could not be read" in capsys.readouterr().out
+    for name in ("jump", "clock", "lapse"):
+        assert f"The times in {tmp_path}/{name}.mkv are not used" in caplog.text
+
+
+def test_training_without_validation_videos(recipe, tmp_path, monkeypatch):
+    """A recipe whose `val` is null trains without validation."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["video", "fit", "--config", recipe(tmp_path, data={"val": None})]) == 0
+    assert (tmp_path / "runs/video/small/checkpoints/last.ckpt").is_file()
+
+
+def test_recipe_of_before(recipe, tmp_path, monkeypatch, capsys):
+    """A recipe that asks for OpenCV is told what took its place."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["video", "fit", "--config", recipe(tmp_path, data={"backend": "opencv"})]) != 0
+    assert "Use 'pyav' instead" in capsys.readouterr().err
+
+
+def test_training_data_that_nobody_can_read_is_found_at_the_start(recipe, shapes, tmp_path, monkeypatch, capsys):
+    """Before the first step a few videos are tried; if most of them are unusable, that is the error."""
+    monkeypatch.chdir(tmp_path)
+    root = tmp_path / "copy"
+    shutil.copytree(shapes, root)
+    for path in (root / "train").iterdir():
+        path.write_bytes(b"no video")
+    assert main(["video", "fit", "--config", recipe(tmp_path, root=root)]) == 1
+    assert "8 of 8 training videos that were tried cannot be used" in capsys.readouterr().err

@@ -47,10 +47,37 @@ def test_folder_without_pictures(tmp_path):
         FrameFolder(tmp_path)
 
 
+def test_what_is_no_frame(folder):
+    """Optical flow and thumbnails beside frames do not count."""
+    for name in ("flow_x_1.png", "flow_x_2.png", "cover.jpg", "Thumbs.db"):
+        (folder / name).write_bytes(b"no frame")
+    assert FrameFolder(folder).read(range(12))[:, 0, 0, 0].tolist() == list(range(1, 13))
+
+
+def test_frames_of_16_bits(folder):
+    """They leave the video out, as unreadable ones do."""
+    cv2.imwrite(str(folder / "img_2.png"), np.zeros((6, 8, 3), np.uint16))
+    with pytest.raises(UnreadableVideoError, match=r"The frame .*img_2\.png .*16 bits|img_2\.png has values of type"):
+        FrameFolder(folder).read([1])
+
+
+def test_frames_that_are_too_oblong(tmp_path):
+    """Frames of one row would fill the memory when they are resized."""
+    cv2.imwrite(str(tmp_path / "1.png"), np.zeros((1, 500, 3), np.uint8))
+    with pytest.raises(UnreadableVideoError, match=r"measure 1 x 500 pixels .* Crop or shrink them first"):
+        FrameFolder(tmp_path)
+
+
+def test_closed_folder(tmp_path):
+    """A folder that is gone or cannot be listed is named."""
+    with pytest.raises(UnreadableVideoError, match=r"The folder .*gone cannot be opened: No such file"):
+        FrameFolder(tmp_path / "gone")
+
+
 def test_damaged_picture(folder):
     """A picture that cannot be decoded is named."""
     (folder / "img_3.png").write_bytes(b"no picture")
-    with pytest.raises(UnreadableVideoError, match=r"The frame .*img_3\.png is cut short, damaged"):
+    with pytest.raises(UnreadableVideoError, match=r"The frame .*img_3\.png is no image"):
         FrameFolder(folder).read([2])
 
 

@@ -46,10 +46,32 @@ def listing(tmp_path):
         ("train.csv", "Path,Label\na/one.mp4,0\nb/two three.avi,2\n"),
         ("train.csv", "a/one.mp4 0\nb/two three.avi 2\n"),
         ("train.csv", "a/one.mp4\t0\nb/two three.avi\t2\n"),
+        ("train.csv", "\ufeffvideo_name,tag\r\na/one.mp4,0\r\nb/two three.avi,2\r\n"),
+        ("train.csv", "Datei,Klasse\na/one.mp4,0\nb/two three.avi,2\n"),
+        ("train.csv", "fps,clip_path,split,class_id\n25,a/one.mp4,x,0\n30,b/two three.avi,y,2\n"),
+        ("train.csv", "path|label\na/one.mp4|0\nb/two three.avi|2\n"),
+        ("train.csv", '"a/one.mp4","0"\n"b/two three.avi","2"\n'),
+        ("train.csv", "path,label\na/one.mp4,0.0\nb/two three.avi,2.0\n"),
+        ("train.csv", "# ours\npath,label,\na/one.mp4,0,\n\nb/two three.avi,2,\n"),
+        ("train.tsv", "file_name\tlabel\na/one.mp4\t0\nb/two three.avi\t2\n"),
+        ("train.txt", "path label\na/one.mp4 0\nb/two three.avi 2  \n"),
+        ("train.txt", "a\\one.mp4 0\n'b/two three.avi' 2\n"),
+        ("train.txt", "a/one.mp4;0\n#\n# b/four.mp4 1\nb/two three.avi ; 2\n"),
+        ("train.json", [{"video": "a/one.mp4", "label": 0}, {"video": "b/two three.avi", "label": 2}]),
+        ("train.json", {"a/one": 0, "b/two three": "2"}),
+        (
+            "train.json",
+            {
+                "version": 1,
+                "database": {"x": {"path": "a/one", "class": 0}, "y": {"path": "b/two three.avi", "class": 2}},
+            },
+        ),
+        ("train.json", [["a/one.mp4", 0], ["b/two three", 2]]),
+        ("train.jsonl", '{"path": "a/one.mp4", "label": 0}\n{"path": "b/two three.avi", "label": 2}\n'),
     ],
 )
 def test_paths_and_labels(videos, listing, name, content):
-    """Paths may have blanks; separators are blanks, tabs, commas or semicolons; without names, classes are numbered."""
+    """Paths may have blanks, and tables headings in any words; without names, classes are numbered."""
     folder = videos("a/one.mp4", "b/two three.avi")
     found = read_videos(listing(name, content), folder)
     assert found.items == [
@@ -126,6 +148,20 @@ def test_kinetics_with_other_headings(videos, listing):
     assert [item.label for item in read_videos(listing("train.csv", text), folder).items] == [0, 1, 0]
 
 
+@pytest.mark.parametrize("times", ["NaN,NaN", ",", "ten,20", "inf,-inf"])
+def test_kinetics_without_times(videos, listing, times):
+    """Where times are missing or no numbers, files are found by their ids."""
+    text = f"label,youtube_id,time_start,time_end,split\nair drumming,---QUuC4vJs,{times},train\n"
+    assert len(read_videos(listing("train.csv", text), videos("air drumming/---QUuC4vJs.mp4")).items) == 1
+
+
+def test_kinetics_in_json(videos, listing):
+    """The official JSON finds the same files as the CSV."""
+    clip = {"annotations": {"label": "air drumming", "segment": [84.0, 94.0]}, "subset": "train", "url": "https://x"}
+    folder = videos("air_drumming/---QUuC4vJs_000084_000094.mp4")
+    assert len(read_videos(listing("train.json", {"---QUuC4vJs": clip}), folder).items) == 1
+
+
 def test_something_something(videos, listing):
     """The class of the JSON is the template without brackets, the file is named by the id."""
     folder = videos("78687.webm", "42326.webm")
@@ -165,6 +201,56 @@ def test_class_folders_of_given_classes(videos):
     assert read_class_folders(videos("run/a.mp4"), ["jump", "run"]).items[0].label == 1
 
 
+def test_names_that_begin_with_a_hash(videos, listing):
+    """They are videos and classes; a comment has a blank behind the sign."""
+    folder = videos("#20_clap.avi", "#1 a.avi", "b.avi")
+    found = read_videos(listing("train.csv", "# all of them\n#20_clap.avi,#hashtag\n'#1 a.avi',b\nb.avi,b\n"), folder)
+    assert [item.path.name for item in found.items] == ["#20_clap.avi", "#1 a.avi", "b.avi"]
+    assert found.class_names == ["#hashtag", "b"]
+
+
+def test_names_as_systems_write_them(videos, listing):
+    """Accents in either form, suffixes in capitals and backslashes are found; a missing suffix, too."""
+    folder = videos("cafe\u0301/u\u0308ber.MP4", "caf\u00e9s/a.mp4", "deep/er/v1.5.avi")
+    rows = ["caf\u00e9/\u00fcber.mp4 0", "cafe\u0301s\\a.mp4 0", "caf\u00e9/\u00fcber 0", "deep\\er\\v1.5 0"]
+    found = read_videos(listing("train.txt", "\n".join(rows)), folder)
+    assert len(found.items) == 4 and found.missing == []
+
+
+def test_nothing_but_files_is_found(videos, listing):
+    """Addresses and lists of files in the words of FFmpeg are names of files that are not there."""
+    rows = "a.mp4 0\nb.mp4 0\nc.mp4 0\nhttp://example.org/x.mp4 0\nconcat:a.mp4|b.mp4 0\n"
+    found = read_videos(listing("train.txt", rows), videos("a.mp4", "b.mp4", "c.mp4"))
+    assert found.missing == ["http://example.org/x.mp4", "concat:a.mp4|b.mp4"]
+
+
+def test_videos_that_are_listed_twice(videos, listing, caplog):
+    """They are counted, and so are those with several classes; all of them are used."""
+    found = read_videos(listing("train.txt", "a.mp4 0\nb.mp4 1\na.mp4 1\nb 1\n"), videos("a.mp4", "b.mp4"))
+    assert len(found.items) == 4
+    assert "2 videos are in" in caplog.text and "1 of them with several classes, first" in caplog.text
+
+
+def test_class_that_loses_its_videos(videos, listing, caplog):
+    """A class of which all videos are missing is named."""
+    rows = "a.mp4;walk\nb.mp4;run\nc.mp4;run\ngone.mp4;jump\n"
+    read_videos(listing("train.csv", rows), videos("a.mp4", "b.mp4", "c.mp4"))
+    assert "No video is there of 1 classes in" in caplog.text and caplog.text.rstrip().endswith(": jump")
+
+
+def test_class_folders_at_any_depth(videos, caplog):
+    """Videos may lie deeper; folders without videos are no classes, and all that is passed over is told."""
+    names = ("run/a.mp4", "run/more/b.3gp", "run/more/deep/c/1.jpg", "swim/x.xyz", "__MACOSX/run/d.mp4", "empty/.e.mp4")
+    folder = videos(*names, "notes.txt")
+    found = read_class_folders(folder)
+    assert [item.path.relative_to(folder).as_posix() for item in found.items] == [
+        "run/a.mp4", "run/more/b.3gp", "run/more/deep/c",
+    ]  # fmt: skip
+    assert found.class_names == ["run"]
+    assert "3 folders in" in caplog.text and "are no classes: __MACOSX, empty, swim" in caplog.text
+    assert "that are no videos by their names (1 .txt, 1 .xyz)" in caplog.text
+
+
 def test_missing_videos_are_counted(videos, listing, caplog):
     """A dead link is left out, listed, and counted in the log."""
     folder = videos("a.mp4", "b.mp4")
@@ -187,23 +273,43 @@ def test_most_videos_missing(videos, listing):
     ("name", "content", "message"),
     [
         ("train.txt", "", "is empty"),
-        ("train.txt", "a.mp4 0\nb.mp4\n", "Line 2, 'b.mp4', has no path and label"),
+        ("train.txt", "# only\n\n", "is empty"),
+        ("train.txt", "a.mp4 0\nb.mp4\n", "line 2, 'b.mp4', has no path and label"),
         ("train.txt", "a.mp4 -1\n", "has no path and label"),
+        ("train.txt", "a.mp4 1,2\na.mp4 3,4\na.mp4 0\n", "2 of the 3 videos"),
         ("train.csv", "", "is empty"),
-        ("train.csv", "a.mp4,0,1\n", "Row 1, 'a.mp4,0,1', has no path"),
-        ("train.csv", "a.mp4,\n", "has no path"),
-        ("test.csv", "youtube_id,time_start,time_end,split\n--07WQ2iBlw,1,11,test\n", "'--07WQ2iBlw' has no label"),
-        ("train.json", [{"id": "1"}], "'1' has no template and no label"),
-        ("train.json", {"a": 0}, "no list of objects with an id"),
-        ("train.json", "[", "A list of videos is text"),
+        ("train.csv", "a.mp4,0,1\n", "line 1, 'a.mp4,0,1', has no path .* but 3 columns"),
+        ("train.csv", "a.mp4,\n", "has no label"),
+        ("train.csv", ",0\n", "has no path"),
+        ("train.csv", "a.mp4,-1\n", "has the label '-1'; labels are 0, 1, 2"),
+        ("train.csv", "a.mp4,1.5\n", "has the label '1.5'"),
+        ("train.csv", "a.mp4,NaN\n", "has no label"),
+        ("train.csv", "a.mp4,3\nb.mp4,walk\n", "Some labels are numbers, e.g. '3', and others names, e.g. 'walk'"),
+        ("train.csv", "a.mp4,999999999999\n", "label 999999999999 is no number of a class; .* less than 100000"),
+        ("train.csv", "path,weight,fps\na.mp4,1,2\n", "No column of 'path', 'weight', 'fps' is known for labels"),
+        ("train.csv", "fps,label,size\n1,0,2\n", "is known for paths"),
+        ("train.csv", '"a.mp4,0\n', "has no path"),
+        ("train.csv", "a\0.mp4,0\n", "control character"),
+        ("test.csv", "youtube_id,time_start,time_end,split\n--07WQ2iBlw,1,11,test\n", "is known for labels"),
+        ("train.json", [{"id": "1"}], "entry 0, id '1', has no label"),
+        ("train.json", [{"id": "1", "template": None, "label": ""}], "has no label"),
+        ("train.json", [{"id": None, "label": "a"}], "has no path"),
+        ("train.json", [{"id": True, "label": "a"}], "has the id True, which is no text"),
+        ("train.json", [{"id": "1", "label": {"a": 1}}], "has the label {'a': 1}, which is no text"),
+        ("train.json", [{"id": "1", "annotations": [{"label": "a"}, {"label": "b"}]}], "several labels, 'a' and 'b'"),
+        ("train.json", ["a.mp4"], "entry 0, 'a.mp4', is no object"),
+        ("train.json", '[{"id": "\\ud800", "label": "a"}]', "characters that are none"),
+        ("train.json", {"walk": "0", "run": "1"}, "is a file of class names"),
+        ("train.json", "3", "no list of objects with an id"),
+        ("train.json", "[" * 100_000, "nested too deep"),
+        ("train.json", "[", "It is no JSON"),
     ],
 )
 def test_wrong_lists(videos, listing, name, content, message):
     """What is wrong is said, with the file and the formats that are read."""
-    with pytest.raises(ValueError, match=message) as caught:
+    with pytest.raises((ValueError, FileNotFoundError), match=message) as caught:
         read_videos(listing(name, content), videos("a.mp4"))
-    assert name in str(caught.value)
-    assert "A list of videos is text" in str(caught.value)
+    assert name in str(caught.value) or "data.classes" in str(caught.value)
 
 
 def test_list_of_another_encoding(tmp_path):

@@ -14,6 +14,7 @@ from swinv2.training.waiting import Meeting
 from video.classifier import VideoClassifier
 from video.clips import Views
 from video.data import KineticsData
+from video.decoding import open_footage
 from video.task import VideoTask
 
 SMALL = {"batch_size": 4, "num_workers": 0, "frames": 4, "size": 32, "short_edge": 32}
@@ -180,7 +181,7 @@ def test_processes_wait_before_they_exchange_results(model, shapes, tmp_path, mo
     trainer = Trainer(default_root_dir=tmp_path, enable_checkpointing=False, **quiet)
     data = KineticsData(shapes, **SMALL, videos=str(shapes / "val/00000000.mp4"))
     trainer.validate(VideoTask(model), data, verbose=False)
-    assert happened[happened.index("wait") :] == ["wait", "compute", "reduce"]
+    assert happened[happened.index("wait") :] == ["wait", "reduce", "compute", "reduce"]
     happened.clear()
     trainer.predict(VideoTask(model), data, return_predictions=False)
     assert happened[-2:] == ["wait", "reduce"]
@@ -200,3 +201,71 @@ def test_task_validates_before_and_after_training(model, shapes, tmp_path):
         counts.append(len(seen))
     assert counts[0] == counts[2] > 0 and counts[1] >= counts[0]
     assert not list(tmp_path.glob("validate/finished-*"))
+
+
+@pytest.fixture
+def unreadable(monkeypatch):
+    """From now on no validation video can be read."""
+
+    def spoil():
+        monkeypatch.setattr("video.clips.open_footage", lambda path, backend: open_footage(path / "gone", backend))
+
+    return spoil
+
+
+def test_validation_without_a_readable_video_costs_no_epoch(model, shapes, tmp_path, unreadable, caplog):
+    """Training goes on, with scores that are no numbers; a test has nothing to say, which is an error."""
+
+    class Spoiling(VideoTask):
+        def on_validation_start(self):
+            super().on_validation_start()
+            if not self.trainer.sanity_checking:
+                unreadable()
+
+    data = KineticsData(shapes, **SMALL)
+    trainer = train(Spoiling(model), data, tmp_path)
+    assert trainer.state.finished
+    assert all(trainer.logged_metrics[name].isnan() for name in ("top1", "top5", "class_accuracy"))
+    assert "There is no video that can be read to validate on" in caplog.text
+    with pytest.raises(ValueError, match="no video that can be read to validate on"):
+        trainer.validate(VideoTask(model), KineticsData(shapes, **SMALL), verbose=False)
+
+
+def test_training_without_validation(model, shapes, tmp_path):
+    """Without validation videos a training has none, and none is loaded."""
+    data = KineticsData(shapes, **SMALL, val=None)
+    trainer = train(VideoTask(model), data, tmp_path, limit_val_batches=0)
+    assert trainer.state.finished and data.val_dataloader() == []
+    with pytest.raises(ValueError, match=r"nothing to validate on: data\.val is null"):
+        trainer.validate(VideoTask(model), data, verbose=False)
+
+
+@pytest.mark.filterwarnings("ignore:predict returned None")
+def test_model_that_has_diverged(model, shapes, tmp_path):
+    """A model whose output is not finite neither scores nor predicts anything, and the error says why."""
+    model.head.weight.data[0, 0] = torch.nan
+    data = KineticsData(shapes, **SMALL, videos=str(shapes / "val/00000000.mp4"))
+    trainer = Trainer(accelerator="cpu", default_root_dir=tmp_path, logger=False, enable_progress_bar=False)
+    with pytest.raises(ValueError, match=r"output of the model for .*\.mp4 is not finite"):
+        trainer.validate(VideoTask(model), data)
+    with pytest.raises(
+        ValueError, match=r"no results of 1 videos: the output of the model is not finite: its training"
+    ):
+        trainer.predict(VideoTask(model), data, return_predictions=False)
+
+
+@pytest.mark.filterwarnings("ignore:predict returned None")
+def test_output_that_is_not_finite(model, shapes, tmp_path, monkeypatch, caplog):
+    """A video of which the model makes no numbers, as half precision may, is left out, and the others are predicted."""
+    forward, seen = VideoClassifier.forward, []
+
+    def overflowing(self, clips):
+        seen.append(len(clips))
+        return forward(self, clips) * (torch.inf if len(seen) == 1 else 1)
+
+    monkeypatch.setattr(VideoClassifier, "forward", overflowing)
+    data = KineticsData(shapes, **SMALL, videos=[str(shapes / f"val/0000000{number}.mp4") for number in (0, 1)])
+    trainer = Trainer(accelerator="cpu", default_root_dir=tmp_path, logger=False, enable_progress_bar=False)
+    trainer.predict(VideoTask(model), data, return_predictions=False)
+    assert "Left out a video, 1 of 2 so far: The output of the model" in caplog.text
+    assert [path.name for path in tmp_path.glob("**/*.csv")] == ["00000001.csv"]

@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from video import torchcodec_footage
 from video.decoding import open_footage
-from video.footage import DEFAULT_RATE, UnreadableVideoError
-from video.timeline import START, Timeline
-from video.torchcodec_footage import AT_ONCE, TorchCodecFootage
+from video.footage import UnreadableVideoError
+from video.torchcodec_footage import TorchCodecFootage
 
 
 class StandIn:
@@ -65,10 +63,10 @@ def decoder(request):
 
 
 def test_backends_agree(decoder, encode):
-    """Frames, sizes, rates and times are those of OpenCV, frames within 2 grey levels."""
+    """Frames, sizes, rates and times are those of PyAV, frames within 2 grey levels."""
     path = encode("clip.mp4")
     indices = [23, 4, 4, 11]
-    with open_footage(path, "torchcodec") as one, open_footage(path, "opencv") as other:
+    with open_footage(path, "torchcodec") as one, open_footage(path, "pyav") as other:
         assert isinstance(one, TorchCodecFootage)
         assert (one.length, one.size, one.rate) == (other.length, other.size, other.rate)
         assert np.abs(one.read(indices).astype(int) - other.read(indices)).max() <= 2
@@ -76,10 +74,21 @@ def test_backends_agree(decoder, encode):
 
 
 def test_unreadable_file(decoder, tmp_path):
-    """What torchcodec says is told with the name of the file."""
+    """What is no video is named before torchcodec is asked, also what would be an address or a list of files."""
     (tmp_path / "clip.mp4").write_text("no video")
-    with pytest.raises(UnreadableVideoError, match=r"clip\.mp4 cannot be decoded: "):
+    with pytest.raises(UnreadableVideoError, match=r"clip\.mp4 is cut short, damaged, or no video"):
         open_footage(tmp_path / "clip.mp4", "torchcodec")
+
+
+def test_file_that_torchcodec_does_not_open(stand_in, monkeypatch, encode):
+    """What torchcodec says is told with the name of the file."""
+
+    def fail(self, source, **settings):
+        raise RuntimeError("Could not open input file")
+
+    monkeypatch.setattr(StandIn, "__init__", fail)
+    with pytest.raises(UnreadableVideoError, match=r"clip\.mp4 cannot be decoded: Could not open"):
+        open_footage(encode("clip.mp4"), "torchcodec")
 
 
 def test_frame_out_of_range(decoder, encode):
@@ -107,34 +116,19 @@ def test_times_need_no_decoding(stand_in, monkeypatch, encode):
         assert footage.times([3, 0, 2]).tolist() == [1.2, 0.0, 0.5]
 
 
-def test_times_that_packets_do_not_tell(stand_in, monkeypatch, encode):
-    """Where OpenCV finds other packets than there are frames, the times are those of the decoded frames."""
-    monkeypatch.setattr(torchcodec_footage, "read_timeline", lambda path: Timeline(np.zeros(0), START))
+def test_times_that_packets_do_not_tell(stand_in, monkeypatch, encode, caplog):
+    """Where torchcodec finds other frames than there are packets, the rate tells the times, and the log says so."""
+    monkeypatch.setattr(StandIn, "__len__", lambda self: 3)
     with open_footage(encode("uneven.mp4", times=[0, 40, 500, 1200]), "torchcodec") as footage:
-        assert footage.times([3, 0, 2]) == pytest.approx([1.2, 0.0, 0.5])
+        assert footage.times([2, 0]).tolist() == [2 / 25, 0]
+    assert "frames have no times" in caplog.text
 
 
-def test_few_frames_are_decoded_at_a_time_to_know_their_times(stand_in, monkeypatch, encode):
-    """However many times are asked for, few frames are in memory for it."""
-    asked, decode = [], StandIn.get_frames_at
-    monkeypatch.setattr(torchcodec_footage, "read_timeline", lambda path: Timeline(np.zeros(0), START))
-    monkeypatch.setattr(StandIn, "get_frames_at", lambda *given: asked.append(len(given[1])) or decode(*given))
-    with open_footage(encode("clip.mp4"), "torchcodec") as footage:
-        assert footage.times(range(3, 24)) == pytest.approx(np.arange(3, 24) / 25)
-    assert max(asked) <= AT_ONCE and sum(asked) <= 22
-
-
-def test_rate_that_the_file_does_not_tell(stand_in, monkeypatch, encode):
-    """A usual rate stands in for it."""
-    make = StandIn.__init__
-
-    def unknown(self, source, **settings):
-        make(self, source, **settings)
-        self.metadata.average_fps = None
-
-    monkeypatch.setattr(StandIn, "__init__", unknown)
-    with open_footage(encode("clip.mp4"), "torchcodec") as footage:
-        assert footage.rate == DEFAULT_RATE
+def test_frames_that_are_too_oblong(stand_in, monkeypatch, encode):
+    """Frames that would fill the memory when they are resized are refused."""
+    monkeypatch.setattr(StandIn, "__getitem__", lambda self, index: torch.zeros(1, 999, 3, dtype=torch.uint8))
+    with pytest.raises(UnreadableVideoError, match=r"clip\.mp4 measure 1 x 999 pixels"):
+        open_footage(encode("clip.mp4"), "torchcodec")
 
 
 def test_time_out_of_range(decoder, encode):
@@ -147,7 +141,7 @@ def test_without_torchcodec(monkeypatch, encode):
     """It is imported when asked for; if it is not there, the message says how to get it, and what else there is."""
     monkeypatch.setitem(sys.modules, "torchcodec.decoders", None)
     monkeypatch.setitem(sys.modules, "torchcodec", None)
-    with pytest.raises(ImportError, match=r"'torchcodec' does not load.*pip install -U torchcodec.*backend 'opencv'"):
+    with pytest.raises(ImportError, match=r"'torchcodec' does not load.*pip install -U torchcodec.*backend 'pyav'"):
         open_footage(encode("clip.mp4"), "torchcodec")
 
 

@@ -1,18 +1,18 @@
-"""Frames of video files through OpenCV, beside those that PyAV decodes."""
+"""Frames of video files by their number, beside those that PyAV decodes one after the other."""
 
 import logging
 import struct
+from dataclasses import replace
 from fractions import Fraction
-from types import SimpleNamespace
 
 import av
 import cv2
 import numpy as np
 import pytest
 
-from video import opencv_footage
+from video import pyav_footage
 from video.footage import UnreadableVideoError
-from video.opencv_footage import OpenCVFootage
+from video.pyav_footage import PyAVFootage
 
 FORMATS = {
     "h264.mp4": {},
@@ -34,12 +34,18 @@ def differs(ours, theirs):
     return np.abs(ours.astype(int) - theirs.astype(int)).max()
 
 
+def read(path, indices):
+    """Some frames of a file."""
+    with PyAVFootage(path) as footage:
+        return footage.read(indices)
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_frames_equal_those_of_pyav(encode, decode, name):
     """All frames, in any order and repeatedly, are those of PyAV within 2 grey levels, and there are no others."""
     path = encode(name, frames=45, **FORMATS[name])
     theirs = decode(path)
-    with OpenCVFootage(path) as footage:
+    with PyAVFootage(path) as footage:
         assert (footage.length, footage.size, footage.rate) == (45, (64, 96), 25)
         assert differs(footage.read(range(45)), theirs) <= 2
         indices = [44, 3, 3, 17, 0, 44, 21]
@@ -54,7 +60,7 @@ def test_files_of_opencv(tmp_path, decode, codec):
     for index in range(20):
         writer.write(np.full((64, 96, 3), 10 * index, np.uint8))
     writer.release()
-    frames = OpenCVFootage(path).read(range(20))
+    frames = read(path, range(20))
     assert differs(frames, decode(path)) <= 2
     assert frames.mean(axis=(1, 2, 3)) == pytest.approx(np.arange(20) * 10, abs=4)
 
@@ -63,52 +69,109 @@ def test_files_of_opencv(tmp_path, decode, codec):
 def test_colours_are_converted_as_the_file_says(encode, decode, colorspace):
     """Files that name BT.709 (1) or BT.601 (5) as the meaning of their colours are converted by it."""
     path = encode("clip.mp4", frames=3, options={"colorspace": str(colorspace)})
-    assert differs(OpenCVFootage(path).read(range(3)), decode(path)) <= 2
+    assert differs(read(path, range(3)), decode(path)) <= 2
+
+
+INTERLACED = {
+    "h264.mp4": {"options": {"g": "10", "x264-params": "interlaced=1:tff=1"}},
+    "dvd.ts": {"codec": "mpeg2video", "options": {"g": "10", "flags": "+ildct+ilme"}},
+    "xvid.avi": {"codec": "mpeg4", "options": {"g": "10", "flags": "+ildct+ilme"}},
+    "prores.mov": {"codec": "prores_ks", "pixels": "yuv422p10le", "options": {"flags": "+ildct"}},
+}
+
+
+@pytest.mark.parametrize("name", INTERLACED)
+def test_interlaced_frames(encode, decode, pictures, name):
+    """Frames of two fields are what was encoded, whole and each at its place."""
+    path = encode(name, **INTERLACED[name])
+    with PyAVFootage(path) as footage:
+        frames = footage.read(range(footage.length))
+        assert differs(footage.read([20])[0], frames[20]) == 0
+    assert differs(frames, decode(path)) <= 2
+    assert np.abs(frames.astype(int) - pictures(24)).mean((1, 2, 3)).max() < 14
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("full.mp4", {"options": {"color_range": "2"}}),
+        ("hlg.mp4", {"options": {"colorspace": "9", "color_primaries": "9", "color_trc": "18"}}),
+        ("p3.mp4", {"options": {"colorspace": "1", "color_primaries": "12", "color_trc": "1"}}),
+        ("ten.mkv", {"pixels": "yuv422p10le", "options": {}}),
+        ("grey.mp4", {"pixels": "gray", "options": {}}),
+        ("alpha.mov", {"codec": "prores_ks", "pixels": "yuva444p10le", "options": {}}),
+        ("rgb.avi", {"codec": "png", "pixels": "rgb24", "options": {}}),
+        ("sixteen.mkv", {"codec": "ffv1", "pixels": "gbrp16le", "options": {}}),
+        ("moving.gif", {"codec": "gif", "pixels": "rgb8", "options": {}}),
+        ("av1.mp4", {"codec": "libsvtav1", "options": {"preset": "12"}}),
+        ("phone.3gp", {"codec": "mpeg4", "options": {}}),
+        ("camera.mts", {"options": {}, "form": "mpegts"}),
+        ("film.wmv", {"codec": "wmv2", "options": {}}),
+        ("old.mpg", {"codec": "mpeg1video", "options": {"g": "10", "bf": "2"}}),
+    ],
+)
+def test_frames_of_any_kind(encode, decode, name, settings):
+    """Depths, ranges, alpha, grey, HDR and other codecs: frames are those of PyAV, in any order."""
+    path = encode(name, **settings)
+    theirs = decode(path)
+    with PyAVFootage(path) as footage:
+        assert footage.length == len(theirs) == 24
+        assert differs(footage.read(range(24)), theirs) <= 2
+        assert differs(footage.read([21, 3]), theirs[[21, 3]]) <= 2
+
+
+def test_colours_that_are_not_converted(encode):
+    """They make a video unreadable, and the message names them."""
+    with pytest.raises(
+        UnreadableVideoError, match=r"Frame 0 of .*clip\.mp4 .*yuv420p, colours YCgCo .*Encode the video"
+    ):
+        PyAVFootage(encode("clip.mp4", frames=3, options={"colorspace": "8"}))
 
 
 @pytest.mark.parametrize("name", ["h264.mp4", "open_gop.mp4", "mpeg4.mov", "vp9.webm"])
 def test_every_frame_is_exact_after_seeking(monkeypatch, encode, decode, name):
     """Frames that are read alone, far forward or back, by key frames, are the same as in one go."""
-    monkeypatch.setattr(opencv_footage, "LONG", 5)
+    monkeypatch.setattr(pyav_footage, "LONG", 5)
     path = encode(name, frames=60, **FORMATS[name])
     theirs = decode(path)
-    with OpenCVFootage(path) as footage:
+    with PyAVFootage(path) as footage:
         for index in np.random.default_rng(0).permutation(60)[:30]:
             assert differs(footage.read([int(index)])[0], theirs[index]) <= 2, index
 
 
 def test_only_long_ways_are_sought(monkeypatch, encode):
-    """Far ahead, and far from the start when it goes back, decoding begins at a key frame; else no frame is skipped."""
-    arrived, seek = [], OpenCVFootage._seek
-
-    def spy(footage, key):
-        seek(footage, key)
-        arrived.append((key, footage._at))
-
-    monkeypatch.setattr(OpenCVFootage, "_seek", spy)
-    with OpenCVFootage(encode("clip.mp4", frames=150)) as footage:
-        for indices in ([0, 30, 60], [31], [62]):
+    """Far ahead and on going back decoding begins at a key frame, else no frame is skipped."""
+    keys, seek = [], PyAVFootage._seek
+    monkeypatch.setattr(PyAVFootage, "_seek", lambda footage, key: keys.append(key) or seek(footage, key))
+    with PyAVFootage(encode("clip.mp4", frames=150, options={"g": "10", "sc_threshold": "0"})) as footage:
+        keys.clear()
+        for indices in ([0, 12, 24], [25], [41]):
             footage.read(indices)
-        assert arrived == []
+        assert keys == []
         footage.read([149])
         footage.read([75])
-    assert [key for key, _ in arrived] == [footage._timeline.key_before(149), footage._timeline.key_before(75)]
-    assert all(key - 40 < at <= key for key, at in arrived)
+    assert keys == [140, 70]
 
 
-@pytest.mark.parametrize("place", [58, 1000])
-def test_seeking_that_goes_wrong_decodes_from_the_start(monkeypatch, encode, decode, place):
-    """If OpenCV arrives too late, or at no frame, all frames before are decoded."""
+@pytest.mark.parametrize("damage", ["nowhere", "elsewhere"])
+def test_seeking_that_goes_wrong_decodes_from_the_start(monkeypatch, encode, decode, damage):
+    """If FFmpeg does not seek, or other packets follow than are known, all frames before are decoded."""
     path = encode("clip.mp4", frames=60)
-    monkeypatch.setattr(opencv_footage, "math", SimpleNamespace(floor=lambda number: place))
-    assert differs(OpenCVFootage(path).read([50])[0], decode(path)[50]) <= 2
+    with PyAVFootage(path) as footage:
+        if damage == "elsewhere":
+            sizes = footage._packets.sizes.copy()
+            sizes[45:] += 1
+            footage._packets = replace(footage._packets, sizes=sizes)
+        else:
+            monkeypatch.setattr(type(footage._timeline), "find", lambda timeline, stamp: None)
+        assert differs(footage.read([50])[0], decode(path)[50]) <= 2
 
 
 @pytest.mark.parametrize("name", ["uneven.mp4", "uneven.mkv"])
 def test_variable_frame_rate(encode, decode, name):
     """Frames, times and mean rate are those of the frames there are, not those of a steady rate."""
     path = encode(name, times=UNEVEN)
-    with OpenCVFootage(path) as footage:
+    with PyAVFootage(path) as footage:
         assert footage.length == 20
         assert footage.times(range(20)) == pytest.approx(np.array(UNEVEN) / 1000, abs=1e-3)
         assert footage.rate == pytest.approx(19 / 2.11, rel=1e-3)
@@ -117,7 +180,7 @@ def test_variable_frame_rate(encode, decode, name):
 
 def test_times_where_the_file_has_none(encode):
     """A bare stream of pictures is shown at the rate in its header."""
-    with OpenCVFootage(encode("bare.h264")) as footage:
+    with PyAVFootage(encode("bare.h264")) as footage:
         assert (footage.length, footage.rate) == (24, 25)
         assert footage.times([0, 5, 5]) == pytest.approx([0, 0.2, 0.2])
 
@@ -135,9 +198,56 @@ def test_frames_are_upright(encode, decode, matrix, turns):
     content[start : start + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path.write_bytes(content)
     theirs = np.rot90(decode(path), turns, axes=(1, 2))
-    with OpenCVFootage(path) as footage:
+    with PyAVFootage(path) as footage:
         assert footage.size == theirs.shape[1:3]
         assert differs(footage.read(range(3)), theirs) <= 2
+
+
+@pytest.mark.parametrize(
+    ("turned", "expected"),
+    [
+        ((90,), lambda frames: np.rot90(frames, 1, (1, 2))),
+        ((0, True), lambda frames: frames[:, :, ::-1]),
+        ((0, False, True), lambda frames: frames[:, ::-1]),
+        ((90, True), lambda frames: np.rot90(frames, 1, (1, 2))[:, :, ::-1]),
+    ],
+    ids=["turned", "mirrored", "upside down", "turned and mirrored"],
+)
+def test_mirrored_frames(encode, decode, turned, expected):
+    """Front cameras' videos are shown as players show them."""
+    path = encode("clip.mp4", frames=3, turned=turned)
+    assert differs(read(path, range(3)), expected(decode(path))) <= 2
+
+
+def test_frames_of_a_joined_file(encode, decode):
+    """Behind each other, two recordings are one video; times that begin again are not used, and the log tells."""
+    path = encode("clip.ts", frames=30)
+    path.write_bytes(2 * path.read_bytes())
+    theirs = decode(path)
+    with PyAVFootage(path) as footage:
+        assert footage.length == len(theirs) == 60
+        assert differs(footage.read([59, 4, 31]), theirs[[59, 4, 31]]) <= 2
+        assert footage.times([0, 59]) == pytest.approx([0, 59 / 25])
+
+
+def test_recording_that_begins_amid(encode, decode):
+    """Of a stream that begins before a key frame, the frames from that on are all there are."""
+    path = encode("clip.ts", frames=60)
+    path.write_bytes(path.read_bytes()[3000:])
+    theirs = decode(path)
+    with PyAVFootage(path) as footage:
+        assert footage.length == len(theirs) < 60
+        assert differs(footage.read(range(footage.length)), theirs) <= 2
+
+
+def test_frames_that_are_too_large(tmp_path, encode):
+    """A header that promises a picture of gigabytes is an error, and takes no memory."""
+    path = encode("clip.gif", frames=3, codec="gif", options={}, pixels="rgb8")
+    content = bytearray(path.read_bytes())
+    content[6:10] = struct.pack("<HH", 60000, 60000)
+    path.write_bytes(content)
+    with pytest.raises(UnreadableVideoError, match=r"clip\.gif measure 60000 x 60000|clip\.gif cannot be decoded"):
+        PyAVFootage(path)
 
 
 def test_frames_hidden_by_an_edit_list(encode, decode):
@@ -147,7 +257,7 @@ def test_frames_hidden_by_an_edit_list(encode, decode):
     )  # shown from frame 13 on; keys at 0, 10, …
     with av.open(str(path)) as file:
         assert file.streams.video[0].frames == 40
-    with OpenCVFootage(path) as footage:
+    with PyAVFootage(path) as footage:
         assert footage.length == 27
         assert differs(footage.read(range(27)), decode(path)) <= 2
 
@@ -161,8 +271,9 @@ def test_header_that_counts_one_frame_too_many(encode, decode):
         assert content[place] == 24
         content[place] = 25
     path.write_bytes(content)
-    with OpenCVFootage(path) as footage:
-        assert footage._capture.get(cv2.CAP_PROP_FRAME_COUNT) == 25
+    with av.open(str(path)) as file:
+        assert file.streams.video[0].frames == 25
+    with PyAVFootage(path) as footage:
         assert footage.length == 24
         assert differs(footage.read(range(24)), decode(path)) <= 2
 
@@ -176,7 +287,7 @@ def test_file_that_is_cut_short(encode, decode, name):
     path.write_bytes(content[: len(content) * 6 // 10])
     theirs = decode(path)
     assert 10 < len(theirs) < 50
-    with OpenCVFootage(path) as footage:
+    with PyAVFootage(path) as footage:
         assert footage.length == len(theirs)
         assert differs(footage.read(range(footage.length)), theirs) <= 2
 
@@ -204,7 +315,7 @@ def destroy(encode):
 def test_damage_inside(encode, decode, destroy, caplog):
     """For frames that cannot be decoded comes the next that can; all others are in their place, and the log tells."""
     whole = decode(encode("whole.avi", codec="mjpeg", options={}))
-    with OpenCVFootage(destroy([12, 13])) as footage, caplog.at_level(logging.WARNING):
+    with PyAVFootage(destroy([12, 13])) as footage, caplog.at_level(logging.WARNING):
         assert differs(footage.read([3, 12, 13, 14, 23]), whole[[3, 14, 14, 14, 23]]) <= 2
         assert footage.length == 24
     assert "frame 14 stands in for those after 11" in caplog.text
@@ -213,7 +324,7 @@ def test_damage_inside(encode, decode, destroy, caplog):
 def test_damage_to_the_end(encode, decode, destroy, caplog):
     """Behind damage up to the end comes the last frame before it; the length is corrected, and the log tells."""
     whole = decode(encode("whole.avi", codec="mjpeg", options={}))
-    with OpenCVFootage(destroy(range(12, 24))) as footage, caplog.at_level(logging.WARNING):
+    with PyAVFootage(destroy(range(12, 24))) as footage, caplog.at_level(logging.WARNING):
         assert differs(footage.read([20, 3, 11]), whole[[11, 3, 11]]) <= 2
         assert footage.length == 12
         assert differs(footage.read([23]), whole[[11]]) <= 2
@@ -222,16 +333,8 @@ def test_damage_to_the_end(encode, decode, destroy, caplog):
 
 def test_damage_from_the_start(destroy):
     """A good header whose first picture cannot be decoded is an error that names file and codec."""
-    with pytest.raises(UnreadableVideoError, match=r"first frame of .*clip\.avi cannot be decoded.*'MJPG'"):
-        OpenCVFootage(destroy(range(24)))
-
-
-def test_frame_of_another_size(encode):
-    """A frame that has not the size of the video is an error."""
-    with OpenCVFootage(encode("clip.mp4")) as footage:
-        footage.size = (10, 20)
-        with pytest.raises(UnreadableVideoError, match=r"Frame 5 of .* has \(64, 96\) pixels, not \(10, 20\)"):
-            footage.read([5])
+    with pytest.raises(UnreadableVideoError, match=r"first frame of .*clip\.avi cannot be decoded.*'mjpeg'"):
+        PyAVFootage(destroy(range(24)))
 
 
 @pytest.fixture
@@ -259,7 +362,7 @@ def join(encode):
 def test_frames_that_change_size(join, name, codec):
     """Those behind the change are whole, in the size of the first, and those before it as they were."""
     path = join(name, codec)
-    with OpenCVFootage(path) as footage:
+    with PyAVFootage(path) as footage:
         assert (footage.length, footage.size) == (24, (64, 96))
         frames = footage.read(range(24))
     with av.open(str(path)) as file:
@@ -276,25 +379,30 @@ def test_metadata_that_is_not_utf8(encode, name):
     content = path.read_bytes()
     assert b"title that is broken" in content
     path.write_bytes(content.replace(b"title that is broken", b"title \xff\xfe\xe9 is broken"))
-    assert OpenCVFootage(path).read([23]).shape == (1, 64, 96, 3)
+    assert read(path, [23]).shape == (1, 64, 96, 3)
 
 
 @pytest.mark.parametrize("indices", [[24], [0, -1], []])
 def test_numbers_that_no_frame_has(encode, indices):
     """Frames outside of the video, and none, are an error."""
-    with OpenCVFootage(encode("clip.mp4")) as footage, pytest.raises(IndexError, match=r"There is no frame|No frames"):
+    with PyAVFootage(encode("clip.mp4")) as footage, pytest.raises(IndexError, match=r"There is no frame|No frames"):
         footage.read(indices)
 
 
-def test_one_thread_in_a_worker(monkeypatch, encode):
-    """A process that loads data decodes in one thread."""
-    monkeypatch.setattr(opencv_footage, "get_worker_info", lambda: True)
-    with OpenCVFootage(encode("clip.mp4")) as footage:
-        assert footage._capture.get(cv2.CAP_PROP_N_THREADS) == 1
+@pytest.mark.parametrize(("worker", "threads"), [(True, 1), (None, 0)])
+def test_threads(monkeypatch, encode, worker, threads):
+    """A process that loads data decodes in one thread, another one in as many as FFmpeg finds right."""
+    monkeypatch.setattr(pyav_footage, "get_worker_info", lambda: worker)
+    with PyAVFootage(encode("clip.mp4")) as footage:
+        assert footage._file.threads == threads
+        assert worker is None or footage._file.stream.codec_context.thread_count == 1
 
 
 def test_file_is_closed(encode):
-    """Leaving the `with` closes the file."""
-    with OpenCVFootage(encode("clip.mp4")) as footage:
+    """Leaving the `with` closes the file, and keeps no decoder, whose threads a forked process would wait for."""
+    with PyAVFootage(encode("clip.mp4")) as footage:
         footage.read([7])
-    assert not footage._capture.isOpened()
+        file = footage._file
+        assert not file._source.closed and len(file._container.streams) == 1
+    assert file._source.closed and len(file._container.streams) == 0
+    assert next(footage._frames, None) is None
