@@ -1,7 +1,5 @@
 """Which value in the mask files means which class."""
 
-import csv
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,19 +8,15 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int16, UInt, UInt8, UInt16
 
+from segmentation.class_json import looks_like_json, read_json
+from segmentation.class_numbers import LEVELS
+from segmentation.class_table import FORMATS, Row, read_rows
+from swinv2.text_lines import lines_of, read_text
+
 IGNORED = -1  # label of pixels of which nothing is known
 UNKNOWN = -2  # mark of values that the list does not have
-LEVELS = 1 << 16  # values of 16 bits
-
-HEADINGS = ("idx", "index", "id", "value")  # of the first column, where a file has headings
-NUMBERED = re.compile(r"(\d+)(?:\s*[:,\t]\s*|\s+)(\S.*)")
 SHOWN = 5  # wrong values in a message
 SUMMARY = 8  # classes in a summary
-
-FORMATS = (
-    "A class list has one class a line: a name, or its pixel value and its name ('7: sky'), or it is a table with the "
-    "columns Idx and Name, like ADE20K's objectInfo150.txt."
-)
 
 
 @dataclass(frozen=True)
@@ -82,12 +76,14 @@ class ClassList:
 
     @classmethod
     def read(cls, path: Path, reduce_zero_label: bool = False, ignore_index: int | Sequence[int] = 255) -> "ClassList":
-        """The class list in a text file; lines that begin with # do not count.
+        """The class list in a file of text.
 
         Args:
-            path: of one class a line: names only (values then count from 0, or 1 with `reduce_zero_label`), value and
-                name (between them a colon, comma, tab or blanks; what follows another tab does not count), or ADE20K's
-                objectInfo150.txt or .csv.
+            path: of one class a line, after comments ('# …'): names only (values then count from 0, or from 1 with
+                `reduce_zero_label`), value and name or name and value (between them a colon, comma, semicolon or tab,
+                or blanks behind a value in front; what follows another tab does not count); a table with headings in
+                usual words, as ADE20K's objectInfo150.txt or .csv or CamVid's class_dict.csv, whose colours do not
+                count; or JSON: names, names with values, or entries like COCO's categories.
             reduce_zero_label: as in the class.
             ignore_index: as in the class.
 
@@ -97,13 +93,11 @@ class ClassList:
         """
         if not path.is_file():
             raise FileNotFoundError(f"There is no class list {path}; check data.root and data.classes. {FORMATS}")
+        text, first = read_text(path, FORMATS), int(reduce_zero_label)
         try:
-            lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-            lines = [line for line in lines if line and not line.startswith("#")]
-            names, values = parse(lines, "," if path.suffix.lower() == ".csv" else "\t", int(reduce_zero_label))
-            return cls(names, values, reduce_zero_label, ignore_index)
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path} is not a text file in UTF-8. {FORMATS}") from error
+            rows = read_classes(text, path.suffix.lower(), first)
+            values = [first + at if row.value is None else row.value for at, row in enumerate(rows)]
+            return cls(tuple(row.name for row in rows), tuple(values), reduce_zero_label, ignore_index)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 
@@ -161,46 +155,39 @@ class ClassList:
         )
 
 
-def parse(lines: list[str], delimiter: str, first: int) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Names and values in the lines of a class list.
+def read_classes(text: str, suffix: str, first: int) -> list[Row]:
+    """The classes in a text of any known form, each with a name and value of its own.
 
     Args:
-        lines: without empty ones.
-        delimiter: between columns.
-        first: value of the first class where the lines have names only.
+        text: content of a file.
+        suffix: of its name, in small letters.
+        first: value of the first class where the text has names only.
 
     Raises:
-        ValueError: a line unlike the others, or a value that is no number.
+        ValueError: it is no class list.
     """
-    columns = [heading.strip().lower() for heading in lines[0].split(delimiter)] if lines else []
-    if "name" in columns and columns[0] in HEADINGS:
-        return parse_table(lines[1:], delimiter, columns.index("name"))
-    numbered = [NUMBERED.fullmatch(line) for line in lines]
-    if not any(numbered):
-        return tuple(lines), tuple(range(first, first + len(lines)))
-    for line, match in zip(lines, numbered, strict=True):
-        if match is None:
-            raise ValueError(f"The line {line!r} has no pixel value and name, as others have. {FORMATS}")
-    matches = [match for match in numbered if match]
-    return tuple(m[2].split(delimiter)[0].strip() for m in matches), tuple(int(m[1]) for m in matches)
+    is_json = suffix == ".json" or looks_like_json(text)
+    rows = read_json(text) if is_json else read_rows(lines_of(text), suffix == ".csv", first)
+    check_unique(rows)
+    return rows
 
 
-def parse_table(lines: list[str], delimiter: str, column: int) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Names and values in the rows of a table; of synonyms the first, or all where classes share the first.
-
-    Args:
-        lines: below the headings.
-        delimiter: between columns.
-        column: position of the names.
+def check_unique(rows: Sequence[Row]) -> None:
+    """See that each class of a file has a name and value of its own.
 
     Raises:
-        ValueError: a row without value or name.
+        ValueError: a name is missing, or a name or value is there twice.
     """
-    synonyms, values = [], []
-    for line, row in zip(lines, csv.reader(lines, delimiter=delimiter), strict=True):
-        if len(row) <= column or not row[0].strip().isdecimal() or not row[column].strip():
-            raise ValueError(f"The row {line!r} has no whole number in its first column, or no name. {FORMATS}")
-        values.append(int(row[0]))
-        synonyms.append([name.strip() for name in re.split("[;,]", row[column])])
-    firsts = [names[0] for names in synonyms]
-    return tuple(n[0] if firsts.count(n[0]) == 1 else ", ".join(n) for n in synonyms), tuple(values)
+    places: dict[tuple[str, str | int], str] = {}
+    for row in rows:
+        if not row.name:
+            raise ValueError(f"There is no name in {row.place}. {FORMATS}")
+        for what, given in (("name", row.name), ("value", row.value)):
+            if given is None:
+                continue
+            if (what, given) in places:
+                raise ValueError(
+                    f"The class list has the {what} {given!r} twice, in {places[what, given]}, and in {row.place}; "
+                    "each class needs its own."
+                )
+            places[what, given] = row.place

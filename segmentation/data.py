@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Int16, UInt8
@@ -18,7 +18,7 @@ from segmentation.folders import ImagesAndMaps, Sample
 from segmentation.pairs import Pair, find_pairs
 from segmentation.survey import check_maps
 from segmentation.transforms import eval_transform, train_transform
-from swinv2.images import NamedImages, named_images
+from swinv2.images import NamedImages, Transform, check_readable, named_images
 from swinv2.places import locate
 from swinv2.shapes import Shapes, make_segmentation
 from swinv2.training.loading import make_loader
@@ -36,7 +36,7 @@ class Ade20kData(LightningDataModule):
         root: folder that all other paths but `images` start from.
         train_images: folder of the training images, with subfolders or without.
         train_maps: folder of their label maps: grey or palette files of the images' names.
-        val_images: folder of the validation images.
+        val_images: folder of the validation images; null, with `val_maps`, trains without validation.
         val_maps: folder of their label maps. All four may be the same folder.
         train_list: text file of the training images that are meant, below the root or by its own path: one a line, by
             the path below `train_images` without suffix; null is all of them.
@@ -63,17 +63,22 @@ class Ade20kData(LightningDataModule):
         images: what to predict: files, folders with their subfolders, and globs.
         shapes: make this sample data in `root` if there is none; its class list is objectInfo.txt.
 
+    Attributes:
+        validation_keys: arguments that are null where there is no validation.
+
     Raises:
-        ValueError: a setting out of range.
+        ValueError: a setting out of range, or validation images without maps.
     """
+
+    validation_keys: ClassVar[tuple[str, ...]] = ("val_images", "val_maps")
 
     def __init__(
         self,
         root: Path = Path("data/ADEChallengeData2016"),
         train_images: str = "images/training",
         train_maps: str = "annotations/training",
-        val_images: str = "images/validation",
-        val_maps: str = "annotations/validation",
+        val_images: str | None = "images/validation",
+        val_maps: str | None = "annotations/validation",
         train_list: str | None = None,
         val_list: str | None = None,
         image_suffix: str | None = None,
@@ -101,9 +106,14 @@ class Ade20kData(LightningDataModule):
                 f"batch_size {batch_size} with num_workers {num_workers}: give at least 1 image a step, and 0 or more "
                 "processes that load."
             )
+        if (val_images is None) != (val_maps is None):
+            raise ValueError(
+                f"val_images {val_images} with val_maps {val_maps}: give both folders, or set both to null to train "
+                "without validation."
+            )
         self.root = root
         self.train_folders = root / train_images, root / train_maps
-        self.val_folders = root / val_images, root / val_maps
+        self.val_folders = None if val_images is None or val_maps is None else (root / val_images, root / val_maps)
         self.train_list, self.val_list = train_list, val_list
         self.image_suffix = image_suffix
         self.map_suffix = map_suffix
@@ -162,30 +172,36 @@ class Ade20kData(LightningDataModule):
 
         Raises:
             FileNotFoundError: a folder, a list, an image or a label map is missing.
-            ValueError: a bad list, label maps that do not fit their images or the classes, nothing to learn, or nothing
-                to predict.
+            ValueError: a bad list, label maps that do not fit their images or the classes, images most of which cannot
+                be read, or nothing to learn, to score, to validate on or to predict.
         """
         if stage == "predict":
             if not self.images:
                 raise ValueError("Nothing to predict; name files, folders or globs, e.g. --data.images 'photos/*.jpg'.")
             self.predict_set = NamedImages(named_images(self.images), self.eval_transform)
             return
-        val_pairs = self._pairs(*self.val_folders, self.val_list)
+        if stage == "validate" and self.val_folders is None:
+            raise ValueError(
+                "There is nothing to validate on; name folders with --data.val_images and --data.val_maps."
+            )
+        val_pairs = [] if self.val_folders is None else self._pairs(*self.val_folders, self.val_list)
         train_pairs = self._pairs(*self.train_folders, self.train_list) if stage == "fit" else []
         rank_zero_info(f"class values: {self.class_list.summary()}")
-        self.val_set = ImagesAndMaps(val_pairs, self.class_list, self.eval_transform)
-        check_maps(val_pairs, self.class_list, "validation")
+        if self.val_folders is not None:
+            self.val_set = self._checked(val_pairs, self.eval_transform, "validation")
         if stage == "fit":
-            self.train_set = ImagesAndMaps(train_pairs, self.class_list, self.train_transform, training=True)
-            check_maps(train_pairs, self.class_list, "training")
+            self.train_set = self._checked(train_pairs, self.train_transform, "training")
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of crops in random order: images and labels."""
         return self._loader(self.train_set, shuffle=True)
 
-    def val_dataloader(self) -> DataLoader[Any]:
-        """Validation images one by one, each in the size of its file, as two lists: images and targets."""
-        return self._loader(self.val_set)
+    def val_dataloader(self) -> DataLoader[Any] | list[Any]:
+        """Validation images one by one, each in the size of its file, as two lists: images and targets.
+
+        Nothing if there is no validation.
+        """
+        return [] if self.val_folders is None else self._loader(self.val_set)
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """The images to predict one by one; for one that cannot be read the lists are empty."""
@@ -194,6 +210,13 @@ class Ade20kData(LightningDataModule):
     def _pairs(self, images: Path, maps: Path, listed: str | None) -> list[Pair]:
         path = None if listed is None else locate(self.root, listed)
         return find_pairs(images, maps, self.image_suffix, self.map_suffix, path)
+
+    def _checked(self, pairs: Sequence[Pair], transform: Transform, split: str) -> ImagesAndMaps:
+        """The pairs of a split as a data set, once a sample of them is as it should be."""
+        dataset = ImagesAndMaps(pairs, self.class_list, transform, training=split == "training")
+        check_maps(pairs, self.class_list, split)
+        check_readable(dataset.left_out, len(pairs), dataset.read, f"{split} images with their maps")
+        return dataset
 
     def _loader(self, dataset: Dataset[Any] | None, shuffle: bool = False) -> DataLoader[Any]:
         if dataset is None:

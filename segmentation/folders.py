@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 from torchvision.tv_tensors import Image, Mask
 
 from segmentation.class_list import ClassList
-from segmentation.pairs import Pair, check_sizes, read_upright
+from segmentation.pairs import Pair, other_sizes, read_upright
 from swinv2.images import LeftOut, Transform, UnreadableImageError
 from swinv2.index_maps import read_map
 
@@ -19,20 +19,21 @@ Sample = tuple[Image, dict[str, Any]]
 class ImagesAndMaps(Dataset[Sample | None]):
     """Images with targets `labels`, `image_id`, `path` and `name`; an id is the position by name, from 1.
 
-    An image or map that cannot be read is left out, and the log counts it: in training the next one comes in its place,
-    otherwise nothing, so that no image is scored twice.
+    A pair is left out, and the log counts it, if its image or map cannot be read, the map is no label map or has a
+    value that is no class, or their sizes differ: in training the next one comes in its place, otherwise nothing, so
+    that no image is scored twice.
 
     Args:
         pairs: from `find_pairs`.
         class_list: what the values in the maps mean.
         transform: changes image and target together.
-        training: give another sample for one that cannot be read, instead of None.
+        training: give another sample for one that is left out, instead of None.
 
     Attributes:
-        left_out: positions of those that cannot be read.
+        left_out: positions of the pairs that are left out.
 
     Raises:
-        ValueError: a map does not have the size of its image.
+        ValueError: more than half of the images have other sizes than their maps.
     """
 
     def __init__(
@@ -42,8 +43,9 @@ class ImagesAndMaps(Dataset[Sample | None]):
         self.class_list = class_list
         self.transform = transform
         self.training = training
-        self.left_out = LeftOut(len(pairs))
-        check_sizes(pairs)
+        self.left_out = LeftOut(len(pairs), "an image with its map")
+        for position, error in other_sizes(pairs).items():
+            self.left_out.add(position, error)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -54,18 +56,26 @@ class ImagesAndMaps(Dataset[Sample | None]):
             if candidate in self.left_out:
                 continue
             try:
-                return self._read(candidate)
+                image, labels = self.read(candidate)
             except UnreadableImageError as error:
                 self.left_out.add(candidate, error)
+                continue
+            pair = self.pairs[candidate]
+            target = {"labels": labels, "image_id": candidate + 1, "path": pair.image, "name": pair.name}
+            return self.transform(image, target)
         if self.training:
             raise UnreadableImageError(f"None of the {len(self)} pairs can be read, first {self.pairs[0].image}.")
         return None
 
-    def _read(self, index: int) -> Sample:
-        pair = self.pairs[index]
-        labels = self._labels(pair)
-        image = read_upright(pair, (labels.shape[0], labels.shape[1]))
-        return self.transform(image, {"labels": labels, "image_id": index + 1, "path": pair.image, "name": pair.name})
+    def read(self, index: int) -> tuple[Image, Mask]:
+        """An image and the labels of its pixels.
 
-    def _labels(self, pair: Pair) -> Mask:
-        return Mask(torch.from_numpy(self.class_list.to_labels(read_map(pair.map), pair.map)))
+        Raises:
+            UnreadableImageError: there is no whole image of 8 bits, or no map of its size and of the classes.
+        """
+        pair = self.pairs[index]
+        try:
+            labels = Mask(torch.from_numpy(self.class_list.to_labels(read_map(pair.map), pair.map)))
+            return read_upright(pair, (labels.shape[0], labels.shape[1])), labels
+        except ValueError as error:
+            raise UnreadableImageError(str(error)) from error

@@ -1,16 +1,20 @@
 """Images and their label maps, found in two folders or in one."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 from torchvision.tv_tensors import Image
 
+from segmentation.name_lists import Names, composed, read_names
 from swinv2.images import SUFFIXES, UnreadableImageError, files_below, read_image
 from swinv2.index_maps import size_in_header
+from swinv2.passed_over import tell_passed_over
+from swinv2.text_lines import Line
 
+MOST_OTHER = 0.5  # share of pairs of two sizes
 READERS = 16  # threads that look into headers; on network disks most of the time is waiting
 
 
@@ -26,6 +30,18 @@ class Pair(NamedTuple):
     name: str
     image: Path
     map: Path
+
+
+class File(NamedTuple):
+    """An image or a map.
+
+    Attributes:
+        name: path below its folder, without suffix.
+        path: of the file.
+    """
+
+    name: str
+    path: Path
 
 
 def find_pairs(
@@ -54,22 +70,24 @@ def find_pairs(
         if not folder.is_dir():
             raise FileNotFoundError(f"There is no folder {folder} of {what}; check data.root and the folder's name.")
     map_files = files_by_name("label maps", maps, (map_suffix,))
-    image_suffixes = SUFFIXES if image_suffix is None else (image_suffix,)
-    image_files = files_by_name("images", images, image_suffixes, other_than={*map_files.values()})
+    suffixes = SUFFIXES if image_suffix is None else (image_suffix,)
+    image_files = files_by_name("images", images, suffixes, {file.path for file in map_files.values()})
+    names: Iterable[str] = image_files
     if listed is None:
         check_partners(images, maps, map_suffix, image_files, map_files)
-        names = sorted(image_files)
     else:
-        names = read_names(listed)
+        lines = read_names(listed, Names({*image_files, *map_files}, (images, maps), (*suffixes, map_suffix)))
         for what, folder, files in (("image", images, image_files), ("label map", maps, map_files)):
-            check_listed(listed, names, what, folder, files)
-    return [Pair(name, image_files[name], map_files[name]) for name in names]
+            check_listed(listed, lines, what, folder, files)
+        names = lines
+    pairs = [Pair(image_files[name].name, image_files[name].path, map_files[name].path) for name in names]
+    return sorted(pairs, key=lambda pair: pair.name)
 
 
 def files_by_name(
     what: str, folder: Path, suffixes: Sequence[str], other_than: Collection[Path] = ()
-) -> dict[str, Path]:
-    """Files below a folder with one of some suffixes, by their path below it without suffix.
+) -> dict[str, File]:
+    """Files below a folder with one of some suffixes, by their path below it without suffix, in composed form.
 
     Args:
         what: they are, for messages.
@@ -79,28 +97,34 @@ def files_by_name(
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: two have the same name.
+        ValueError: two have the same name, or most of the images have other suffixes.
     """
-    files = []
+    files, others = [], []
     for file in files_below(folder):
         suffix = next((one for one in suffixes if file.lower().endswith(one.lower())), None)
-        if suffix and folder / file not in other_than:
-            files.append((file[: -len(suffix)], folder / file))
+        if suffix is None:
+            others.append(file)
+        elif folder / file not in other_than:
+            files.append(File(file[: -len(suffix)], folder / file))
     if not files:
         rest = " and are no label maps (data.map_suffix)" if other_than else ""
         raise FileNotFoundError(
             f"The folder {folder} has no {what}; looked for names that end in {', '.join(suffixes)}{rest}."
         )
-    if twice := [name for name, count in Counter(name for name, _ in files).items() if count > 1]:
+    others = [file for file in others if folder / file not in other_than]
+    if others and suffixes == SUFFIXES:  # a suffix that somebody gave passes others over on purpose
+        tell_passed_over(folder, sorted(others), len(files))
+    names = Counter(composed(file.name) for file in files)
+    if twice := [name for name, count in names.items() if count > 1]:
         raise ValueError(
             f"The folder {folder} has several {what} of the name {twice[0]}; keep one of them, or say with "
             "data.image_suffix how the names end."
         )
-    return dict(files)
+    return {composed(file.name): file for file in files}
 
 
 def check_partners(
-    images: Path, maps: Path, map_suffix: str, image_files: dict[str, Path], map_files: dict[str, Path]
+    images: Path, maps: Path, map_suffix: str, image_files: Mapping[str, File], map_files: Mapping[str, File]
 ) -> None:
     """See that each image has a map and each map an image.
 
@@ -112,7 +136,7 @@ def check_partners(
         ("images", image_files, "label map", map_files, maps),
         ("label maps", map_files, "image", image_files, images),
     ):
-        if missing := sorted(str(path) for name, path in given.items() if name not in wanted):
+        if missing := sorted(str(file.path) for name, file in given.items() if name not in wanted):
             first = ", ".join(missing[:3])
             complaints.append(f"{len(missing)} of {len(given)} {what} have no {partner} in {place}, first {first}")
     if complaints:
@@ -123,50 +147,39 @@ def check_partners(
         )
 
 
-def read_names(path: Path) -> list[str]:
-    """Names of pairs in a text file, one a line, sorted and each once.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no text, or empty.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no list {path}; check data.root, data.train_list and data.val_list.")
-    try:
-        names = {line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()} - {""}
-    except UnicodeDecodeError as error:
-        raise ValueError(f"The list {path} is not a text file in UTF-8.") from error
-    if not names:
-        raise ValueError(f"The list {path} is empty; write the names of the images in it, one a line without suffix.")
-    return sorted(names)
-
-
-def check_listed(listed: Path, names: Sequence[str], what: str, folder: Path, files: dict[str, Path]) -> None:
+def check_listed(listed: Path, lines: Mapping[str, Line], what: str, folder: Path, files: Mapping[str, File]) -> None:
     """See that each name in a list has its file.
 
     Raises:
         FileNotFoundError: one has not.
     """
-    if missing := [name for name in names if name not in files]:
+    if missing := [line for name, line in lines.items() if name not in files]:
         raise FileNotFoundError(
-            f"{len(missing)} of the {len(names)} names in {listed} have no {what} in {folder}, first "
-            f"{', '.join(missing[:3])}. A line is a path below this folder without suffix, e.g. {min(files)}; how "
-            "names end is said by data.image_suffix and data.map_suffix."
+            f"{len(missing)} of the {len(lines)} names in {listed} have no {what} in {folder}, first "
+            f"{'; '.join(map(str, missing[:3]))}. A line is a path below this folder without suffix, e.g. "
+            f"{min(files)}; how names end is said by data.image_suffix and data.map_suffix."
         )
 
 
-def check_sizes(pairs: Sequence[Pair]) -> None:
-    """See by their headers that PNG and JPEG images have the sizes of their maps, upright or as they are stored.
+def other_sizes(pairs: Sequence[Pair]) -> dict[int, ValueError]:
+    """The errors, by position, of pairs whose images have other sizes than their maps by their headers.
+
+    Sizes may agree upright or as they are stored; of formats other than PNG and JPEG they may not be in the header.
 
     Raises:
-        ValueError: one has not.
+        ValueError: more than half of the pairs are such.
     """
+    found = {}
     with ThreadPoolExecutor(READERS) as pool:
         image_sizes = pool.map(size_in_header, [pair.image for pair in pairs])
         map_sizes = pool.map(size_in_header, [pair.map for pair in pairs])
-        for pair, image_size, map_size in zip(pairs, image_sizes, map_sizes, strict=True):
+        for position, (image_size, map_size) in enumerate(zip(image_sizes, map_sizes, strict=True)):
             if image_size and map_size and sorted(image_size) != sorted(map_size):
-                raise sizes_differ(pair, image_size, map_size)
+                found[position] = sizes_differ(pairs[position], image_size, map_size)
+    if len(found) > MOST_OTHER * len(pairs):
+        first = next(iter(found.values()))
+        raise ValueError(f"Of {len(pairs)} images {len(found)} have other sizes than their maps. {first}")
+    return found
 
 
 def read_upright(pair: Pair, size: tuple[int, int]) -> Image:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from segmentation.scores import Scores
 from swinv2.confusion import Row, confused_pairs, draw_confusion, write_csv
 from swinv2.figures import save_figure
+from swinv2.fonts import legible
 
 BARS = 40  # above each other, before there is a second column
 
@@ -63,7 +64,7 @@ def draw_bars(scores: Scores, class_names: Sequence[str]) -> Figure:
         chosen = order[column * height : (column + 1) * height]
         axes = figure.add_subplot(1, columns, column + 1)
         axes.barh(range(len(chosen)), iou[chosen], 0.8, color="#1b6ca8")
-        labels = [f"{class_names[label]} ({shares[label]:.1%})" for label in chosen]
+        labels = [f"{legible(class_names[label])} ({shares[label]:.1%})" for label in chosen]
         axes.set_yticks(range(len(chosen)), labels, parse_math=False, fontsize="small")
         axes.set(xlim=(0, 1), ylim=(height - 0.4, -0.6), xlabel="IoU (share of the pixels in brackets)")
         axes.grid(axis="x", color="0.9")

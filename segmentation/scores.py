@@ -1,5 +1,6 @@
 """How well classes are told apart: mean IoU, pixel and class accuracy, all from one confusion matrix."""
 
+import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -12,6 +13,8 @@ from torchmetrics import Metric
 from segmentation.class_list import IGNORED
 
 CHUNK = 1 << 20  # pixels counted at once, which bounds the memory whatever the size of an image
+
+OF_NOTHING = dict.fromkeys(("mIoU", "pixel_accuracy", "class_accuracy", "mIoU_skip", "mIoU_zero"), math.nan)
 
 # What a class counts that does not occur: nothing, as in mmsegmentation, or 0, as in the ADE20K benchmark's own script.
 Absent = Literal["skip", "zero"]
@@ -62,7 +65,9 @@ class Scores(NamedTuple):
         return float(self.confusion.trace() / self.confusion.sum())
 
     def figures(self) -> dict[str, float]:
-        """What is logged: all means by the chosen convention, and mean IoU by both."""
+        """What is logged: all means by the chosen convention, and mean IoU by both; not a number of nothing."""
+        if not self.confusion.any():
+            return dict(OF_NOTHING)
         return {
             **{"mIoU": self.mean_iou, "pixel_accuracy": self.pixel_accuracy, "class_accuracy": self.class_accuracy},
             **{"mIoU_skip": mean(self.iou, "skip"), "mIoU_zero": mean(self.iou, "zero")},
@@ -101,13 +106,7 @@ class SegmentationScores(Metric):
             self.confusion += count(predicted, true, self.num_classes).to(self.confusion.device)
 
     def compute(self) -> Scores:
-        """Scores of all images so far.
-
-        Raises:
-            ValueError: there was no pixel with known truth.
-        """
-        if not self.confusion.any():
-            raise ValueError("there is nothing to score: no image has a pixel whose class is known, all are void")
+        """Scores of all images so far."""
         return Scores(self.confusion.cpu().numpy(), self.absent)
 
 

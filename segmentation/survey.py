@@ -2,13 +2,14 @@
 
 import logging
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 import numpy as np
 from jaxtyping import Int64
 
-from segmentation.class_list import LEVELS, ClassList
+from segmentation.class_list import ClassList
+from segmentation.class_numbers import LEVELS
 from segmentation.pairs import Pair
 from swinv2.images import UnreadableImageError
 from swinv2.index_maps import read_map
@@ -31,7 +32,7 @@ ADVICE = (
 def check_maps(pairs: Sequence[Pair], class_list: ClassList, split: str) -> None:
     """See what maps hold by a sample of them, and warn if most of it is left out.
 
-    In training two classes must occur; to be sure of that, all maps are looked at if need be.
+    In training two classes must occur, in validation one; to be sure of that, all maps are looked at if need be.
 
     Args:
         pairs: whose maps are meant.
@@ -39,18 +40,18 @@ def check_maps(pairs: Sequence[Pair], class_list: ClassList, split: str) -> None
         split: "training" or "validation".
 
     Raises:
-        ValueError: a map that is coloured or has a value that is no class, or training maps with nothing to learn.
+        ValueError: a map of the sample that is coloured, compressed with loss or has a value that is no class, or maps
+            with nothing to learn or to score.
     """
-    sample = spread(len(pairs))
-    counts = count((pairs[position] for position in sample), class_list, PIXELS)
-    if split == "training" and counts.any() and not is_learnable(counts, class_list):
-        logger.warning("A sample of the training maps has one class at most; looking through all %d.", len(pairs))
-        counts = count(pairs, class_list)
-        if not is_learnable(counts, class_list):
-            raise ValueError(
-                f"The {len(pairs)} training maps give nothing to learn, only {in_words(counts, class_list)}; at least "
-                f"two classes must occur. {ADVICE}"
-            )
+    least = {"training": 2, "validation": 1}[split]
+    sample = (pairs[position] for position in spread(len(pairs)))
+    counts = count(sample, class_list, lambda counts: counts.sum() >= PIXELS)
+    if counts.any() and classes_in(counts, class_list) < least:
+        text = "A sample of the %s maps has %s; looking through all %d."
+        logger.warning(text, split, "one class at most" if least > 1 else "no pixel of a class", len(pairs))
+        counts = count(pairs, class_list, lambda counts: classes_in(counts, class_list) >= least, ValueError)
+        if classes_in(counts, class_list) < least:
+            raise nothing_in(counts, class_list, split, len(pairs))
     left_out = counts[[*class_list.ignored]].sum() / max(counts.sum(), 1)
     if left_out > MOST:
         logger.warning(
@@ -59,38 +60,67 @@ def check_maps(pairs: Sequence[Pair], class_list: ClassList, split: str) -> None
         )
 
 
+def nothing_in(counts: Counts, class_list: ClassList, split: str, number: int) -> ValueError:
+    """What is raised if maps have too few classes.
+
+    Args:
+        counts: pixels of each value in all of them.
+        class_list: what the values mean.
+        split: "training" or "validation".
+        number: of the maps.
+    """
+    what, wanted = {
+        "training": ("learn", "at least two classes must occur."),
+        "validation": (
+            "score",
+            "the class of some pixel must be known. Maps of a test are often such placeholders; without others, set "
+            "data.val_images and data.val_maps to null to train without validation.",
+        ),
+    }[split]
+    return ValueError(
+        f"The {number} {split} maps give nothing to {what}, only {in_words(counts, class_list)}; {wanted} {ADVICE}"
+    )
+
+
 def spread(total: int) -> list[int]:
     """Up to `MAPS` positions from first to last, in an order in which a part of them is spread as well."""
     positions = np.linspace(0, total - 1, min(total, MAPS)).round().astype(int).tolist()
     return random.Random(0).sample(positions, len(positions))
 
 
-def count(pairs: Iterable[Pair], class_list: ClassList, most: int | None = None) -> Counts:
-    """How many pixels maps have of each value; maps that cannot be read do not count.
+def count(
+    pairs: Iterable[Pair],
+    class_list: ClassList,
+    is_enough: Callable[[Counts], bool],
+    passed_over: type[Exception] = UnreadableImageError,
+) -> Counts:
+    """How many pixels maps have of each value.
 
     Args:
         pairs: whose maps are meant.
         class_list: what their values mean.
-        most: look at no other map after so many pixels; by default, after two classes or more.
+        is_enough: whether no other map needs to be looked at.
+        passed_over: errors of maps that do not count, besides of those that cannot be read: these are counted when
+            their turn comes.
 
     Raises:
-        ValueError: a map that is coloured, or has a value that is no class.
+        ValueError: a map that is no label map, or has a value that is no class.
     """
     counts = np.zeros(LEVELS, np.int64)
     for pair in pairs:
-        with suppress(UnreadableImageError):  # which is counted when its turn comes
+        with suppress(UnreadableImageError, passed_over):
             values = read_map(pair.map)
             class_list.to_labels(values, pair.map)
             for block in np.array_split(values, values.size // BLOCK + 1):
                 counts += np.bincount(block.ravel(), minlength=LEVELS)
-        if is_learnable(counts, class_list) if most is None else counts.sum() >= most:
+        if is_enough(counts):
             break
     return counts
 
 
-def is_learnable(counts: Counts, class_list: ClassList) -> bool:
-    """Whether two classes or more occur."""
-    return bool(np.count_nonzero(counts[[*class_list.values]]) > 1)
+def classes_in(counts: Counts, class_list: ClassList) -> int:
+    """How many classes occur."""
+    return int(np.count_nonzero(counts[[*class_list.values]]))
 
 
 def in_words(counts: Counts, class_list: ClassList) -> str:

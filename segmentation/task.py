@@ -1,10 +1,12 @@
 """Training, scoring and using a segmenter, as Lightning runs it."""
 
+import logging
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import cv2
 from jaxtyping import Int16, UInt8
 from torch import Tensor
 
@@ -13,17 +15,22 @@ from segmentation.data import Ade20kData
 from segmentation.drawing import compare, overlay
 from segmentation.inference import segment
 from segmentation.report import write_report
-from segmentation.scores import Absent, Scores, SegmentationScores, format_table
+from segmentation.scores import OF_NOTHING, Absent, Scores, SegmentationScores, format_table
 from segmentation.segmenter import Segmenter
 from segmentation.sliding import Sliding
 from segmentation.views import Views
 from swinv2.index_maps import write_map
+from swinv2.resizing import scaled
 from swinv2.training.agreement import check_class_count
+from swinv2.training.finite import NotFiniteError, finite_outputs
 from swinv2.training.gathering import gather
+from swinv2.training.left_out import check_scored, left_out_lines, nothing_predicted
 from swinv2.training.other_window import other_window
 from swinv2.training.run_folder import set_aside
 from swinv2.training.schedules import OptimizerConfig
 from swinv2.training.task import Task
+
+logger = logging.getLogger(__name__)
 
 Images = tuple[list[Tensor], list[dict[str, Any]]]  # of validation and prediction, each in its own size
 
@@ -76,7 +83,7 @@ class SegmentationTask(Task):
         self.scores = SegmentationScores(model.num_classes, absent_classes)
         self.scored: Scores | None = None
         self.drawn = 0
-        self.predicted = 0
+        self.predicted = self.spoilt = 0
         with self.test_window():
             pass  # raises here if the numbers do not fit
 
@@ -91,15 +98,19 @@ class SegmentationTask(Task):
         check_class_count(self.model.num_classes, self.data.class_names)
         self.class_list, self.class_names = self.data.class_list, self.data.class_names
 
+    def validation_metrics(self) -> list[str]:
+        """Names of what a validation logs."""
+        return [*OF_NOTHING]
+
     @property
     def data(self) -> Ade20kData:
         """The data that the trainer runs on."""
         return self.trainer.datamodule  # type: ignore[attr-defined]
 
     def forward(self, image: UInt8[Tensor, "3 h w"], size: tuple[int, int]) -> Int16[Tensor, "h w"]:
-        """The class of each pixel of an image that is looked at in some height and width."""
+        """The class of each pixel of an image that is looked at in some height and width, a patch at least."""
         with self.test_window():
-            return segment(self.model, image, size, self.sliding, self.views)
+            return segment(self.model, image, scaled(*size, 1.0), self.sliding, self.views)
 
     def test_window(self) -> AbstractContextManager[None]:
         """The backbone has the window of the test, and then again the one that it had."""
@@ -127,55 +138,88 @@ class SegmentationTask(Task):
                 self.drawn += 1
 
     def on_validation_epoch_end(self) -> None:
-        """Score what was counted."""
+        """Score what was counted.
+
+        Raises:
+            ValueError: outside of a training, there was nothing to score.
+        """
         if self.trainer.sanity_checking:
             self.scores.reset()
             return
-        self.scored = self.scores.compute()
+        known = sum(gather(int(self.scores.confusion.sum())))
+        self.scored = self.scores.compute() if check_scored(self, known, "pixel whose class is known") else None
         self.scores.reset()
-        figures = self.scored.figures()
+        figures = OF_NOTHING if self.scored is None else self.scored.figures()
         shown = ("mIoU", "pixel_accuracy")
         self.log_dict({name: figures[name] for name in shown}, prog_bar=True)
         self.log_dict({name: figure for name, figure in figures.items() if name not in shown})
-        if self.trainer.state.fn == "validate" and self.trainer.is_global_zero:
+        if self.trainer.state.fn == "validate" and self.scored is not None:
+            self._report(self.scored)
+
+    def _report(self, scored: Scores) -> None:
+        """Print the scores of a validation, and write the report."""
+        left_out = left_out_lines(images_with_their_maps=self.data.val_set)
+        if self.trainer.is_global_zero:
             names = self.listed.names
-            report = ", ".join(map(str, write_report(self.folder, self.scored, names)))
-            print(f"\n{format_table(self.scored, names)}\n\n{_summary(self.scored)}\n\nreport: {report}")
+            report = ", ".join(map(str, write_report(self.folder, scored, names)))
+            print(f"\n{format_table(scored, names)}\n\n{_summary(scored)}\n\n{left_out}report: {report}")
             if self.maps:
                 print(f"maps: {self.folder / 'results'}")
 
     def on_fit_end(self) -> None:
-        """Say how good the segmenter is and where its pictures are."""
+        """Say how good the segmenter is, where its pictures are, and what was left out."""
+        data = self.data
+        left_out = left_out_lines(training_images=data.train_set, validation_images=data.val_set)
         if self.trainer.is_global_zero and self.scored is not None:
             print(f"\n{_summary(self.scored)}\npictures: {self.folder / 'pictures'}")
+        if self.trainer.is_global_zero:
+            print(left_out, end="")
 
     def on_predict_start(self) -> None:
         """Put the maps of an earlier prediction aside; without a checkpoint classes are called by their numbers."""
-        self.predicted = 0
+        self.predicted = self.spoilt = 0
         self._set_maps_aside()
         self.class_list = self.class_list or ClassList.numbered(self.model.num_classes)
 
     def predict_step(self, batch: Images, batch_idx: int) -> None:
-        """Write the maps and pictures of a batch of files."""
+        """Write the maps and pictures of a batch of files; an image whose output is not finite is left out."""
+        assert self.data.predict_set is not None
         for image, target in zip(*batch, strict=True):
-            labels = self(image, target["size"])
+            try:
+                with finite_outputs(self.model, target["path"]):
+                    labels = self(image, target["size"])
+            except NotFiniteError as error:
+                self.data.predict_set.left_out.add(target["image_id"] - 1, error)
+                self.spoilt += 1
+                continue
             self._write_map(target["name"], labels)
             if self.pictures:
-                self.write(f"pictures/{target['name']}.png", overlay(image, labels, self.listed.names))
+                self._draw(image, labels, target["name"])
             self.predicted += 1
 
+    def _draw(self, image: UInt8[Tensor, "3 h w"], labels: Int16[Tensor, "h w"], name: str) -> None:
+        """Write the picture of an image, which need not come about."""
+        try:
+            picture = overlay(image, labels, self.listed.names)
+        except (ValueError, cv2.error) as error:
+            logger.warning("There is no picture of %s: %s", name, error)
+            return
+        self.write(f"pictures/{name}.png", picture)
+
     def on_predict_end(self) -> None:
-        """Say where the results are.
+        """Say where the results are, and how many images have none.
 
         Raises:
-            ValueError: no image could be read.
+            ValueError: no image could be read, or no output was finite.
         """
+        left_out = left_out_lines(images=self.data.predict_set)
         if not sum(gather(self.predicted)):
-            raise ValueError("None of the images could be read, so there are no results; see the messages above.")
+            raise nothing_predicted(self.spoilt, "results")
         if self.trainer.is_global_zero:
             places = {"maps": self.maps, "pictures": self.pictures}
             names = {"maps": "results", "pictures": "pictures"}
-            print("\n" + "\n".join(f"{what}: {self.folder / names[what]}" for what, there in places.items() if there))
+            lines = "\n".join(f"{what}: {self.folder / names[what]}" for what, there in places.items() if there)
+            print(f"\n{left_out}{lines}")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The class list travels with the weights."""

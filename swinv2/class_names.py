@@ -1,112 +1,28 @@
-"""Names of classes: files of them, and what lists and folders call them."""
+"""Names of classes, and what lists and folders call them."""
 
-import json
+import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-NUMBERED = re.compile(r"(\d+)(?:\s*[:,;\t]\s*|\s+)(\S.*)")
-SYNSET = re.compile(r"(n\d{8})[\s:,]+(\S[^,]*)(?:,.*)?")  # ImageNet: "n01440764 tench, Tinca tinca"
-FORMATS = (
-    'A file of class names has one a line, in the order of the labels, e.g. "tench" or "n01440764 tench, Tinca tinca"; '
-    'or is JSON: a list of names, {"name": 0, …}, {"0": "name", …} or {"0": ["n01440764", "tench"], …}.'
-)
+from .class_files import SYNSET, read_class_file
+from .class_files import names_in_text as names_in_text
+
+logger = logging.getLogger(__name__)
+
+MOST_CLASSES = 100_000  # that a list without class names may number
+NUMBER = re.compile(r"[0-9]{1,9}")
 SHOWN = 3  # names in a message
 
 
 def read_class_names(path: Path) -> list[str]:
-    """The names in a file, by label; of ImageNet's the number and the first word for it: "n01440764 tench".
-
-    Args:
-        path: JSON of names with their labels, or in their order; or text of one name a line, all with their label in
-            front ("0 walk", from 0 or 1 without gaps) or none. Empty lines and those that begin with # do not count.
+    """The names in a file, by label, as in `read_class_file`.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is no such file, or has a name twice or none.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file of class names {path}; check data.root and data.classes. {FORMATS}")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        names = names_in_json(json.loads(text)) if path.suffix.lower() == ".json" else names_in_text(text)
-        names = [shorten(name) for name in names]
-        check_names(names)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not a text file in UTF-8. {FORMATS}") from error
-    except ValueError as error:
-        raise ValueError(f"{path}: {error} {FORMATS}") from error
-    return names
-
-
-def names_in_json(content: object) -> list[str]:
-    """Names by label in a JSON list or object.
-
-    Raises:
-        ValueError: it is neither, or the labels of the object have gaps.
-    """
-    if isinstance(content, dict):
-        return in_order(pairs_in_object(content), first=0)
-    if isinstance(content, list) and all(isinstance(name, str) for name in content):
-        return content
-    raise ValueError("The JSON is no list of names and no object of names with labels.")
-
-
-def pairs_in_object(content: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Names and labels, whichever of the two are the keys; a name may be a list of its parts."""
-    if all(str(value).isdecimal() for value in content.values()):
-        return [(name, str(label)) for name, label in content.items()]
-    return [(" ".join(value) if isinstance(value, list) else str(value), key) for key, value in content.items()]
-
-
-def names_in_text(text: str) -> list[str]:
-    """Names by label in lines.
-
-    Raises:
-        ValueError: all lines begin with numbers that are not the labels.
-    """
-    lines = [line.strip() for line in text.splitlines()]
-    lines = [line for line in lines if line and not line.startswith("#")]
-    numbered = [match for match in map(NUMBERED.fullmatch, lines) if match]
-    if not lines or len(numbered) < len(lines):
-        return lines
-    return in_order([(match[2], match[1]) for match in numbered], first=min(int(match[1]) for match in numbered))
-
-
-def in_order(pairs: Sequence[tuple[str, str]], first: int) -> list[str]:
-    """Names sorted by their labels.
-
-    Args:
-        pairs: names and labels.
-        first: the lowest label, 0 or 1.
-
-    Raises:
-        ValueError: a label that is missing, twice there, or no number.
-    """
-    labels = [int(label) if label.isdecimal() else -1 for _, label in pairs]
-    if first > 1 or sorted(labels) != list(range(first, first + len(labels))):
-        raise ValueError("The labels are not 0, 1, 2, … without gaps.")
-    return [name for _, (name, _) in sorted(zip(labels, pairs, strict=True))]
-
-
-def check_names(names: Sequence[str]) -> None:
-    """See that there are names, each once.
-
-    Raises:
-        ValueError: there are none, or one is twice there.
-    """
-    if not names:
-        raise ValueError("There are no class names.")
-    if len({*names}) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"The class {twice!r} is there twice; each class needs its own name.")
-
-
-def shorten(name: str) -> str:
-    """Of a class of ImageNet its number and the first word for it, as two classes may have the same word."""
-    match = SYNSET.fullmatch(name)
-    return f"{match[1]} {match[2].strip().replace('_', ' ')}" if match else name
+    return read_class_file(path).names
 
 
 def key_of(name: str) -> str:
@@ -116,19 +32,37 @@ def key_of(name: str) -> str:
 
 
 def name_classes(labels: Sequence[str]) -> list[str]:
-    """Names of the classes that a list has: sorted if it names them, otherwise made of their numbers."""
-    if all(label.isdecimal() for label in labels):
-        return [f"class {number}" for number in range(max(map(int, labels)) + 1)]
-    return sorted({*labels})
+    """Names of the classes that a list has: sorted if it names them, otherwise made of their numbers.
+
+    Raises:
+        ValueError: some labels are numbers and others are not, or a number is far too large.
+    """
+    numbers = [label for label in labels if label.isdecimal()]
+    if not numbers:
+        return sorted({*labels})
+    if len(numbers) < len(labels):
+        name = next(label for label in labels if not label.isdecimal())
+        raise ValueError(
+            f"Some labels are numbers, e.g. {numbers[0]!r:.40}, and others names, e.g. {name!r:.40}; give one kind, or "
+            "the names of all classes in a file (data.classes)."
+        )
+    highest = max(numbers, key=lambda label: (len(label), label))
+    if not NUMBER.fullmatch(highest) or int(highest) >= MOST_CLASSES:
+        raise ValueError(
+            f"The label {highest:.40} is no number of a class; without a file of class names (data.classes) labels are "
+            f"less than {MOST_CLASSES}."
+        )
+    return [f"class {number}" for number in range(int(highest) + 1)]
 
 
-def labels_of(classes: Iterable[str], class_names: Sequence[str], source: Path) -> dict[str, int]:
-    """The numbers of some classes.
+def labels_of(classes: Iterable[str], class_names: Sequence[str], source: Path, first: int = 0) -> dict[str, int]:
+    """The labels of some classes.
 
     Args:
-        classes: the name of each, or ImageNet's number of it, or its label where no class has that as its name.
+        classes: the name of each, or ImageNet's number of it, or its own number where no class has that as its name.
         class_names: by label.
         source: where the classes are from, for the message.
+        first: number of the first class.
 
     Raises:
         ValueError: there is no such class.
@@ -137,14 +71,45 @@ def labels_of(classes: Iterable[str], class_names: Sequence[str], source: Path) 
     known = {key_of(name): label for name, label in known.items()} | known
     labels, unknown = {}, []
     for name in dict.fromkeys(classes):
-        label = known.get(name, int(name) if name.isdecimal() else len(class_names))
+        label = known.get(name, int(name) - first if NUMBER.fullmatch(name) else len(class_names))
         labels[name] = label
-        unknown += [name] if label >= len(class_names) else []
+        unknown += [name] if not 0 <= label < len(class_names) else []
     if unknown:
         more = f" (the first of {len(unknown)} such)" if len(unknown) > 1 else ""
         raise ValueError(
-            f"{source} has the class {unknown[0]!r}{more}, but the {len(class_names)} classes are "
-            f"{', '.join(class_names[:SHOWN])}, … with labels from 0 to {len(class_names) - 1}. Give all classes in a "
-            "file (data.classes)."
+            f"{source} has the class {unknown[0]!r:.80}{more}, but the {len(class_names)} classes are "
+            f"{', '.join(class_names[:SHOWN])}, … with labels from {first} to {first + len(class_names) - 1}. Give all "
+            "classes in a file (data.classes)."
         )
     return labels
+
+
+def first_number(labels: Iterable[str], class_names: Sequence[str], first: int | None, source: Path) -> int:
+    """The number that training data calls the first class by: 0, or 1 if the file of class names counts from 1, too.
+
+    The log tells where nothing has the label 0.
+
+    Args:
+        labels: of the training data; those that are names of classes do not count.
+        class_names: by label.
+        first: number of the first class in the file of class names; None if it has no numbers or there is no file.
+        source: where the labels are from, for messages.
+
+    Raises:
+        ValueError: labels count from 1, but classes do not.
+    """
+    named = {*class_names}
+    numbers = {int(label) for label in labels if NUMBER.fullmatch(label) and label not in named}
+    if not numbers or 0 in numbers:
+        return 0
+    if first == 1:
+        logger.warning("%s has no label 0: its labels are taken as the numbers of the class file, from 1", source)
+        return 1
+    if max(numbers) == len(class_names):
+        raise ValueError(
+            f"The labels in {source} count from 1 to {max(numbers)}, the {len(class_names)} classes from 0. Put the "
+            f"numbers into the file of class names, '1 {class_names[0]}' and so on, or take 1 from each label."
+        )
+    text = "Nothing in %s has the label 0 (%s): if its labels count from 1, take 1 from each"
+    logger.warning(text, source, class_names[0])
+    return 0

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
+from torchvision.transforms import v2
+
 from ..class_names import name_classes, read_class_names
 from ..places import locate
 from ..shapes import Shapes
@@ -12,8 +14,9 @@ from .erasing import Erasing
 from .folders import class_folders, read_class_folders
 from .image_data import ImageData
 from .items import ImageItems
-from .labelled import ScoredImages
-from .labels import check_labels, read_real_labels
+from .labels import check_numbers, read_real_labels
+from .middle import Middle
+from .shard_patterns import names_shards
 from .shards import read_shards
 from .transforms import eval_transform, train_transform
 
@@ -29,7 +32,8 @@ class ImageNetData(ImageData):
         root: folder that all other paths but `images` start from.
         train: training images: a folder with one folder for each class, or tar files, e.g. "train-{0000..0146}.tar" or
             "train/*.tar".
-        val: validation images, likewise; ImageNet-V2's folders, which have the labels as their names, will do.
+        val: validation images, likewise; ImageNet-V2's folders, which have the labels as their names, will do. null
+            trains without validation.
         classes: file of class names, below the root or by its own path; for its formats see `read_class_names`. By
             default classes.txt below the root, and where there is none the folders or labels that `train` has.
         real_labels: file of the labels that are right for each validation image, below the root or by its own path:
@@ -62,7 +66,7 @@ class ImageNetData(ImageData):
         self,
         root: Path = Path("data/imagenet"),
         train: str = "train",
-        val: str = "val",
+        val: str | None = "val",
         classes: str | None = None,
         real_labels: str | None = None,
         batch_size: int = 128,
@@ -81,10 +85,9 @@ class ImageNetData(ImageData):
     ) -> None:
         transforms = (
             train_transform(size, scale_range, flip_prob, rand_augment, color_jitter),
-            eval_transform(size, crop),
+            v2.Compose([Middle(), eval_transform(size, crop)]) if crop else eval_transform(size, crop),
         )
-        super().__init__(root, batch_size, num_workers, size, *transforms, images, shapes)
-        self.train, self.val = train, val
+        super().__init__(root, train, val, batch_size, num_workers, size, *transforms, images, shapes)
         self.classes = classes
         self.real_labels = real_labels
         self.erasing = Erasing(erasing) if erasing else None
@@ -107,24 +110,27 @@ class ImageNetData(ImageData):
         return len(self.class_names)
 
     def setup(self, stage: str) -> None:
-        """Find what a stage needs; no image is opened.
+        """Find what a stage needs, and see that a sample of the images can be read.
 
         Args:
             stage: fit, validate or predict.
 
         Raises:
             FileNotFoundError: a folder, a shard or a file is missing, or has no images.
-            ValueError: classes that are not those of the training, labels that do not fit, a bad parameter of mixing,
-                or nothing to predict.
+            ValueError: classes that are not those of the training, labels that do not fit, images most of which cannot
+                be read, a bad parameter of mixing, or nothing to validate on or to predict.
         """
         if stage == "predict":
             self.find_predicted()
             return
-        val, real = read_items(self.root, self.val, self.class_names), []
-        if self.real_labels is not None:
-            names = [item.name for item in val]
-            real = read_real_labels(locate(self.root, self.real_labels), names, self.num_classes)
-        self.val_set = ScoredImages(val, self.eval_transform, real)
+        if self.val is not None:
+            val, real = read_items(self.root, self.val, self.class_names), []
+            if self.real_labels is not None:
+                names = [item.name for item in val]
+                real = read_real_labels(locate(self.root, self.real_labels), names, self.num_classes)
+            self.validate_on(val, real)
+        elif stage == "validate":
+            raise ValueError("There is nothing to validate on; name a folder of images or shards with --data.val.")
         if stage == "fit":
             self.train_on(read_items(self.root, self.train, self.class_names))
             self.mixing = Mixing(self.num_classes, *self.alphas) if any(self.alphas) else None
@@ -139,7 +145,7 @@ def read_names(root: Path, train: str, classes: str | None) -> list[str]:
     """
     if classes is not None or (root / CLASSES).is_file():
         return read_class_names(locate(root, classes or CLASSES))
-    if train.endswith(".tar"):
+    if names_shards(root, train):
         return name_classes([str(read_shards(root, train).labels.max())])
     try:
         return class_folders(root / train)
@@ -161,8 +167,8 @@ def read_items(root: Path, split: str, class_names: Sequence[str]) -> ImageItems
         FileNotFoundError: there are none.
         ValueError: they have other classes.
     """
-    if not split.endswith(".tar"):
+    if not names_shards(root, split):
         return read_class_folders(root / split, class_names)
     images = read_shards(root, split)
-    check_labels(images.labels, class_names, root / split)
+    check_numbers(images.labels, class_names, root / split)
     return images

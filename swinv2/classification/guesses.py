@@ -13,6 +13,7 @@ from ..pictures import LEAST_SIDE, Picture, text_height, write
 from .scores import TOP
 
 PRINTED = 50  # images
+GREATEST_SIDE = 60_000  # of a picture, pixels; a JPEG has 65,535 at most
 NAME = 24  # characters of a class that are printed
 BLACK, BAR, WHITE = (0, 0, 0), (186, 214, 235), 255
 LINE = 1.8  # height of a line in that of its capitals
@@ -35,7 +36,7 @@ def format_guesses(found: Mapping[str, Guesses]) -> str:
     Args:
         found: guesses by the path of the image.
     """
-    shown = list(found.items())[:PRINTED]
+    shown = [(printable(name), guesses) for name, guesses in list(found.items())[:PRINTED]]
     cells = [[f"{share:.3f} {name[:NAME]}" for name, share in guesses] for _, guesses in shown]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     room = max(len(name) for name, _ in shown)
@@ -44,6 +45,11 @@ def format_guesses(found: Mapping[str, Guesses]) -> str:
         for (name, _), row in zip(shown, cells, strict=True)
     ]
     return "\n".join(lines + [f"and {len(found) - PRINTED} more"] * (len(found) > PRINTED))
+
+
+def printable(name: str) -> str:
+    """The name of a file without the bytes that are no UTF-8, which a terminal refuses."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def write_guesses(path: Path, found: Mapping[str, Guesses]) -> None:
@@ -63,13 +69,17 @@ def draw_guesses(image: UInt8[Tensor, "3 h w"], guesses: Guesses) -> Picture:
     """The picture above a line for each guess: its probability, also as a bar, and its name.
 
     Args:
-        image: RGB; a small one comes out larger, so that the names can be read.
+        image: RGB; a small one comes out larger, so that the names can be read, one too long for a JPEG smaller.
         guesses: of this image.
     """
     picture = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
-    factor = LEAST_SIDE / max(picture.shape[:2])
+    longest = max(picture.shape[:2])
+    factor = LEAST_SIDE / longest
     if factor > 1:
         picture = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+    if longest > GREATEST_SIDE:
+        rows, columns = (max(1, side * GREATEST_SIDE // longest) for side in picture.shape[:2])
+        picture = cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA)
     beside = max(0, LEAST_SIDE - picture.shape[1])
     picture = np.pad(picture, ((0, 0), (0, beside), (0, 0)), constant_values=WHITE)
     height = text_height(picture)

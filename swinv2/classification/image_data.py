@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import UInt8
@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.tv_tensors import Image
 
-from ..images import NamedImages, named_images
+from ..images import NamedImages, check_readable, named_images
 from ..shapes import Shapes, make_classification
 from ..training.loading import make_loader
 from .items import ImageItems
-from .labelled import ScoredImages, TrainingImages
+from .labelled import ScoredImages, TrainingImages, read_item
 
 Batch = tuple[UInt8[Tensor, "b 3 s s"], list[dict[str, Any]]]
 
@@ -25,6 +25,8 @@ class ImageData(LightningDataModule):
 
     Args:
         root: folder of the data.
+        train: the training images, as the subclass says.
+        val: the validation images, likewise; None for no validation.
         batch_size: images a step and device.
         num_workers: processes that load images, at most one a core.
         size: height and width that the model is given, pixels.
@@ -33,13 +35,20 @@ class ImageData(LightningDataModule):
         images: what to predict: files, folders with their subfolders, and globs.
         shapes: make this sample data in `root` if there is none.
 
+    Attributes:
+        validation_keys: arguments that are null where there is no validation.
+
     Raises:
         ValueError: a setting out of range.
     """
 
+    validation_keys: ClassVar[tuple[str, ...]] = ("val",)
+
     def __init__(
         self,
         root: Path,
+        train: str,
+        val: str | None,
         batch_size: int,
         num_workers: int,
         size: int,
@@ -55,6 +64,7 @@ class ImageData(LightningDataModule):
                 "processes that load."
             )
         self.root = root
+        self.train, self.val = train, val
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.size = size
@@ -73,8 +83,26 @@ class ImageData(LightningDataModule):
             make_classification(self.root, **vars(self.shapes))
 
     def train_on(self, items: ImageItems) -> None:
-        """Say what the training images are."""
+        """Say what the training images are.
+
+        Raises:
+            ValueError: more than half of a sample of them cannot be read.
+        """
         self.train_set, self.shards = TrainingImages(items, self.train_transform), items.shards
+        check_readable(self.train_set.left_out, len(items), lambda index: read_item(items, index), "training images")
+
+    def validate_on(self, items: ImageItems, real_labels: Sequence[list[int]] = ()) -> None:
+        """Say what the validation images are.
+
+        Args:
+            items: images and their classes.
+            real_labels: as in `ScoredImages`.
+
+        Raises:
+            ValueError: more than half of a sample of them cannot be read.
+        """
+        self.val_set = ScoredImages(items, self.eval_transform, real_labels)
+        check_readable(self.val_set.left_out, len(items), lambda index: read_item(items, index), "validation images")
 
     def find_predicted(self) -> None:
         """Find the images to predict.
@@ -92,8 +120,8 @@ class ImageData(LightningDataModule):
         return self._loader(self.train_set, self.stack, shuffle=True)
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
-        """Batches of validation images in order, and a list of targets."""
-        return self._loader(self.val_set, self.collate)
+        """Batches of validation images in order, and a list of targets; nothing if there is no validation."""
+        return [] if self.val is None else self._loader(self.val_set, self.collate)
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """The images to predict, likewise."""

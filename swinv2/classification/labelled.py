@@ -1,15 +1,19 @@
 """Images with their classes as data sets, for training and for scoring."""
 
 import itertools
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import Dataset
 from torchvision.tv_tensors import Image
 
 from ..images import ImageDepthError, LeftOut, UnreadableImageError, decode
 from .items import ImageItems
+
+logger = logging.getLogger(__name__)
 
 GIF = b"GIF8"  # what the file of one begins with, whatever its name
 
@@ -42,7 +46,7 @@ class TrainingImages(Dataset[tuple[Image, int]]):
             try:
                 return self.transform(read_item(self.items, candidate)), int(self.items.labels[candidate])
             except UnreadableImageError as error:
-                self.left_out.add(candidate, error)
+                leave_out(self.items, self.left_out, candidate, error)
         raise UnreadableImageError(f"None of the {len(self)} images can be read, first {self.items[0].path}.")
 
 
@@ -73,11 +77,28 @@ class ScoredImages(Dataset[tuple[Image, dict[str, Any]] | None]):
         try:
             image = self.transform(read_item(self.items, index))
         except UnreadableImageError as error:
-            self.left_out.add(index, error)
+            leave_out(self.items, self.left_out, index, error)
             return None
         item = self.items[index]
         labels = self.real_labels[index] if self.real_labels else []
         return image, {"label": item.label, "labels": labels, "name": item.name, "path": item.path}
+
+
+def leave_out(items: ImageItems, left_out: LeftOut, index: int, error: Exception) -> None:
+    """Leave an image out; the log says if its class has no other one.
+
+    Args:
+        items: images and their classes.
+        left_out: positions of those that are left out.
+        index: position of the image.
+        error: why it cannot be read.
+    """
+    if index in left_out:
+        return
+    left_out.add(index, error)
+    same = np.flatnonzero(items.labels == items.labels[index]).tolist()
+    if all(position in left_out for position in same):
+        logger.warning("No image of the class of %s can be read: all %d are left out", items.path(index), len(same))
 
 
 def read_item(items: ImageItems, index: int) -> Image:

@@ -31,6 +31,24 @@ def check_labels(labels: Int32[np.ndarray, " n"], class_names: Sequence[str], so
         logger.warning(text, len(empty), len(class_names), source, ", ".join(empty[:SHOWN]))
 
 
+def check_numbers(labels: Int32[np.ndarray, " n"], class_names: Sequence[str], source: Path) -> None:
+    """See that labels that are numbers in files are those of classes; the log says if they may count from 1.
+
+    Raises:
+        ValueError: a label beyond the classes.
+    """
+    least, highest = int(labels.min()), int(labels.max())
+    if (least, highest) == (1, len(class_names)):
+        raise ValueError(
+            f"{source} has labels from 1 to {highest}, but those of the {highest} classes count from 0. Subtract 1 "
+            "from all labels; or, if the classes lack one, give all of them in a file (data.classes)."
+        )
+    check_labels(labels, class_names, source)
+    if least == 1:
+        text = "%s has no image with label 0, %s, but labels from 1 to %d. If they count from 1, subtract 1 from all."
+        logger.warning(text, source, class_names[0], highest)
+
+
 def read_real_labels(path: Path, names: Sequence[str], num_classes: int) -> list[list[int]]:
     """The classes that are right for each image; none means that it is not to be scored.
 
@@ -46,8 +64,8 @@ def read_real_labels(path: Path, names: Sequence[str], num_classes: int) -> list
     if not path.is_file():
         raise FileNotFoundError(f"There is no file of labels {path}; check data.root and data.real_labels.")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is no JSON: {error}") from error
     if not isinstance(content, list) or not all(is_labels(labels, num_classes) for labels in content):
         raise ValueError(

@@ -2,48 +2,34 @@
 
 A shard is a tar file. What has the same path up to the first dot of the file's name is one sample: `0017.jpg` with
 `0017.cls`, its label as a number in text, or with `0017.json`, which has it as `label`; or alone, without a label.
+Where no sample has an image by this rule, samples go up to the last dot.
 """
 
-import json
+import hashlib
+import io
 import logging
-import os
-import re
-import tarfile
 import uuid
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from jaxtyping import Int32, Int64
 
+from ..images import SUFFIXES
 from .items import Strings
+from .shard_labels import UNLABELLED as UNLABELLED
+from .shard_labels import WRONG as WRONG
+from .shard_labels import read_label
+from .tar_members import Member, list_members
 
 logger = logging.getLogger(__name__)
 
-IMAGES = ("jpg", "jpeg", "png", "webp")
-SHOWN = 30  # letters of what is no label
-OCTAL = re.compile(rb" *[0-7]+[\0 ]*")
-UNLABELLED, WRONG = -1, -2  # in place of a label: there is none, or it is no number
-VERSION = 2  # to be raised when the same shard no longer gives the same index
-
-
-class Member(NamedTuple):
-    """A file in a shard.
-
-    Attributes:
-        key: what it has in common with the others of its sample.
-        kind: suffix without the dot, in small letters.
-        offset: of its content, bytes.
-        size: bytes.
-    """
-
-    key: str
-    kind: str
-    offset: int
-    size: int
+IMAGES = tuple(suffix[1:] for suffix in SUFFIXES)
+VERSION = 3  # to be raised when the same shard no longer gives the same index
+LOOKS, LOOK = 64, 512  # places of a shard that its index remembers, and bytes of each
+LONGEST_WRONG = 400  # letters of `wrong`
 
 
 class ShardIndex(NamedTuple):
@@ -56,7 +42,9 @@ class ShardIndex(NamedTuple):
         labels: their classes, UNLABELLED or WRONG.
         wrong: which sample has the first label that is no number, and what that is; empty if there is none.
         incomplete: number of samples without an image.
-        cut: whether the end of the file is missing.
+        repeated: number of members of a sample, and of images of other samples, whose name was there before.
+        cut: whether the end of the file is missing, or a header is damaged.
+        by_last_dot: whether samples go up to the last dot of a name.
     """
 
     files: Strings
@@ -65,7 +53,9 @@ class ShardIndex(NamedTuple):
     labels: Int32[np.ndarray, " n"]
     wrong: str
     incomplete: int
+    repeated: int
     cut: bool
+    by_last_dot: bool
 
     def labelled(self) -> "ShardIndex":
         """The samples that have a label, too."""
@@ -89,38 +79,95 @@ def index_shard(shard: Path) -> ShardIndex:
     Raises:
         ValueError: it is no tar file.
     """
-    status = shard.stat()
-    stamp = np.array([VERSION, status.st_size, status.st_mtime_ns])
+    stamp = stamp_of(shard)
     kept = shard.with_name(f"{shard.name}.index.npz")
-    index = in_memory.get((shard, stamp.tobytes())) or load(kept, stamp)
+    index = in_memory.get((shard, stamp)) or load(kept, stamp, shard.stat().st_size)
     if index is None:
         index = scan(shard)
         if not save(kept, stamp, index):
-            in_memory[shard, stamp.tobytes()] = index
+            in_memory[shard, stamp] = index
     return index
 
 
-def load(path: Path, stamp: Int64[np.ndarray, "3"]) -> ShardIndex | None:
-    """A kept index, or None if there is none of this state of the shard."""
+def stamp_of(shard: Path) -> bytes:
+    """What tells a state of a shard from others: size, time, and bytes from all over it."""
+    status = shard.stat()
+    digest = hashlib.blake2b(f"{VERSION} {status.st_size} {status.st_mtime_ns}".encode(), digest_size=16)
+    with shard.open("rb") as file:
+        for place in np.linspace(0, max(status.st_size - LOOK, 0), LOOKS).astype(np.int64).tolist():
+            file.seek(place)
+            digest.update(file.read(LOOK))
+    return digest.digest()
+
+
+def load(path: Path, stamp: bytes, size: int) -> ShardIndex | None:
+    """A kept index, or None if there is none of this state of the shard, or one that somebody has changed.
+
+    Args:
+        path: of the index.
+        stamp: of the shard.
+        size: of the shard, bytes.
+    """
     try:
-        with path.open("rb") as file, np.load(file) as kept:
-            if not np.array_equal(kept["stamp"], stamp):
-                return None
-            files = Strings(())
-            files.text, files.ends = kept["text"].tobytes(), kept["ends"]
-            wrong, incomplete, cut = str(kept["wrong"]), int(kept["incomplete"]), bool(kept["cut"])
-            return ShardIndex(files, kept["offsets"], kept["sizes"], kept["labels"], wrong, incomplete, cut)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # none, or not written to its end
+        if not path.is_file() or path.stat().st_size > size + (1 << 16):  # a pipe; more than a shard can have
+            return None
+        arrays = read_arrays(path)
+        if arrays.pop("check").tobytes() != check_of(stamp, arrays):
+            return None
+        files = Strings(())
+        files.text, files.ends = arrays.pop("text").tobytes(), arrays.pop("ends")
+        scalars = {name: arrays[name].item() for name in ("wrong", "incomplete", "repeated", "cut", "by_last_dot")}
+        index = ShardIndex(**arrays | {"files": files} | scalars)
+        return index if is_sound(index, size) else None
+    except Exception:  # there is none, or whatever a file raises that is none of ours
         return None
 
 
-def save(path: Path, stamp: Int64[np.ndarray, "3"], index: ShardIndex) -> bool:
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays in a file of NumPy; nothing is unpacked or executed.
+
+    Raises:
+        ValueError: it is compressed.
+    """
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
+        if any(info.compress_type for info in kept.zip.infolist()):
+            raise ValueError(f"{path} is compressed; an index is not.")
+        names = kept.files
+        return {name: np.lib.format.read_array(io.BytesIO(kept.zip.read(f"{name}.npy"))) for name in names}
+
+
+def check_of(stamp: bytes, arrays: Mapping[str, np.ndarray]) -> bytes:
+    """What an index has to end with that was made of a state of a shard and not changed since."""
+    digest = hashlib.blake2b(stamp, digest_size=16)
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].dtype.str} {arrays[name].shape}".encode())
+        digest.update(arrays[name].tobytes())
+    return digest.digest()
+
+
+def is_sound(index: ShardIndex, size: int) -> bool:
+    """Whether the parts of an index fit each other and a shard of some size."""
+    ends, count = index.files.ends, len(index.labels)
+    columns = [ends, index.offsets, index.sizes, index.labels]
+    kinds = [column.dtype.str for column in columns] == ["<i8", "<i8", "<i8", "<i4"]
+    shapes = [column.shape for column in columns] == [(count + 1,), (count,), (count,), (count,)]
+    if not kinds or not shapes or len(index.wrong) > LONGEST_WRONG:
+        return False
+    texts = ends[0] == 0 and ends[-1] == len(index.files.text) and (np.diff(ends) >= 0).all()
+    places = (index.offsets >= 0) & (index.sizes >= 0) & (index.sizes <= size) & (index.offsets <= size - index.sizes)
+    return bool(texts and places.all() and (index.labels >= WRONG).all())
+
+
+def save(path: Path, stamp: bytes, index: ShardIndex) -> bool:
     """Keep an index, if the folder can be written to; several processes may do so at the same time."""
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    text = np.frombuffer(index.files.text, np.uint8)
+    parts: dict[str, Any] = index._asdict()
+    files = parts.pop("files")
+    parts |= {"text": np.frombuffer(files.text, np.uint8), "ends": files.ends}
+    arrays = {name: np.asarray(part) for name, part in parts.items()}
     try:
         with partial.open("wb") as file:
-            np.savez(file, stamp=stamp, text=text, ends=index.files.ends, **index._asdict() | {"files": 0})
+            np.savez(file, **arrays | {"check": np.frombuffer(check_of(stamp, arrays), np.uint8)})  # type: ignore[arg-type]
         partial.replace(path)
     except OSError as error:
         logger.info("The index of a shard is not kept, and each run makes it anew: %s", error)
@@ -135,96 +182,57 @@ def scan(shard: Path) -> ShardIndex:
     Raises:
         ValueError: it is no tar file.
     """
-    found: list[tuple[str, int, int, int]] = []
-    incomplete, wrong = 0, ""
     with shard.open("rb") as file:
         members, cut = list_members(shard, file)
-        for key, group in groupby(members, lambda member: member.key):
-            parts = {member.kind: member for member in group}
-            image = next((parts[kind] for kind in IMAGES if kind in parts), None)
-            if image is None:
-                incomplete += 1
-                continue
-            label, given = read_label(file, parts)
-            wrong = wrong or (f"{key} has {given}" if label == WRONG else "")
-            found.append((f"{key}.{image.kind}", image.offset, image.size, label))
-    files, *columns = zip(*found, strict=True) if found else ((), (), (), ())
-    offsets, sizes, labels = (
-        np.array(column, kind) for column, kind in zip(columns, (np.int64, np.int64, np.int32), strict=True)
-    )
-    return ShardIndex(Strings(files), offsets, sizes, labels, wrong, incomplete, cut)
+        index = collect(file, members, cut, by_last_dot=False)
+        if not len(index.labels) and any(image_kind(member.name) for member in members):
+            index = collect(file, members, cut, by_last_dot=True)
+    return index
 
 
-def list_members(shard: Path, file: BinaryIO) -> tuple[list[Member], bool]:
-    """The files in a shard that are there to their last byte, and whether the shard has lost its end.
-
-    Args:
-        shard: where the file is, for the message.
-        file: opened.
-
-    Raises:
-        ValueError: it is no tar file.
-    """
-    length = os.fstat(file.fileno()).st_size
-    if length < tarfile.BLOCKSIZE:
-        return [], True
-    try:
-        archive = tarfile.open(fileobj=file, mode="r:", tarinfo=Header)  # noqa: SIM115  (closing would not close the file)
-    except tarfile.ReadError as error:
-        raise ValueError(f"{shard} is no tar file ({error}); shards are tar files, not compressed.") from error
-    members: list[Member] = []
-    for member in headers(archive):
-        if member.offset_data + member.size > length:
-            return members, True
-        folder, _, name = member.name.removeprefix("./").rpartition("/")
-        stem, _, kind = name.partition(".")
-        if member.isfile() and stem:
-            members.append(
-                Member(f"{folder}/{stem}" if folder else stem, kind.lower(), member.offset_data, member.size)
-            )
-    file.seek(archive.offset)
-    return members, file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE)  # what a whole one ends with
-
-
-class Header(tarfile.TarInfo):
-    """The header of a member; of a plain file only name and size are read, as there may be millions."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "Header":
-        """Called by tarfile for each header; the places of the fields are those of POSIX."""
-        name, size, kind, magic, prefix = buf[:100], buf[124:136], buf[156:157], buf[257:262], buf[345:346]
-        if kind != tarfile.REGTYPE or magic != b"ustar" or prefix != b"\0" or not OCTAL.fullmatch(size):
-            return super().frombuf(buf, encoding, errors)
-        member = cls(name.partition(b"\0")[0].decode(encoding, errors))
-        member.size = int(size.rstrip(b"\0 "), 8)
-        return member
-
-
-def headers(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """The members of a tar file up to where it is cut off."""
-    try:
-        yield from iter(archive.next, None)
-    except tarfile.ReadError:
-        return
-
-
-def read_label(file: BinaryIO, parts: Mapping[str, Member]) -> tuple[int, str]:
-    """The label of a sample, UNLABELLED or WRONG, and for this what is there instead.
+def collect(file: BinaryIO, members: Sequence[Member], cut: bool, by_last_dot: bool) -> ShardIndex:
+    """The samples that members make.
 
     Args:
         file: the shard, opened.
-        parts: members of the sample by their kind.
+        members: files in it, in their order.
+        cut: as in the index.
+        by_last_dot: likewise.
     """
-    member = parts.get("cls") or parts.get("json")
-    if member is None:
-        return UNLABELLED, ""
-    file.seek(member.offset)
-    content = file.read(member.size)
-    try:
-        label = int(content) if member.kind == "cls" else json.loads(content).get("label")
-    except (ValueError, AttributeError):
-        label = content[:SHOWN]
-    if label is None:
-        return UNLABELLED, ""
-    fits = isinstance(label, int) and 0 <= label < 2**31
-    return (label, "") if fits else (WRONG, f"{label!r:.{SHOWN}}")
+    found: list[tuple[str, int, int, int]] = []
+    names: set[str] = set()
+    incomplete, repeated, wrong = 0, 0, ""
+    parts_of = ((*key_and_kind(member.name, by_last_dot), member) for member in members)
+    for key, group in groupby((one for one in parts_of if one[0]), lambda one: one[0]):
+        several = list(group)
+        parts = {kind: member for _, kind, member in several if member.offset >= 0}
+        repeated += len(several) - len({kind for _, kind, _ in several})
+        kind = next((kind for kind in IMAGES if kind in parts), None)
+        if kind is None:
+            incomplete += 1
+            continue
+        label, given = read_label(file, parts)
+        wrong = wrong or (f"{key:.300} has {given}" if label == WRONG else "")
+        repeated += f"{key}.{kind}" in names
+        names.add(f"{key}.{kind}")
+        found.append((f"{key}.{kind}", parts[kind].offset, parts[kind].size, label))
+    files, *columns = zip(*found, strict=True) if found else ((), (), (), ())
+    kinds = (np.int64, np.int64, np.int32)
+    offsets, sizes, labels = (np.array(column, kind) for column, kind in zip(columns, kinds, strict=True))
+    return ShardIndex(Strings(files), offsets, sizes, labels, wrong, incomplete, repeated, cut, by_last_dot)
+
+
+def key_and_kind(name: str, by_last_dot: bool) -> tuple[str, str]:
+    """The key of the sample of a file, empty if it is hidden, and the rest of its name in small letters."""
+    folder, _, file = name.rpartition("/")
+    if file.startswith("."):
+        return "", ""
+    stem, dot, kind = file.rpartition(".") if by_last_dot else file.partition(".")
+    stem, kind = (stem, kind) if dot else (file, "")
+    return f"{folder}/{stem}" if folder else stem, kind.lower()
+
+
+def image_kind(name: str) -> str:
+    """The kind of a file by its last dot, if that is one of images."""
+    kind = key_and_kind(name, by_last_dot=True)[1]
+    return kind if kind in IMAGES else ""

@@ -1,20 +1,24 @@
 """Training, scoring and using an image classifier, as Lightning runs it."""
 
 import logging
+import math
 from pathlib import Path
 from typing import cast
 
+import cv2
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64, Shaped, UInt8
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ..images import read_image
+from ..images import UnreadableImageError, read_image
 from ..pixels import normalize
 from ..training.agreement import check_class_count
 from ..training.averaging import averages_of
+from ..training.finite import NotFiniteError
 from ..training.gathering import gather
+from ..training.left_out import check_scored, left_out_lines, nothing_predicted
 from ..training.other_window import other_window
 from ..training.schedules import OptimizerConfig
 from ..training.task import Task
@@ -28,6 +32,8 @@ from .report import write_report
 from .scores import TOP, ClassificationScores, Scores, format_table, summary
 
 logger = logging.getLogger(__name__)
+
+FIGURES = ("top1", "top5", "class_accuracy")
 
 TrainBatch = tuple[UInt8[Tensor, "b 3 h w"], Int64[Tensor, " b"]]
 
@@ -83,6 +89,7 @@ class ClassificationTask(Task):
         self.scored: Scores | None = None
         self.throughput = Throughput()
         self.found: dict[str, Guesses] = {}
+        self.spoilt = 0  # images whose logits are not finite
         with other_window(model.backbone, test_window_size):
             pass  # raises here if the numbers do not fit
 
@@ -101,6 +108,10 @@ class ClassificationTask(Task):
             load_head(cast(nn.Linear, self.model.head), self.weights, self.head_rows, self.class_names)
             for average in averages:  # which has copied the model already
                 average.setup(self.trainer, self, stage)
+
+    def validation_metrics(self) -> list[str]:
+        """Names of what a validation logs."""
+        return [*FIGURES, *(["real"] if self.data.real_labels is not None else [])]
 
     @property
     def data(self) -> ImageNetData:
@@ -167,28 +178,46 @@ class ClassificationTask(Task):
             self.throughput.items += len(targets) * self.trainer.world_size
 
     def on_validation_epoch_end(self) -> None:
-        """Score what was counted."""
+        """Score what was counted.
+
+        Raises:
+            ValueError: outside of a training, there was nothing to score.
+        """
         if self.trainer.sanity_checking:
             self.scores.reset()
             return
-        self.scored, rate = self.scores.compute(), self.throughput.read()
+        number, rate = sum(gather(int(self.scores.counts.sum()))), self.throughput.read()
+        self.scored = self.scores.compute() if check_scored(self, number, "image that can be read") else None
         self.scores.reset()
-        figures = self.scored.figures()
+        figures = dict.fromkeys(FIGURES, math.nan) if self.scored is None else self.scored.figures()
         self.log_dict({"top1": figures.pop("top1")}, prog_bar=True)
         self.log_dict(figures)
-        if self.trainer.state.fn == "validate" and self.trainer.is_global_zero:
-            report = ", ".join(map(str, write_report(self.folder, self.scored, self.class_names)))
-            print(f"\n{format_table(self.scored, self.class_names)}\n\n{summary(self.scored)}  ({rate:.0f} images/s)")
-            print(f"\nreport: {report}")
+        if self.trainer.state.fn == "validate" and self.scored is not None:
+            self._report(self.scored, rate)
+
+    def _report(self, scored: Scores, rate: float) -> None:
+        """Print the scores of a validation, and write the report.
+
+        Args:
+            scored: its scores.
+            rate: images a second.
+        """
+        left_out = left_out_lines(images=self.data.val_set)
+        if self.trainer.is_global_zero:
+            report = ", ".join(map(str, write_report(self.folder, scored, self.class_names)))
+            print(f"\n{format_table(scored, self.class_names)}\n\n{summary(scored)}  ({rate:.0f} images/s)")
+            print(f"\n{left_out}report: {report}")
 
     def on_validation_end(self) -> None:
         """The training's clock starts anew."""
         self.throughput.restart()
 
     def on_fit_end(self) -> None:
-        """Say how good the classifier is."""
-        if self.trainer.is_global_zero and self.scored is not None:
-            print(f"\n{summary(self.scored)}")
+        """Say how good the classifier is, and what was left out."""
+        left_out = left_out_lines(training_images=self.data.train_set, validation_images=self.data.val_set)
+        if self.trainer.is_global_zero:
+            said = f"\n{summary(self.scored)}\n" if self.scored is not None else ""
+            print(f"{said}{left_out}", end="")
 
     def on_predict_start(self) -> None:
         """Without a checkpoint classes have the names that the data give them.
@@ -196,7 +225,7 @@ class ClassificationTask(Task):
         Raises:
             FileNotFoundError: there is no such file of names as was asked for.
         """
-        self.found = {}
+        self.found, self.spoilt = {}, 0
         self.class_names = self.class_names or self._known_names()
 
     def _known_names(self) -> list[str]:
@@ -214,29 +243,50 @@ class ClassificationTask(Task):
         return names if len(names) == len(numbers) else numbers
 
     def predict_step(self, batch: Batch, batch_idx: int) -> None:
-        """Keep the most probable classes of a batch of files, and draw them."""
+        """Keep the most probable classes of a batch of files, and draw them; what is not finite is left out."""
         images, targets = batch
         if not targets:
             return
-        found = best_guesses(self(images).softmax(1), self.class_names)
-        for target, guesses in zip(targets, found, strict=True):
+        assert self.data.predict_set is not None
+        logits = self(images)
+        found = best_guesses(logits.softmax(1), self.class_names)
+        for target, guesses, is_finite in zip(targets, found, logits.isfinite().all(1).tolist(), strict=True):
+            if not is_finite:
+                self.data.predict_set.left_out.add(target["image_id"] - 1, NotFiniteError(target["path"]))
+                self.spoilt += 1
+                continue
             self.found[str(target["path"])] = guesses
             if self.pictures:
-                picture = draw_guesses(read_image(target["path"]), guesses)
-                self.write(f"pictures/{target['name']}.jpg", picture)
+                self._draw(target["path"], target["name"], guesses)
+
+    def _draw(self, path: Path, name: str, guesses: Guesses) -> None:
+        """Write the picture of an image, which need not come about.
+
+        Args:
+            path: of the image.
+            name: of its results.
+            guesses: its most probable classes.
+        """
+        try:
+            picture = draw_guesses(read_image(path), guesses)
+        except (UnreadableImageError, ValueError, cv2.error) as error:
+            logger.warning("There is no picture of %s: %s", path, error)
+            return
+        self.write(f"pictures/{name}.jpg", picture)
 
     def on_predict_end(self) -> None:
         """Print the most probable classes, and write those of all processes as a table.
 
         Raises:
-            ValueError: no image could be read.
+            ValueError: no image could be read, or no output was finite.
         """
+        left_out = left_out_lines(images=self.data.predict_set)
         found = {path: guesses for part in gather(self.found) for path, guesses in part.items()}
         if not found:
-            raise ValueError("None of the images could be read, so there are no results; see the messages above.")
+            raise nothing_predicted(self.spoilt, "results")
         if self.trainer.is_global_zero:
             path, found = self.path("predictions.csv"), dict(sorted(found.items()))
             write_guesses(path, found)
-            print(f"\n{format_guesses(found)}\n\n{len(found)} images: {path}")
+            print(f"\n{format_guesses(found)}\n\n{left_out}{len(found)} images: {path}")
             if self.pictures:
                 print(f"pictures: {self.folder / 'pictures'}")

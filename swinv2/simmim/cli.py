@@ -19,13 +19,10 @@ def main(args: Sequence[str]) -> None:
 
 
 def complete(config: Namespace) -> None:
-    """Weights to start from are not needed where a checkpoint is; without validation the best is the latest.
+    """Weights to start from are not needed where a checkpoint is.
 
     Args:
         config: of one command, changed in place.
     """
     if config.ckpt_path is not None:
         config.model.weights = config.model.model.init_args.backbone.weights = None
-    if config.data.val is None:
-        config.trainer.limit_val_batches = 0
-        config.best_checkpoint.monitor, config.best_checkpoint.mode = "epoch", "max"

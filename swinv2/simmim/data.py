@@ -2,22 +2,22 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
-from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 from torchvision.tv_tensors import Image
 
 from ..classification.folders import FolderImages
 from ..classification.image_data import ImageData
 from ..classification.items import ImageItems, Strings
-from ..classification.labelled import ScoredImages
+from ..classification.middle import Middle
+from ..classification.shard_patterns import names_shards
 from ..classification.shards import read_shards
 from ..images import SUFFIXES, files_below, is_image
+from ..passed_over import check_passed_over
 from ..resizing import check_crops
 from ..shapes import Shapes
 
@@ -63,20 +63,19 @@ class SimMIMData(ImageData):
         crop = v2.RandomResizedCrop(size, scale_range)  # in shape from 3:4 to 4:3, bilinear
         transforms = (
             v2.Compose([crop, v2.RandomHorizontalFlip(flip_prob)]),
-            v2.Compose([v2.Resize(size), v2.CenterCrop(size)]),
+            v2.Compose([Middle(), v2.Resize(size), v2.CenterCrop(size)]),
         )
-        super().__init__(root, batch_size, num_workers, size, *transforms, images, shapes)
-        self.train, self.val = train, val
+        super().__init__(root, train, val, batch_size, num_workers, size, *transforms, images, shapes)
 
     def setup(self, stage: str) -> None:
-        """Find what a stage needs; no image is opened.
+        """Find what a stage needs, and see that a sample of the images can be read.
 
         Args:
             stage: fit, validate or predict.
 
         Raises:
             FileNotFoundError: a folder is missing or has no images.
-            ValueError: there is nothing to validate on or to predict.
+            ValueError: images most of which cannot be read, or nothing to validate on or to predict.
         """
         if stage == "predict":
             self.find_predicted()
@@ -84,13 +83,9 @@ class SimMIMData(ImageData):
         if stage == "validate" and self.val is None:
             raise ValueError("There is nothing to validate on; name a folder of images with --data.val.")
         if self.val is not None:
-            self.val_set = ScoredImages(read_images(self.root, self.val), self.eval_transform)
+            self.validate_on(read_images(self.root, self.val))
         if stage == "fit":
             self.train_on(read_images(self.root, self.train))
-
-    def val_dataloader(self) -> DataLoader[Any] | list[Any]:
-        """Batches of images and a list of targets with `name` and `path`; nothing if there is no validation."""
-        return [] if self.val is None else super().val_dataloader()
 
     def stack(self, samples: Sequence[tuple[Image, int]]) -> TrainBatch:
         """Training images in one tensor."""
@@ -106,15 +101,19 @@ def read_images(root: Path, source: str) -> ImageItems:
 
     Raises:
         FileNotFoundError: there is no such folder, there are no such shards, or no images in them.
+        ValueError: more pictures are passed over than there are images.
     """
-    if source.endswith(".tar"):
+    if names_shards(root, source):
         return read_shards(root, source, labelled=False)
     folder = root / source
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder} of images; check data.root, data.train and data.val.")
-    files = sorted(filter(is_image, files_below(folder)))
+    found = sorted(files_below(folder))
+    files, others = [*filter(is_image, found)], [file for file in found if not is_image(file)]
     if not files:
+        more = f"; its files are no images, e.g. {others[0]}. Shards are named by a pattern, '*.tar'" if others else ""
         raise FileNotFoundError(
-            f"The folder {folder} has no images; looked for names that end in {', '.join(SUFFIXES)}."
+            f"The folder {folder} has no images; looked for names that end in {', '.join(SUFFIXES)}{more}."
         )
+    check_passed_over(folder, others, files, len(files))
     return FolderImages(folder, Strings(files), np.zeros(len(files), np.int32))

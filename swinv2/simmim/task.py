@@ -12,10 +12,12 @@ from torchmetrics.aggregation import MeanMetric
 from ..classification.image_data import Batch
 from ..pictures import Picture, resized, side_by_side
 from ..training.agreement import backbone_of, check_tensors, check_windows
+from ..training.finite import NotFiniteError, check_finite
 from ..training.gathering import gather
+from ..training.left_out import check_scored, left_out_lines, nothing_predicted
 from ..training.schedules import OptimizerConfig
 from ..training.task import Task
-from .data import TrainBatch
+from .data import SimMIMData, TrainBatch
 from .model import SimMIM
 
 GREATEST_SIDE = 1024  # of each picture; those of other sizes are enlarged or made smaller
@@ -50,7 +52,16 @@ class SimMIMTask(Task):
         self.errors = MeanMetric()
         self.measured = 0
         self.drawn = 0
-        self.predicted = 0
+        self.predicted = self.spoilt = 0
+
+    def validation_metrics(self) -> list[str]:
+        """Names of what a validation logs."""
+        return ["val_loss"]
+
+    @property
+    def data(self) -> SimMIMData:
+        """The data that the trainer runs on."""
+        return self.trainer.datamodule  # type: ignore[attr-defined]
 
     def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
         """Error on the hidden patches of a batch."""
@@ -78,7 +89,7 @@ class SimMIMTask(Task):
 
     def forward(self, images: TrainBatch, names: list[str]) -> tuple[Float[Tensor, "b 3 s s"], Bool[Tensor, "b t t"]]:
         """What is predicted for images, and where they are hidden, which depends on their names only."""
-        seeds = [zlib.crc32(name.encode()) for name in names]
+        seeds = [zlib.crc32(name.encode("utf-8", "surrogateescape")) for name in names]
         masks = self.model.draw_masks(images, [torch.Generator().manual_seed(seed) for seed in seeds])
         return self.model(images, masks), masks
 
@@ -86,60 +97,72 @@ class SimMIMTask(Task):
         """Give the mean error.
 
         Raises:
-            ValueError: no image could be read.
+            ValueError: outside of a training, no image could be read.
         """
         if self.trainer.sanity_checking:
             self.errors.reset()
             return
-        if not sum(gather(self.measured)):
-            raise ValueError("None of the validation images could be read, so there is no error; see the log.")
-        error = self.errors.compute()
+        there = check_scored(self, sum(gather(self.measured)), "image that can be read")
+        error = self.errors.compute() if there else torch.tensor(torch.nan)
         self.errors.reset()
         self.log("val_loss", error, prog_bar=True)
+        left_out = left_out_lines(images=self.data.val_set) if self.trainer.state.fn == "validate" else ""
         if self.trainer.state.fn == "validate" and self.trainer.is_global_zero:
-            print(f"\nerror on hidden pixels {error:.4f}\npictures: {self.folder / 'pictures'}")
+            print(f"\nerror on hidden pixels {error:.4f}\n{left_out}pictures: {self.folder / 'pictures'}")
 
     def on_fit_end(self) -> None:
-        """Say how good the model is and where its pictures are."""
+        """Say how good the model is, where its pictures are, and what was left out."""
         error = self.trainer.callback_metrics.get("val_loss")
+        left_out = left_out_lines(training_images=self.data.train_set, validation_images=self.data.val_set)
         if self.trainer.is_global_zero and error is not None:
             print(f"\nerror on hidden pixels {error:.4f}\npictures: {self.folder / 'pictures'}")
+        if self.trainer.is_global_zero:
+            print(left_out, end="")
 
     def on_predict_start(self) -> None:
         """Count from none."""
-        self.predicted = 0
+        self.predicted = self.spoilt = 0
 
     def predict_step(self, batch: Batch, batch_idx: int) -> None:
-        """Draw what the model puts in the place of hidden patches of any images."""
+        """Draw what the model puts in the place of hidden patches of any images; what is not finite is left out."""
         images, targets = batch
         if not targets:
             return
+        assert self.data.predict_set is not None
         prediction, masks = self(images, [target["name"] for target in targets])
-        for target, picture in zip(targets, self._draw(prediction, images, masks, len(images)), strict=True):
+        for at, target in enumerate(targets):
+            one = slice(at, at + 1)
+            if not prediction[at].isfinite().all():
+                self.data.predict_set.left_out.add(target["image_id"] - 1, NotFiniteError(target["path"]))
+                self.spoilt += 1
+                continue
+            (picture,) = self._draw(prediction[one], images[one], masks[one], 1)
             self.write(f"pictures/{target['name']}.png", picture)
-        self.predicted += len(images)
+            self.predicted += 1
 
     def on_predict_end(self) -> None:
         """Say where the pictures are.
 
         Raises:
-            ValueError: no image could be read.
+            ValueError: no image could be read, or no output was finite.
         """
+        left_out = left_out_lines(images=self.data.predict_set)
         if not sum(gather(self.predicted)):
-            raise ValueError("None of the images could be read, so there are no pictures; see the messages above.")
+            raise nothing_predicted(self.spoilt, "pictures")
         if self.trainer.is_global_zero:
-            print(f"\npictures: {self.folder / 'pictures'}")
+            print(f"\n{left_out}pictures: {self.folder / 'pictures'}")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Windows travel with the weights; there are no classes."""
         checkpoint["window_size"] = backbone_of(self.model).window_size
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """See that it is a checkpoint of such a model.
+        """See that it is a checkpoint of such a model, whose weights are numbers.
 
         Raises:
             ValueError: it is not.
         """
+        check_finite(checkpoint)
         check_tensors(self.model, checkpoint)
         check_windows(self.model, checkpoint["window_size"])
 

@@ -107,4 +107,4 @@ def test_validation_data_without_labels(shapes, tmp_path, monkeypatch, capsys, r
     for path in (void / "annotations/validation").iterdir():
         cv2.imwrite(str(path), np.zeros((64, 64), np.uint8))
     assert main(["segmentation", "fit", "--config", recipe(void, tmp_path)]) == 1
-    assert "there is nothing to score" in capsys.readouterr().err
+    assert "give nothing to score" in capsys.readouterr().err

@@ -95,6 +95,119 @@ def test_bad_lists(tmp_path, text, message):
         read(tmp_path, text)
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("name,value\nwater,3\nfield,7\n", "classes.csv"),
+        ("Pixel Value, Class\n3, water\n7, field\n", "_classes.csv"),
+        ("class;colour;id\nwater;blue;3\nfield;green;7\n", "classes.txt"),
+        ("label\tcategory\n3\twater\n7\tfield\n", "classes.tsv"),
+        ("name value\nwater 3\nfield 7\n", "classes.txt"),
+        ("id name\n3 water\n7 field\n", "classes.txt"),
+        ("water,3\nfield,7\n", "classes.csv"),
+        ("water: 3\nfield: 7\n", "classes.txt"),
+        ("3;water\n7;field\n", "classes.txt"),
+        ("3.0, 'water'\r\n\r\n7.0, \"field\"", "classes.txt"),
+        ('{"water": 3, "field": 7}', "classes.json"),
+        ('{"3": "water", "7": "field"}', "classes.txt"),
+        ('{"categories": [{"id": 3, "name": "water"}, {"id": 7, "name": "field"}]}', "classes.json"),
+    ],
+)
+def test_tables(tmp_path, text, name):
+    """Headings in usual words, columns in either order, and JSON give names and values."""
+    classes = read(tmp_path, text, name)
+    assert (classes.names, classes.values) == (("water", "field"), (3, 7))
+
+
+@pytest.mark.parametrize("reduce", [False, True])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name,r,g,b\nAnimal,64,128,64\nArchway,192,0,128\n",
+        "64 128 64\tAnimal\n192 0 128\t\tArchway\n",
+        "# label:color_rgb:parts:actions\nAnimal:64,128,64::\nArchway:192,0,128::\n",
+        "class\nAnimal\nArchway\n",
+        '["Animal", "Archway"]',
+    ],
+)
+def test_lists_without_values(tmp_path, caplog, text, reduce):
+    """Where there are names and at most colours, values count on, and the log says that the colours are not used."""
+    classes = read(tmp_path, text, reduce_zero_label=reduce)
+    assert (classes.names, classes.values) == (("Animal", "Archway"), (1, 2) if reduce else (0, 1))
+    assert ("used: where there is no other column" in caplog.text) == ("64" in text)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("#hashtag\n# a comment\n#\nC# code\n", ("#hashtag", "C# code")),
+        ("class 3\nclass 2\n", ("class 3", "class 2")),
+        ("天空\n🚗, red\n", ("天空", "🚗, red")),
+        ("route: 66\nsky\nsea\n", ("route: 66", "sky", "sea")),
+    ],
+)
+def test_names_with_signs_and_numbers(tmp_path, text, names):
+    """Names may begin with # or end in numbers; comments are # alone or before a blank."""
+    classes = read(tmp_path, text)
+    assert (classes.names, classes.values) == (names, tuple(range(len(names))))
+
+
+def test_list_of_labelme(tmp_path, caplog):
+    """In the lists of labelme values count from -1, whose name is no class."""
+    classes = read(tmp_path, "__ignore__\n_background_\ncat\n")
+    assert (classes.names, classes.values) == (("_background_", "cat"), (0, 1))
+    assert "__ignore__, labelme's name of pixels to be left out, is no class" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name,value\n", "list is empty"),
+        ("sky\nsea\nsky\n", "name 'sky' twice, in line 1, 'sky', and in line 3, 'sky'"),
+        ("name,id\nsky,1\nsea,1\n", "value 1 twice, in line 2, 'sky,1', and in line 3, 'sea,1'"),
+        ("name,value\nsky,x\nsea,1\n", "Line 2: the row 'sky,x' has no whole number in the column 'value'"),
+        ("name,value\nsky,1.5\nsea,1\n", "Line 2: '1.5' is no whole number"),
+        ("-1: void\n1: sea\n", r"Line 1: the pixel value -1 is out of range; .*data\.ignore_index"),
+        (f"1: sky\n{'9' * 5000}: sea\n", "characters, line 2, .*; up to 4096 are read"),
+        (f"1: sky\n{'9' * 500}: sea\n", "Line 2: the pixel value 9{18} is out of range"),
+        ("name,id,trainId\nroad,7,0\nsky,23,10\n", "columns 'id' and 'trainId' may both be the pixel values"),
+        ("name,count\nroad,70\nsky,23\n", "column 'count' may be the pixel values; call it 'value'"),
+        ("7 0 road\n23 10 sky\n", "several columns of numbers, as in line 1, '7 0 road'"),
+        ("0 1 2 3 road\n1 2 3 4 sky\n", "several columns of numbers"),
+        ("road 7\nsky 3\n", "may be pixel values or parts of the names; write the value first"),
+        ("3\n5\n", "The lines are numbers without names"),
+        ("water,0\nfield,x\n", "Line 2: the line 'field,x' has no pixel value"),
+        ("---\nsky\n", "'---' is no name of a class"),
+        ("- sky\n- sea\n", "'- sky' is no name of a class"),
+        ("sky\nse\0a\n", r"control character '\\x00' in line 2"),
+        ('{"sky": 0, "sea": true}', "entry 2, 'sea': 'true' is no whole number"),
+        ('{"sky": 0, "sky": 1}', "has the key 'sky' twice"),
+        ('[{"id": 1, "name": null}, {"id": 2, "name": "sea"}]', "Entry 1: its name is None, not a text"),
+        ('[{"id": 1}, {"id": 2}]', "no key 'name'"),
+        ("[" * 100_000, "no JSON that can be read"),
+        ('{"names": ["a"], "labels": ["b"]}', "several lists of classes, 'labels' and 'names'"),
+    ],
+)
+def test_lists_that_are_not_clear(tmp_path, text, message):
+    """What may mean several things, or nothing, is an error with file, line and value."""
+    with pytest.raises(ValueError, match=rf"classes\.txt: .*{message}"):
+        read(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("sky\nsea\n".encode("utf-16"), "UTF-16; save it again in UTF-8"),
+        (b"sky\ncaf\xe9\n", "line 2 has the byte 0xe9"),
+    ],
+)
+def test_other_encodings(tmp_path, content, message):
+    """Lists in other encodings are refused, with the way out."""
+    (tmp_path / "classes.txt").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"classes\.txt is not a text file.*{message}"):
+        ClassList.read(tmp_path / "classes.txt")
+
+
 def test_zero_is_listed(tmp_path):
     """0 cannot be a class and void."""
     with pytest.raises(ValueError, match=r"value 0 to 'void', but with reduce_zero_label .*Remove the line, or set"):

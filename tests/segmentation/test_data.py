@@ -154,6 +154,35 @@ def test_zero_label_that_was_not_reduced(root):
         data.setup("validate")
 
 
+def test_no_validation(root):
+    """Without validation images training is set up, there is nothing to score, and validation is refused."""
+    data = small(root, val_images=None, val_maps=None)
+    data.setup("fit")
+    assert (len(data.train_set), data.val_set, data.val_dataloader()) == (3, None, [])
+    assert Ade20kData.validation_keys == ("val_images", "val_maps")
+    with pytest.raises(ValueError, match=r"nothing to validate on; name folders with --data\.val_images and"):
+        data.setup("validate")
+    with pytest.raises(ValueError, match="val_images None with val_maps annotations/validation: give both folders"):
+        small(root, val_images=None)
+
+
+@pytest.mark.parametrize("split", ["training", "validation"])
+def test_images_that_cannot_be_read(root, split):
+    """If more than half of the images cannot be read, training does not begin."""
+    for index in (1, 3):
+        (root / f"images/{split}/{index}.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=rf"2 of 3 {split} images with their maps that were tried cannot be used"):
+        small(root).setup("fit")
+
+
+def test_maps_without_a_known_pixel(root):
+    """Placeholders in place of validation maps are refused before the first step."""
+    for index, size in SIZES.items():
+        write_map(root / f"annotations/validation/{index}.png", np.zeros(size, np.uint8))
+    with pytest.raises(ValueError, match="3 validation maps give nothing to score"):
+        small(root).setup("fit")
+
+
 @pytest.mark.parametrize(("value", "classes"), [(0, r"0 \(left out, 2280 pixels\)"), (2, r"2 \(sea, 2280 pixels\)")])
 def test_nothing_to_learn(root, value, classes):
     """Training maps with less than two classes stop training, and say what they hold; scoring has no need of them."""

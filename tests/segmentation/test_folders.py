@@ -71,21 +71,56 @@ def test_transform(folders, training):
 
 
 @pytest.mark.parametrize("name", ["b.png", "a.jpg"])
-def test_other_size(folders, name):
-    """A map of another size than its image is an error at the start, with both files and sizes."""
+def test_other_size(folders, caplog, name):
+    """A map of another size than its image is left out at the start, with both files and sizes."""
     folders.add(name, size=(9, 14))
-    message = rf"map .*{name[0]}\.png measures \(9, 12\) pixels .*image .*{name[0]}\.\w+ \(9, 14\); the two must agree"
+    dataset = folders.dataset()
+    assert len(dataset.left_out) == 1
+    assert dataset["ab".index(name[0])] is None
+    assert f"{name} (9, 14); the two must agree" in caplog.text
+
+
+def test_other_sizes_of_most_images(folders):
+    """If more than half of the maps have other sizes than their images, they belong to others, which is an error."""
+    for name in ("a.jpg", "b.png"):
+        folders.add(name, size=(9, 14))
+    message = r"Of 3 images 2 have other sizes than their maps\. The label map .*a\.png measures \(9, 12\) .*must agree"
     with pytest.raises(ValueError, match=message):
         folders.dataset()
 
 
 @pytest.mark.parametrize(("name", "size"), [("d.bmp", (9, 14)), ("d.jpg", (12, 9))], ids=["format", "turned"])
-def test_other_size_that_is_seen_late(folders, name, size):
-    """What the first bytes do not tell is an error when the pair is read."""
+def test_other_size_that_is_seen_late(folders, caplog, name, size):
+    """What the first bytes do not tell is left out when the pair is read."""
     folders.add(name, size=size)
-    dataset = folders.dataset()
-    with pytest.raises(ValueError, match=r"map .*d\.png measures \(9, 12\).*the two must agree"):
-        dataset[2]
+    assert folders.dataset()[2] is None
+    assert "d.png measures (9, 12)" in caplog.text and "the two must agree" in caplog.text
+
+
+def bad_map(folders, kind):
+    """Make the map of b one that is none."""
+    path = folders.maps / "b.png"
+    if kind == "value":
+        write_map(path, VALUES + 2)
+    elif kind == "colours":
+        cv2.imwrite(str(path), np.arange(324, dtype=np.uint8).reshape(9, 12, 3))
+    else:
+        cv2.imwrite(str(folders.images / "b.png"), np.full((9, 12), 1800, np.uint16))
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("value", "no class: 3 (27 pixels)"),
+        ("colours", "is a coloured picture"),
+        ("depth", "models take RGB of 8 bits"),
+    ],
+)
+def test_pair_that_is_none(folders, caplog, kind, message):
+    """A single map of other values or colours, or an image of 16 bits, is left out like one that cannot be read."""
+    bad_map(folders, kind)
+    assert [folders.dataset()[1], folders.dataset(training=True)[1][1]["name"]] == [None, "deep/c"]
+    assert message in caplog.text and "Left out an image with its map, 1 of 3 so far" in caplog.text
 
 
 @pytest.mark.parametrize("shape", [(9, 12), (12, 9)], ids=["as stored", "upright"])
@@ -135,11 +170,3 @@ def test_nothing_readable_in_training(folders):
         path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(UnreadableImageError, match="None of the 3 pairs can be read"):
         _ = folders.dataset(training=True)[1]
-
-
-def test_value_above_the_classes(folders):
-    """A value that is no class is an error with the file when the pair is read."""
-    write_map(folders.maps / "b.png", VALUES + 2)
-    dataset = folders.dataset()
-    with pytest.raises(ValueError, match=r"b\.png has pixel values that are no class: 3 \(27 pixels\)"):
-        dataset[1]

@@ -153,12 +153,73 @@ def test_list(folders, tmp_path):
     assert [pair.name for pair in folders.pairs(listed=tmp_path / "train.txt")] == ["a", "deep/c"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "deep/c.jpg\na.JPG\n",
+        "deep/c.png\na.png\n",
+        "deep\\c\r\na\r\n",
+        "images/deep/c.jpg\n./images/a.jpg\n",
+        "/elsewhere/images/deep/c.jpg\nC:\\x\\images\\a.jpg\n",
+        "/images/deep/c.jpg /maps/deep/c.png\nimages/a.jpg maps/a.png\n",
+        "image,mask,split\ndeep/c.jpg,deep/c.png,train\na.jpg,a.png,train\n",
+        "filename\n# a comment\n\ndeep/c\n'a'\n",
+        "\ufeffdeep/c\na\na.jpg\n",
+    ],
+)
+def test_ways_to_write_a_list(folders, tmp_path, text):
+    """Lists have names or paths, with suffixes and folders or not, in columns, under headings, of other systems."""
+    (tmp_path / "train.txt").write_bytes(text.encode())
+    assert [pair.name for pair in folders.pairs(listed=tmp_path / "train.txt")] == ["a", "deep/c"]
+
+
+def test_lines_that_come_again_are_counted(folders, tmp_path, caplog):
+    """Of two lines that name one image the second is passed over, and the log says so."""
+    (tmp_path / "train.txt").write_text("a\nb\nimages/a.jpg\n")
+    assert [pair.name for pair in folders.pairs(listed=tmp_path / "train.txt")] == ["a", "b"]
+    assert "Passed over 1 lines of" in caplog.text and "first line 3, 'images/a.jpg'" in caplog.text
+
+
+def test_accents_of_other_systems(folders, tmp_path):
+    """Image, map and list may each have their accents in either form of Unicode; the name is that of the image."""
+    (folders.images / "cafe\u0301.jpg").touch()
+    (folders.maps / "caf\u00e9.png").touch()
+    (tmp_path / "train.txt").write_text("caf\u00e9\n")
+    (pair,) = folders.pairs(listed=tmp_path / "train.txt")
+    assert pair == ("cafe\u0301", folders.images / "cafe\u0301.jpg", folders.maps / "caf\u00e9.png")
+    assert len(folders.pairs()) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a\nother/b.jpg\n", "1 of the 2 names in .*have no image in .*, first line 2, 'other/b.jpg'"),
+        ("a\n../b.jpg\n", "first line 2, '../b.jpg'"),
+        ("a 1\nb -1\n", "In line 1, 'a 1', '1' is neither image nor map"),
+        ("images/a.jpg maps/b.png\n", "In line 1, .*, the columns name 'a' and 'b'"),
+        ("image,split\na,train\nb,val\n", "column 'split' has train, val, and all rows would be taken"),
+    ],
+)
+def test_lists_that_are_not_clear(folders, tmp_path, text, message):
+    """A line that names no image, or may mean something else, is an error with its number."""
+    (tmp_path / "train.txt").write_text(text)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        folders.pairs(listed=tmp_path / "train.txt")
+
+
+def test_files_that_are_passed_over_are_counted(folders, caplog):
+    """Files beside the images that are none by their suffix are counted, unless a suffix says that it is meant so."""
+    (folders.images / "d.cr2").touch()
+    assert len(folders.pairs()) == 3
+    assert "Passed over 1 files of 4 (25%)" in caplog.text and "(1 .cr2), first d.cr2" in caplog.text
+
+
 @pytest.mark.parametrize(("lost", "what"), [("maps/b.png", "label map"), ("images/b.png", "image")])
 def test_missing_name_of_a_list(folders, tmp_path, lost, what):
     """A listed name without image or map is an error that names it, the folder, and what a name looks like."""
     (tmp_path / lost).unlink()
     (tmp_path / "train.txt").write_text("a\nb\n")
-    message = rf"1 of the 2 names in .*train\.txt have no {what} in .*, first b\. .*without suffix, e\.g\. a;"
+    message = rf"1 of the 2 names in .*train\.txt have no {what} in .*, first line 2, 'b'\. .*without suffix, e\.g\. a;"
     with pytest.raises(FileNotFoundError, match=message):
         folders.pairs(listed=tmp_path / "train.txt")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from segmentation.report import draw_bars, write_report
-from segmentation.scores import Scores
+from segmentation.scores import Scores, format_table
 
 NAMES = ["wall", "building", "sky", "floor"]
 CONFUSION = np.array([[60, 20, 0, 0], [4, 16, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
@@ -68,3 +68,17 @@ def test_bars_of_many_classes_stand_in_columns():
     """Eighty classes stand in two columns, so that the picture is not too tall."""
     figure = draw_bars(Scores(np.eye(80, dtype=np.int64), "skip"), [str(label) for label in range(80)])
     assert [len(axes.patches) for axes in figure.axes] == [40, 40]
+
+
+@pytest.mark.parametrize(("labels", "total"), [([0], 1), ([3, 500, 999], 1000), ([7], 41)])
+def test_few_of_the_classes(tmp_path, labels, total):
+    """One class, one pixel, and a few of a thousand classes have reports as others."""
+    confusion = np.zeros((total, total), np.int64)
+    for label in labels:
+        confusion[label, labels[0]] += 1
+    names = [f"class {label}" for label in range(total)]
+    paths = write_report(tmp_path, Scores(confusion, "skip"), names)
+    assert json.loads(paths[0].read_text())["pixel_accuracy"] == pytest.approx(1 / len(labels))
+    assert (len(read(paths[1])), len(read(paths[-1]))) == (total, len(labels) - 1)
+    assert all(np.ptp(cv2.imread(str(path))) > 100 for path in paths[2:4])
+    assert len(format_table(Scores(confusion, "skip"), names).splitlines()) == 1 + -(-total // 2)

@@ -57,6 +57,19 @@ def test_rare_class(pairs, monkeypatch):
     check_maps(pairs([0], [0], [1], [0]), ROADS, "training")
 
 
+def test_nothing_known_in_validation(pairs):
+    """Validation maps without any known pixel, as those of a test, are refused before anything is trained."""
+    message = r"3 validation maps give nothing to score, only 255 \(left out, 30 pixels\); .*val_maps to null"
+    with pytest.raises(ValueError, match=message):
+        check_maps(pairs([255], [255], [255]), ROADS, "validation")
+
+
+def test_little_known_in_validation(pairs, monkeypatch):
+    """A known pixel that only one map has is found, though no sample shows it, and a bad map there does not matter."""
+    monkeypatch.setattr(survey, "MAPS", 2)
+    check_maps(pairs([255], [255, 7], [255, 1], [255]), ROADS, "validation")
+
+
 def test_one_class_in_validation(pairs):
     """Validation maps may have one class only."""
     check_maps(pairs([1], [1]), ROADS, "validation")

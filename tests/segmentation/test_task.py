@@ -1,5 +1,7 @@
 """The segmentation command from end to end, on made data."""
 
+from shutil import copytree
+
 import cv2
 import numpy as np
 import pytest
@@ -117,14 +119,64 @@ def test_window_of_the_test_is_for_the_test(shapes, tmp_path, dwarf, small):
     assert model.backbone.window_size == [(8, 8)] * 4
 
 
-def test_predict_leaves_bad_files_out(trained, tmp_path, shapes):
-    """Files and globs in; names that come twice stay apart; a bad file is left out."""
+def test_predict_leaves_bad_files_out(trained, tmp_path, shapes, capsys):
+    """Files and globs in; names that come twice stay apart; a bad file is left out and counted."""
     path, _ = trained
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
     some = str(sorted((shapes / "images/validation").iterdir())[0])
     images = f'["{some}", "{shapes}/images/training/*", "{tmp_path}/broken.jpg"]'
     assert main(["segmentation", "predict", "--config", path, "--data.images", images, "--model.output", "found"]) == 0
     assert len(list((tmp_path / "found/results").iterdir())) == len(list((tmp_path / "found/pictures").iterdir())) == 9
+    assert "1 of 10 images could not be read or used" in capsys.readouterr().out
+
+
+def test_outputs_that_are_not_finite(trained, tmp_path, capsys, caplog, monkeypatch):
+    """An image whose logits are not finite has no map of the first class; it is left out, and the others are there."""
+    path, _ = trained
+    for name, grey in {"dark": 0, "light": 250}.items():
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((64, 64, 3), grey, np.uint8))
+    forward = UPerNet.forward
+    overflow = lambda model, images: forward(model, images) * (torch.inf if images.max() > 200 else 1)  # noqa: E731
+    monkeypatch.setattr(UPerNet, "forward", overflow)
+    given = ["--data.images", str(tmp_path / "*.png"), "--model.output", "found"]
+    assert main(["segmentation", "predict", "--config", path, *given]) == 0
+    assert [one.name for one in (tmp_path / "found/results").iterdir()] == ["dark.png"]
+    assert "1 of 2 images could not be read or used" in capsys.readouterr().out
+    assert "The output of the model for" in caplog.text and "light.png is not finite" in caplog.text
+
+
+@pytest.mark.parametrize("command", ["validate", "predict"])
+def test_weights_that_are_not_finite(trained, tmp_path, shapes, capsys, command):
+    """A checkpoint of a training that diverged is refused before anything is drawn or scored."""
+    path, _ = trained
+    checkpoint = torch.load(tmp_path / "runs/segmentation/small/checkpoints/last.ckpt", weights_only=True)
+    checkpoint["state_dict"]["model.decode_head.conv_seg.bias"][0] = torch.nan
+    torch.save(checkpoint, "diverged.ckpt")
+    given = ["--ckpt_path", "diverged.ckpt"] + ["--data.images", str(shapes)] * (command == "predict")
+    assert main(["segmentation", command, "--config", path, *given]) == 1
+    said = capsys.readouterr().err
+    assert "The checkpoint holds NaN or infinity in 1 tensors, first model.decode_head.conv_seg.bias" in said
+
+
+def test_epoch_without_a_known_pixel_is_saved(shapes, tmp_path, monkeypatch, recipe, caplog):
+    """Should no image of a validation have a known pixel after all, the log says so, and the epoch is not lost."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(SegmentationTask, "validation_step", lambda *_: None)
+    assert main(["segmentation", "fit", "--config", recipe(shapes, tmp_path)]) == 0
+    run = tmp_path / "runs/segmentation/small"
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert "no pixel whose class is known to validate on, and so no score of this epoch" in caplog.text
+    assert "nan" in (run / "version_0/metrics.csv").read_text()
+
+
+def test_pairs_that_are_left_out_are_counted(trained, shapes, tmp_path, capsys):
+    """A validation image that cannot be read does not end the validation, and its end says how many there were."""
+    path, _ = trained
+    copytree(shapes, tmp_path / "copy")
+    first = min((tmp_path / "copy/annotations/validation").iterdir())
+    first.write_bytes(first.read_bytes()[:100])
+    assert main(["segmentation", "validate", "--config", path, "--data.root", str(tmp_path / "copy")]) == 0
+    assert "1 of 5 images with their maps could not be read or used" in capsys.readouterr().out
 
 
 def test_predict_without_data(trained, tmp_path, shapes):
@@ -185,12 +237,13 @@ def test_resumed_run_has_the_weights_of_an_uninterrupted_one(shapes, tmp_path, m
         assert torch.equal(value, parts["state_dict"][name]), name
 
 
-def test_images_smaller_than_a_patch(trained, tmp_path):
+@pytest.mark.parametrize("options", [[], ["--data.val_short_edge", "null"]], ids=["resized", "size of the file"])
+def test_images_smaller_than_a_patch(trained, tmp_path, options):
     """A tiny picture, or one that resizing would make thinner than a patch, is predicted like any other."""
     path, _ = trained
     for name, size in {"dot": (1, 1), "line": (2000, 20), "bar": (3, 700)}.items():
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((*size, 3), 90, np.uint8))
-    assert main(["segmentation", "predict", "--config", path, "--data.images", str(tmp_path / "*.png")]) == 0
+    assert main(["segmentation", "predict", "--config", path, "--data.images", str(tmp_path / "*.png"), *options]) == 0
     assert len(list((tmp_path / "runs/segmentation/small/predict/results").iterdir())) == 3
 
 

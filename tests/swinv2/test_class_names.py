@@ -1,42 +1,18 @@
-"""Files of class names, and classes by other names."""
+"""Classes by the names that lists and folders have for them."""
+
+import re
 
 import pytest
 
-from swinv2.class_names import labels_of, read_class_names
+from swinv2.class_names import first_number, labels_of, name_classes, read_class_names
+
+NAMES = ["walk", "run", "jump"]
 
 
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("classes.txt", "walk\nsit down\nstand up\n"),
-        ("classes.txt", "\ufeffwalk\n\n# a remark\n  sit down \nstand up"),
-        ("classes.txt", "0 walk\n2 stand up\n1 sit down\n"),
-        ("classInd.txt", "1 walk\n2 sit down\n3 stand up\n"),
-        ("classes.csv", "0,walk\n1,sit down\n2,stand up\n"),
-        ("labels.json", '{"walk": "0", "stand up": "2", "sit down": "1"}'),
-        ("labels.json", '{"walk": 0, "stand up": 2, "sit down": 1}'),
-        ("labels.json", '["walk", "sit down", "stand up"]'),
-        ("labels.json", '{"0": "walk", "1": "sit down", "2": "stand up"}'),
-    ],
-)
-def test_names_by_label(tmp_path, name, text):
-    """Each format gives the names in the order of their labels."""
-    (tmp_path / name).write_text(text, encoding="utf-8")
-    assert read_class_names(tmp_path / name) == ["walk", "sit down", "stand up"]
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("synset_words.txt", "n01440764 tench, Tinca tinca\nn01484850 great white shark, white shark\n"),
-        ("words.txt", "n01440764\ttench\nn01484850\tgreat white shark\n"),
-        ("imagenet_class_index.json", '{"0": ["n01440764", "tench"], "1": ["n01484850", "great_white_shark"]}'),
-    ],
-)
-def test_names_of_imagenet(tmp_path, name, text):
-    """ImageNet's files give the number of a class, which is its own, and the first of its words, which may not be."""
-    (tmp_path / name).write_text(text, encoding="utf-8")
-    assert read_class_names(tmp_path / name) == ["n01440764 tench", "n01484850 great white shark"]
+def test_names_of_a_file(tmp_path):
+    """They come by label."""
+    (tmp_path / "classes.txt").write_text("1 walk\n2 run\n")
+    assert read_class_names(tmp_path / "classes.txt") == ["walk", "run"]
 
 
 def test_what_folders_call_a_class(tmp_path):
@@ -55,34 +31,60 @@ def test_unknown_class(tmp_path, given, said):
         labels_of(given, ["a", "b", "c"], tmp_path)
 
 
-def test_names_may_begin_with_numbers(tmp_path):
-    """Where not all lines begin with a number, it belongs to the name."""
-    (tmp_path / "classes.txt").write_text("100 metres\nhurdles\n")
-    assert read_class_names(tmp_path / "classes.txt") == ["100 metres", "hurdles"]
+def test_classes_of_a_list():
+    """Classes are sorted by their names, or as many as the highest number says."""
+    assert name_classes(["run", "walk", "run"]) == ["run", "walk"]
+    assert name_classes(["2", "0", "002"]) == ["class 0", "class 1", "class 2"]
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "message"),
+    ("labels", "said"),
     [
-        ("classes.txt", b"", "no class names"),
-        ("classes.txt", b"walk\nwalk\n", "'walk' is there twice"),
-        ("classes.txt", b"0 walk\n2 sit\n", "without gaps"),
-        ("classes.txt", b"\xff\xfewalk", "not a text file in UTF-8"),
-        ("labels.json", b'{"walk": "first"}', "without gaps"),
-        ("labels.json", b"3", "no list of names"),
-        ("labels.json", b"[1, 2]", "no list of names"),
-        ("labels.json", b"{", "A file of class names has one a line"),
+        (["0", "walk"], "Some labels are numbers, e.g. '0', and others names, e.g. 'walk'"),
+        (["1", "100000"], "label 100000 is no number of a class; .* less than 100000"),
+        (["9" * 5000], "label 9{40} is no number of a class"),
+    ],
+    ids=["mixed", "too large", "far too large"],
+)
+def test_labels_that_make_no_classes(labels, said):
+    """They are an error before any memory is taken."""
+    with pytest.raises(ValueError, match=said):
+        name_classes(labels)
+
+
+@pytest.mark.parametrize("label", ["3", "-1", "9" * 5000, "٣"])
+def test_numbers_that_are_no_class(tmp_path, label):
+    """A number beyond the classes, or none that is one, is unknown."""
+    with pytest.raises(ValueError, match=r"has the class .* with labels from 0 to 2"):
+        labels_of([label], NAMES, tmp_path)
+
+
+def test_labels_from_one(tmp_path):
+    """Where a list calls the first class 1, numbers are one more, and names stay what they are."""
+    assert labels_of(["1", "3", "run"], NAMES, tmp_path, first=1) == {"1": 0, "3": 2, "run": 1}
+    with pytest.raises(ValueError, match=r"'0', but .* labels from 1 to 3"):
+        labels_of(["0"], NAMES, tmp_path, first=1)
+
+
+@pytest.mark.parametrize(
+    ("labels", "numbered", "first", "told"),
+    [
+        (["0", "1"], 1, 0, ""),
+        (["1", "2", "3"], 1, 1, "taken as the numbers of the class file, from 1"),
+        (["2", "3"], 1, 1, "taken as the numbers of the class file"),
+        (["1", "2"], None, 0, r"Nothing in .* has the label 0 \(walk\): if its labels count from 1"),
+        (["1", "2"], 0, 0, "Nothing in .* has the label 0"),
+        (["walk", "run"], 1, 0, ""),
     ],
 )
-def test_wrong_files(tmp_path, name, content, message):
-    """What is wrong is said, with the file and the formats that are read."""
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match=message) as caught:
-        read_class_names(tmp_path / name)
-    assert name in str(caught.value)
+def test_first_number(tmp_path, caplog, labels, numbered, first, told):
+    """Labels count from 1 if nothing has the label 0 and the class file counts so, too; the log tells of doubt."""
+    assert first_number(labels, NAMES, numbered, tmp_path) == first
+    assert re.search(told, caplog.text) and bool(caplog.records) == bool(told)
 
 
-def test_missing_file(tmp_path):
-    """A missing file is named."""
-    with pytest.raises(FileNotFoundError, match=r"no file of class names .*classes\.txt"):
-        read_class_names(tmp_path / "classes.txt")
+@pytest.mark.parametrize("numbered", [None, 0])
+def test_labels_from_one_beside_classes_from_zero(tmp_path, numbered):
+    """They are an error that says how to mend it."""
+    with pytest.raises(ValueError, match=r"count from 1 to 3, the 3 classes from 0.*'1 walk'.*take 1 from each label"):
+        first_number(["1", "2", "3"], NAMES, numbered, tmp_path)

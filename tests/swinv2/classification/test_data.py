@@ -82,7 +82,7 @@ def test_class_names_from_a_file(photos, tmp_path_factory, data_of):
 def test_names_of_imagenet(photos, data_of):
     """With synset_words.txt folders are those of its numbers, and names have the first word."""
     for split in ("train", "val"):
-        photos.add(f"{split}2/n01440764/a.JPEG")
+        photos.add(f"{split}2/n01440764/a.JPEG", (photos.root / "val/bee/c.jpg").read_bytes())
     photos.add("synset_words.txt", b"n01440764 tench, Tinca tinca\n")
     data = data_of(photos.root, train="train2", val="val2", classes="synset_words.txt")
     data.setup("fit")
@@ -105,6 +105,43 @@ def test_real_labels(photos, data_of):
     data.setup("validate")
     ((_, targets),) = data.val_dataloader()
     assert [target["labels"] for target in targets] == [[0], [0, 1], [], [1]]
+
+
+def test_no_validation(photos, data_of):
+    """Without validation images training is set up, there is nothing to score, and validation is refused."""
+    data = data_of(photos.root, val=None)
+    data.setup("fit")
+    assert (len(data.train_set), data.val_set, data.val_dataloader()) == (4, None, [])
+    assert ImageNetData.validation_keys == ("val",)
+    with pytest.raises(ValueError, match=r"nothing to validate on; name a folder of images or shards with --data\.val"):
+        data.setup("validate")
+
+
+@pytest.mark.parametrize(
+    ("name", "way"), [("train-0000.tar.gz", "gunzip …"), ("x/*.TGZ", "gunzip …"), ("photos.zip", "unzip …")]
+)
+def test_compressed_images(photos, data_of, name, way):
+    """Compressed shards and archives are told apart from folders, with the way to decompress them."""
+    with pytest.raises(ValueError, match=rf"names compressed files; images are read in place, .*\({way}"):
+        data_of(photos.root, train=name).setup("fit")
+
+
+def test_labels_without_bound(tmp_path, tar, jpeg, data_of):
+    """An enormous label in shards without a file of names is an error, not as many classes."""
+    tar(tmp_path / "train.tar", [("a.jpg", jpeg()), ("a.cls", b"2000000000"), ("b.jpg", jpeg()), ("b.cls", b"0")])
+    with pytest.raises(ValueError, match=r"label 2000000000 is no number of a class; without .*data\.classes"):
+        data_of(tmp_path, train="train.tar", val="train.tar").setup("fit")
+
+
+def test_labels_from_one(tmp_path, tar, jpeg, data_of, caplog):
+    """Labels of shards that count from 1 are told where classes are not named, and refused where they are."""
+    tar(tmp_path / "train.tar", [("a.jpg", jpeg()), ("a.cls", b"1"), ("b.jpg", jpeg()), ("b.cls", b"2")])
+    data = data_of(tmp_path, train="train.tar", val="train.tar")
+    data.setup("fit")
+    assert "has no image with label 0, class 0, but labels from 1 to 2. If they count from 1, subtract 1" in caplog.text
+    (tmp_path / "classes.txt").write_text("ant\nbee\n")
+    with pytest.raises(ValueError, match=r"labels from 1 to 2, but those of the 2 classes count from 0\. Subtract 1"):
+        data_of(tmp_path, train="train.tar", val="train.tar").setup("fit")
 
 
 def test_missing_folder(tmp_path, data_of):

@@ -32,8 +32,27 @@ def test_stray_files_are_counted(photos, caplog):
         photos.add(f"train/{name}")
     with caplog.at_level(logging.WARNING):
         assert len(photos.items()) == 4
-    assert "Passed over 3 files" in caplog.text
-    assert "readme.txt, ant/gone.gif, bee/Thumbs.db" in caplog.text
+    assert "Passed over 3 files of 7 (43%)" in caplog.text
+    assert "(1 .txt, 1 .gif, 1 .db), first readme.txt, ant/gone.gif, bee/Thumbs.db" in caplog.text
+
+
+def test_pictures_that_are_passed_over(photos):
+    """If more than half of the pictures are of a format that is not read, that is an error with their suffixes."""
+    for number in range(5):
+        photos.add(f"train/ant/{number}.psd")
+        photos.add(f"train/ant/{number}.txt")
+    with pytest.raises(
+        ValueError, match=r"More than half .* passed over: 5 files of 9 \(56%\) .*\(5 \.psd\), first ant/0"
+    ):
+        photos.items()
+
+
+def test_files_beside_images(photos):
+    """Notes, and files with the name of an image but for the suffix, are no pictures that are lost."""
+    for name in ("ant/a", "ant/b", "bee/c", "bee/d"):
+        for suffix in (".json", ".npy", ".cr2"):
+            photos.add(f"train/{name}{suffix}")
+    assert len(photos.items()) == 4
 
 
 def test_hidden_files_do_not_count(photos, caplog):
@@ -53,13 +72,35 @@ def test_links(photos, tmp_path_factory):
     assert [item.name for item in photos.items()][2:] == ["bee/c", "bee/d", "cat/e"]
 
 
-def test_empty_classes_are_counted(photos, caplog):
-    """A folder without images stays a class, and the log says so."""
-    (photos.root / "train/asp").mkdir()
-    with caplog.at_level(logging.WARNING):
-        assert photos.items().labels.tolist() == [0, 0, 2, 2]
-    assert "1 of the 3 classes have no images" in caplog.text
-    assert "first asp" in caplog.text
+def test_folders_without_images_are_no_classes(photos, caplog):
+    """What archives leave and folders without any image are no classes, of training and validation alike, and named."""
+    for split in ("train", "val"):
+        (photos.root / split / "asp").mkdir()
+        photos.add(f"{split}/__MACOSX/ant/._a.jpg")
+        photos.add(f"{split}/boa/deep/notes.txt")
+    assert class_folders(photos.root / "train") == ["ant", "bee"]
+    for split in ("train", "val"):
+        assert photos.items(split, ["ant", "bee"]).labels.tolist() == [0, 0, 1, 1]
+    assert caplog.text.count("have no images and so are no classes, first asp (0 files), boa (1 files)") == 2
+    assert "classes have no images" not in caplog.text
+
+
+def test_accents_of_other_systems(photos):
+    """A folder whose accents are decomposed, as macOS writes them, is the class that has them composed."""
+    photos.add("val/caf\u00e9/e.jpg")
+    photos.add("mac/cafe\u0301/e.jpg")
+    names = ["ant", "bee", "cafe\u0301"]
+    assert photos.items("val", names).labels.tolist() == [0, 0, 1, 1, 2]
+    assert photos.items("mac", ["caf\u00e9"]).labels.tolist() == [0]
+
+
+@pytest.mark.parametrize("name", ["0000.tar", "0000.tar.gz", "photos.zip"])
+def test_folder_of_archives(photos, name):
+    """A folder of shards, or of archives, says how shards are named and that they are not compressed."""
+    photos.add(f"shards/{name}")
+    message = rf"no folders of classes but 1 archives, first {name}\. .*'shards/\*\.tar', and decompress .*gunzip"
+    with pytest.raises(FileNotFoundError, match=message):
+        photos.items("shards")
 
 
 def test_missing_classes_in_validation_are_counted(photos, caplog):
@@ -107,10 +148,13 @@ def test_flat_folder(photos):
 
 
 def test_no_images_at_all(photos):
-    """Class folders without any image are an error that says what was looked for."""
+    """Class folders without any image are an error that says what was looked for, and what there is."""
     photos.add("empty/ant/notes.txt")
-    with pytest.raises(FileNotFoundError, match=r"have no images; looked for names that end in \.jpg"):
-        photos.items("empty")
+    for read in (photos.items, lambda name: class_folders(photos.root / name)):
+        with pytest.raises(
+            FileNotFoundError, match=r"have no images; looked for .*\.jpg.* other files, e\.g\. ant/notes"
+        ):
+            read("empty")
 
 
 def test_file_that_is_gone(photos):

@@ -1,6 +1,7 @@
 """The most probable classes of images."""
 
 import csv
+import os
 
 import pytest
 import torch
@@ -52,6 +53,21 @@ def test_picture_is_above_its_names(size):
     assert (drawn[:height, :width] == 90).all()
     assert drawn.shape[0] > height + 20 and 512 <= drawn.shape[1] == max(512, width)
     assert (drawn[height:] == 0).any()
+
+
+def test_names_that_are_no_text(tmp_path):
+    """Bytes of a name that are no UTF-8 are kept in the table, and do not stop the print."""
+    found = {os.fsdecode(b"photo\xff.jpg"): [("star", 1.0)]}
+    assert format_guesses(found).encode().startswith("photo\ufffd.jpg".encode())
+    write_guesses(tmp_path / "found.csv", found)
+    assert b"photo\xff.jpg,star,1.000000" in (tmp_path / "found.csv").read_bytes()
+
+
+@pytest.mark.parametrize("size", [(2, 70_000), (70_000, 2)])
+def test_picture_that_a_jpeg_may_have(size):
+    """A picture longer than a JPEG may be comes out smaller."""
+    drawn = draw_guesses(torch.full((3, *size), 90, dtype=torch.uint8), [("star", 0.9)])
+    assert max(drawn.shape) < 65_500 and (drawn[0, 0] == 90).all()
 
 
 def test_bar_is_as_long_as_the_guess_is_probable():

@@ -48,13 +48,33 @@ def test_unreadable_image(photos, caplog, content, data_of):
     assert caplog.text.count("Left out an image, 1 of 4 so far") == 2
 
 
+@pytest.mark.parametrize(("split", "what"), [("train", "training"), ("val", "validation")])
+def test_unreadable_from_the_start(photos, data_of, split, what):
+    """If more than half of the images cannot be read, training does not begin."""
+    for name in ("ant/a", "ant/b", "bee/c"):
+        photos.add(f"{split}/{name}.jpg", b"text")
+    with pytest.raises(ValueError, match=rf"3 of 4 {what} images that were tried cannot be used, first: .*a\.jpg"):
+        data_of(photos.root).setup("fit")
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_class_that_loses_its_images(photos, data_of, caplog, split):
+    """A class all of whose images cannot be read is named."""
+    data = data_of(photos.root, batch_size=4)
+    data.setup("fit")
+    for name in ("a", "b"):
+        photos.add(f"{split}/ant/{name}.jpg", b"text")
+    next(iter(data.train_dataloader() if split == "train" else data.val_dataloader()))
+    assert caplog.text.count("No image of the class of") == caplog.text.count("can be read: all 2 are left out") == 1
+
+
 def test_nothing_readable(photos, data_of):
     """Training on no readable image ends with an error; in validation the batch is empty, of the same shape."""
+    data = data_of(photos.root, batch_size=4)
+    data.setup("fit")
     for split in ("train", "val"):
         for path in (photos.root / split).rglob("*.jpg"):
             path.write_bytes(b"text")
-    data = data_of(photos.root, batch_size=4)
-    data.setup("fit")
     with pytest.raises(OSError, match=r"None of the 4 images can be read, first .*a\.jpg"):
         next(iter(data.train_dataloader()))
     ((images, targets),) = data.val_dataloader()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from swinv2.classification.task import ClassificationTask
 from swinv2.cli import main
 
 NAMES = ["circle", "rectangle", "star", "triangle"]
@@ -29,9 +30,57 @@ def test_predict_draws_and_prints(trained, shapes, tmp_path, capsys, run):
     run("predict", path, "--data.root", "nowhere", "--data.images", given, "--model.output", "found")
     said = capsys.readouterr().out
     assert said.count("photo.jpg  0.") == 2 and "2 images: found/predictions.csv" in said
+    assert "1 of 3 images could not be read or used; see the messages above" in said
     pictures = images_below(tmp_path / "found/pictures")
     assert len(pictures) == 2
     assert cv2.imread(str(pictures[0])).shape[0] > 354  # 90 x 130 enlarged to 354 x 512, and the names below
+
+
+def test_images_of_any_shape(trained, tmp_path, run):
+    """One pixel, a line of 20,000 and one longer than a JPEG may be are predicted and drawn like others."""
+    path, _ = trained
+    for name, size in {"dot": (1, 1), "line": (1, 20_000), "tall": (20_000, 1), "wide": (3, 66_000)}.items():
+        cv2.imwrite(f"{name}.png", np.zeros((*size, 3), np.uint8))
+    run("predict", path, "--data.images", "*.png", "--model.output", "found")
+    assert len(images_below(tmp_path / "found/pictures")) == 4
+
+
+def test_picture_that_cannot_be_drawn(trained, shapes, tmp_path, run, caplog, monkeypatch):
+    """A picture that does not come about costs no result, of this image or another."""
+    path, _ = trained
+    monkeypatch.setattr("swinv2.classification.task.draw_guesses", lambda *_: cv2.resize(np.zeros((0, 0)), (1, 1)))
+    run("predict", path, "--data.images", str(shapes / "val"), "--model.output", "found")
+    assert len((tmp_path / "found/predictions.csv").read_text().splitlines()) == 7
+    assert caplog.text.count("There is no picture of") == 6
+
+
+def test_outputs_that_are_not_finite(trained, tmp_path, capsys, caplog, monkeypatch, run):
+    """An image whose logits are not finite is left out of the table, and counted."""
+    path, _ = trained
+    for name, grey in {"dark": 0, "light": 250}.items():
+        cv2.imwrite(f"{name}.png", np.full((40, 40, 3), grey, np.uint8))
+    forward = ClassificationTask.forward
+
+    def overflow(task, images):
+        return forward(task, images).masked_fill(images.amax((1, 2, 3))[:, None] > 200, torch.inf)
+
+    monkeypatch.setattr(ClassificationTask, "forward", overflow)
+    run("predict", path, "--data.images", "*.png", "--model.output", "found")
+    assert "1 of 2 images could not be read or used" in capsys.readouterr().out
+    assert "The output of the model for light.png is not finite" in caplog.text
+    assert "light.png" not in (tmp_path / "found/predictions.csv").read_text()
+
+
+@pytest.mark.parametrize("command", ["validate", "predict"])
+def test_weights_that_are_not_finite(trained, tmp_path, shapes, capsys, command):
+    """A checkpoint of a training that diverged is refused before anything is drawn or scored."""
+    path, _ = trained
+    checkpoint = torch.load("runs/classification/small/checkpoints/last.ckpt", weights_only=True)
+    checkpoint["state_dict"]["model.head.bias"][0] = torch.nan
+    torch.save(checkpoint, "diverged.ckpt")
+    given = ["--ckpt_path", "diverged.ckpt"] + ["--data.images", str(shapes)] * (command == "predict")
+    assert main(["classification", command, "--config", path, *given]) == 1
+    assert "The checkpoint holds NaN or infinity in 1 tensors, first model.head.bias" in capsys.readouterr().err
 
 
 def test_pictures_may_be_left_out(trained, shapes, tmp_path, run):

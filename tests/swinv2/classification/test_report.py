@@ -4,6 +4,7 @@ import csv
 import json
 
 import numpy as np
+import pytest
 
 from swinv2.classification.report import write_report
 from swinv2.classification.scores import Scores
@@ -31,3 +32,16 @@ def test_without_a_matrix(tmp_path):
     """Of very many classes there are the two files that need none."""
     written = write_report(tmp_path, Scores(np.array([2, 2]), np.array([1, 2]), 4), ["ant", "bee"])
     assert [path.name for path in written] == ["scores.json", "classes.csv"]
+
+
+@pytest.mark.parametrize(("labels", "total"), [([0], 1), ([0, 0], 2), ([3, 500, 999], 1000), ([7], 41)])
+def test_few_of_the_classes(tmp_path, labels, total):
+    """One class, one image, and a few of a thousand classes have reports as others."""
+    confusion = np.zeros((total, total), np.int64)
+    for label in labels:
+        confusion[label, labels[0]] += 1
+    scores = Scores(confusion.sum(1), confusion.diagonal(), len(labels), confusion)
+    means, classes, picture, confused = write_report(tmp_path, scores, [f"class {label}" for label in range(total)])
+    assert json.loads(means.read_text())["top1"] == pytest.approx(labels.count(labels[0]) / len(labels))
+    assert (len(rows(classes)), len(rows(confused))) == (total, len({*labels}) - 1)
+    assert picture.stat().st_size > 1000

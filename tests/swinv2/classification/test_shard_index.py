@@ -6,6 +6,7 @@ import logging
 import os
 import tarfile
 
+import numpy as np
 import pytest
 
 from swinv2.classification.shard_index import UNLABELLED, WRONG, index_shard
@@ -71,6 +72,55 @@ def test_incomplete_samples(tmp_path, tar):
     assert (index.labelled().offsets, index.labelled().sizes) == (index.offsets[2:], index.sizes[2:])
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "label"),
+    [
+        ("CLS", b"7", 7),
+        ("cls", b"\xef\xbb\xbf 7.0\r\n", 7),
+        ("txt", b"7\n", 7),
+        ("json", b'{"label": "7"}', 7),
+        ("json", b'{"label": 7.0}', 7),
+        ("json", b'{"label": null}', UNLABELLED),
+        ("json", b'{"label": true}', WRONG),
+        ("json", b'{"label": NaN}', WRONG),
+        ("json", b'{"label": [7]}', WRONG),
+        ("json", b'{"label": 7.5}', WRONG),
+        ("json", b"[" * 100_000, WRONG),
+        ("cls", b"1_0", WRONG),
+        ("cls", b"2147483648", WRONG),
+        ("cls", b"7" * 5000, WRONG),
+        ("txt", b"a photo", UNLABELLED),
+    ],
+)
+def test_forms_of_labels(tmp_path, tar, name, content, label):
+    """A label is a whole number as text or in JSON; what is none is marked, and nothing large is read for it."""
+    shard = tar(tmp_path / "a.tar", [("a.JPG", b"x"), (f"a.{name}", content)])
+    assert files(index_shard(shard)) == [("a.jpg", label)]
+
+
+def test_label_of_the_next_source(tmp_path, tar):
+    """A .cls that is no number does not hide the number in .json."""
+    shard = tar(tmp_path / "a.tar", [("a.jpg", b"x"), ("a.cls", b"tench"), ("a.json", b'{"label": 3}')])
+    assert (files(index_shard(shard)), index_shard(shard).wrong) == ([("a.jpg", 3)], "")
+
+
+def test_keys_with_dots(tmp_path, tar):
+    """Where no key up to the first dot has an image, keys go up to the last dot; elsewhere they do not."""
+    members = [("img.0001.jpg", b"x"), ("img.0001.cls", b"1"), ("img.0002.jpg", b"y"), ("img.0002.cls", b"2")]
+    index = index_shard(tar(tmp_path / "a.tar", members))
+    assert (files(index), index.by_last_dot) == ([("img.0001.jpg", 1), ("img.0002.jpg", 2)], True)
+    index = index_shard(tar(tmp_path / "b.tar", [("a.jpg", b"x"), ("a.seg.png", b"y"), ("a.cls", b"1"), *members]))
+    assert (files(index), index.by_last_dot, index.incomplete) == ([("a.jpg", 1)], False, 1)
+
+
+def test_names_that_come_again(tmp_path, tar):
+    """Of one sample the last file of a name counts, of samples apart each; both are counted."""
+    members = [("a.jpg", b"x"), ("a.jpg", b"yy"), ("a.cls", b"1"), ("b.jpg", b"x"), ("b.cls", b"2"), ("a.jpg", b"zzz")]
+    index = index_shard(tar(tmp_path / "a.tar", [*members, ("a.cls", b"3")]))
+    assert files(index) == [("a.jpg", 1), ("b.jpg", 2), ("a.jpg", 3)]
+    assert (index.sizes.tolist(), index.repeated) == ([2, 1, 3], 2)
+
+
 @pytest.mark.parametrize("part", [0.999, 0.8, 0.5, 0.3, 0.1, 0.0])
 def test_cut_off(shards, part):
     """Whatever is whole before the cut is there, wherever the cut is, and nothing behind it."""
@@ -122,9 +172,9 @@ def test_no_tar_file(tmp_path):
     ("member", "given"),
     [
         (("b.cls", b"tench"), "b'tench'"),
-        (("b.cls", b"-1"), "-1"),
+        (("b.cls", b"-1"), "b'-1'"),
         (("b.json", b"{"), "b'{'"),
-        (("b.json", b'{"label": "7"}'), "'7'"),
+        (("b.json", b'{"label": "7th"}'), "'7th'"),
         (("b.json", b"7"), "b'7'"),
         (("b.json", b'{"label": "' + 99 * b"x" + b'"}'), "'" + 29 * "x"),
     ],
@@ -166,6 +216,40 @@ def test_damaged_index(shards, content):
     kept.write_bytes(content)
     assert len(index_shard(shards.root / "train-000.tar").labels) == 4
     assert kept.stat().st_size > 100
+
+
+@pytest.mark.parametrize("change", ["labels", "offsets", "missing", "object", "compressed"])
+def test_index_that_somebody_has_changed(shards, change):
+    """An index that is not as it was kept is made again: one with other labels or places, or what could be executed."""
+    shard, kept = shards.root / "train-000.tar", shards.root / "train-000.tar.index.npz"
+    index_shard(shard)
+    arrays = dict(np.load(kept))
+    if change in ("labels", "offsets"):
+        arrays[change] = arrays[change] + 1
+    elif change == "missing":
+        del arrays["ends"]
+    elif change == "object":
+        arrays["labels"] = np.array([print] * 4, object)
+    (np.savez_compressed if change == "compressed" else np.savez)(kept, **arrays)
+    assert files(index_shard(shard)) == [("0000.jpg", 0), ("0001.jpg", 1), ("0002.jpg", 2), ("0003.jpg", 0)]
+    assert np.load(kept)["labels"].tolist() == [0, 1, 2, 0]
+
+
+def test_index_of_another_shard_of_the_same_size_and_time(shards):
+    """An index of a shard in whose place another one was put, whatever its time says, is made again."""
+    shard = shards.root / "train-000.tar"
+    index_shard(shard)
+    status = shard.stat()
+    shards.add("train-000.tar", [1, 2, 3, 4])
+    os.utime(shard, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert (shard.stat().st_size, shard.stat().st_mtime_ns) == (status.st_size, status.st_mtime_ns)
+    assert [name for name, _ in files(index_shard(shard))] == ["0001.jpg", "0002.jpg", "0003.jpg", "0004.jpg"]
+
+
+def test_pipe_in_place_of_an_index(shards):
+    """What would wait for its writer is not read."""
+    os.mkfifo(shards.root / "train-000.tar.index.npz")
+    assert len(index_shard(shards.root / "train-000.tar").labels) == 4
 
 
 def test_folder_that_cannot_be_written_to(shards, monkeypatch, caplog):

@@ -7,7 +7,8 @@ from threading import Barrier
 import pytest
 
 from swinv2.classification import shards as shards_module
-from swinv2.classification.shards import OpenFiles, expand, find_shards, read_shards
+from swinv2.classification.shard_patterns import expand, find_shards
+from swinv2.classification.shards import OpenFiles, read_shards
 from swinv2.images import UnreadableImageError
 
 PATTERN = "train-{000..002}.tar"
@@ -74,6 +75,41 @@ def test_incomplete_samples_are_counted(shards, tar, caplog):
     assert f"Passed over 2 images without a label, the first in {shards.root / 'train-001.tar'}" in caplog.text
     assert "Passed over 1 images whose label is no number" in caplog.text
     assert f"{shards.root / 'train-001.tar'}, where d has b'tench'; give the number of the class, from 0" in caplog.text
+
+
+def test_keys_with_dots_are_told(tmp_path, tar, caplog):
+    """Where names are taken up to their last dot the log says so, once."""
+    for shard in range(2):
+        tar(tmp_path / f"{shard}.tar", [(f"img.{shard}.jpg", b"x"), (f"img.{shard}.cls", b"1")])
+    assert [item.name for item in read_shards(tmp_path, "*.tar")] == ["img.0", "img.1"]
+    assert (
+        caplog.text.count("no key up to the first dot has an image; keys go up to the last dot, as in img.0.jpg") == 1
+    )
+
+
+def test_file_that_is_no_shard(shards, caplog):
+    """One file that is no shard does not end a run for the others; more than half are an error."""
+    (shards.root / "train-001.tar").write_bytes(b"<html>" + bytes(600))
+    assert read_shards(shards.root, PATTERN).shards == [4, 4]
+    assert "Left out 1 of 3 shards" in caplog.text and "train-001.tar is no tar file but a page of HTML" in caplog.text
+    (shards.root / "train-002.tar").write_bytes(b"\x1f\x8b" + bytes(600))
+    with pytest.raises(ValueError, match=r"2 of 3 shards .* cannot be used, first: .*train-001\.tar is no tar file"):
+        read_shards(shards.root, PATTERN)
+
+
+def test_most_samples_are_lost(tmp_path, tar):
+    """If more than half of the samples have no image or no label, that is an error."""
+    tar(tmp_path / "a.tar", [("a.jpg", b"x"), ("a.cls", b"1"), ("b.jpg", b"x"), ("c.jpg", b"x"), ("d.cls", b"1")])
+    with pytest.raises(ValueError, match=r"Of 4 samples in the shards .* only 1 can be used; the messages above say"):
+        read_shards(tmp_path, "a.tar")
+
+
+def test_image_of_a_gigabyte(shards):
+    """A file that no image is as large as is not read into memory."""
+    images = read_shards(shards.root, PATTERN)
+    images.sizes[0] = 1 << 31
+    with pytest.raises(UnreadableImageError, match=r"0000\.jpg has 2147483648 bytes; an image has 1073741824 at most"):
+        images.read(0)
 
 
 def test_labels_are_not_needed(shards, tar, jpeg, caplog):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 from shutil import copytree
 
 import numpy as np
@@ -13,6 +14,7 @@ from lightning import Trainer
 from swinv2 import BackboneConfig
 from swinv2.classification.classifier import ImageClassifier
 from swinv2.classification.data import ImageNetData
+from swinv2.classification.labelled import ScoredImages
 from swinv2.classification.task import ClassificationTask
 from swinv2.cli import main
 from swinv2.pixels import IMAGENET_MEAN, IMAGENET_STD
@@ -67,6 +69,29 @@ def test_scores_are_those_of_the_predictions(trained, shapes, tmp_path, run):
     right = np.mean([f"/{row['class_1']}/" in row["image"] for row in rows])
     assert json.loads((tmp_path / "scored/scores.json").read_text())["top1"] == pytest.approx(right)
     assert all(sum(float(row[f"probability_{i}"]) for i in range(1, 5)) == pytest.approx(1, abs=1e-5) for row in rows)
+
+
+def test_epoch_without_a_readable_image_is_saved(recipe, tmp_path, caplog, monkeypatch, run):
+    """Should no validation image be readable after all, the log says so, and the epoch is not lost."""
+    path = recipe()
+    monkeypatch.setattr(ScoredImages, "__getitem__", lambda *_: None)
+    run("fit", path)
+    folder = tmp_path / "runs/classification/small"
+    assert {one.name for one in (folder / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert "no image that can be read to validate on, and so no score of this epoch" in caplog.text
+    with (folder / "version_0/metrics.csv").open() as file:
+        assert {"nan"} == {row["top1"] for row in csv.DictReader(file) if row["top1"]}
+
+
+def test_images_that_are_left_out_are_counted(recipe, more, capsys, run):
+    """At the end of training and validation there is a line of how many images could not be read."""
+    for split in ("train", "val"):
+        min((Path(more) / split / "star").iterdir()).write_bytes(b"no image")
+    run("fit", recipe({"root": more}))
+    said = capsys.readouterr().out
+    assert "of 10 training images could not be read" in said and "1 of 7 validation images could not be read" in said
+    run("validate", "small.yaml")
+    assert "1 of 7 images could not be read or used" in capsys.readouterr().out
 
 
 def test_real_labels_are_scored(trained, shapes, tmp_path, capsys, run):

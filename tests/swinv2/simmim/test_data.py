@@ -124,15 +124,38 @@ def test_images_that_cannot_be_read(tmp_path, caplog):
 
 
 def test_none_can_be_read(tmp_path):
-    """Then there is nothing to train on, nor to validate on."""
+    """Then there is nothing to train on, nor to validate on, which is an error at the start, or else in training."""
     for part in ("train", "val"):
-        (tmp_path / part).mkdir()
-        (tmp_path / part / "1.jpg").write_bytes(b"no picture")
+        write(tmp_path / part, "1.jpg")
     data = SimMIMData(tmp_path, **SMALL)
     data.setup("fit")
+    for part in ("train", "val"):
+        (tmp_path / part / "1.jpg").write_bytes(b"no picture")
     with pytest.raises(OSError, match="None of the 1 images can be read"):
         data.train_set[0]
     assert [(len(images), targets) for images, targets in data.val_dataloader()] == [(0, [])]
+    with pytest.raises(ValueError, match="1 of 1 validation images that were tried cannot be used"):
+        data.setup("fit")
+
+
+def test_files_that_are_passed_over(tmp_path, caplog):
+    """Files that are no images by their suffix are counted, and an error if they are pictures, and more than images."""
+    write(tmp_path / "train", "a/1.jpg", "2.jpg")
+    (tmp_path / "train/a/3.psd").touch()
+    SimMIMData(tmp_path, val=None, **SMALL).setup("fit")
+    assert "Passed over 1 files of 3 (33%)" in caplog.text and "first a/3.psd" in caplog.text
+    for name in ("4.psd", "5.heics"):
+        (tmp_path / "train" / name).touch()
+    with pytest.raises(ValueError, match=r"More than half of the pictures would be passed over: 3 files of 5 \(60%\)"):
+        SimMIMData(tmp_path, val=None, **SMALL).setup("fit")
+
+
+def test_very_long_images(tmp_path):
+    """Of an image that is thousands of times longer than wide only the middle is enlarged."""
+    write(tmp_path / "val", "1.png", size=(1, 20_000))
+    data = SimMIMData(tmp_path, **SMALL)
+    data.setup("validate")
+    assert data.val_set[0][0].shape == (3, 32, 32)
 
 
 def test_shapes_are_made(tmp_path):

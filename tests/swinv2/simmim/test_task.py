@@ -11,6 +11,7 @@ import yaml
 
 from swinv2 import BackboneConfig
 from swinv2.classification.classifier import ImageClassifier
+from swinv2.classification.labelled import ScoredImages
 from swinv2.cli import main
 from swinv2.shapes import make_classification
 from swinv2.simmim.data import SimMIMData
@@ -99,21 +100,42 @@ def test_predict_draws_any_picture(trained, tmp_path, capsys):
     given = ["--data.images", "*.png", "--model.output", "found"]
     assert main(["simmim", "predict", "--config", recipe, *given]) == 0
     assert [path.name for path in (tmp_path / "found/pictures").iterdir()] == ["photo.png"]
-    assert "pictures: found/pictures" in capsys.readouterr().out
+    assert (
+        "1 of 2 images could not be read or used; see the messages above\npictures: found/pictures"
+        in capsys.readouterr().out
+    )
     assert main(["simmim", "predict", "--config", recipe, "--data.images", "broken.png"]) == 1
     assert "None of the images could be read" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["fit", "validate"])
 def test_nothing_readable_to_validate_on(recipe, tmp_path, capsys, command):
-    """Without any validation image there is an error, not one of nothing."""
+    """Without any validation image there is an error before the first step."""
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken/1.jpg").write_bytes(b"no picture")
     given = ["--data.val", str(tmp_path / "broken")] + ["--ckpt_path", "null"] * (command == "validate")
     assert main(["simmim", command, "--config", recipe, *given]) == 1
-    said = capsys.readouterr()
-    assert "None of the validation images could be read" in said.err
-    assert "nan" not in said.out
+    assert "1 of 1 validation images that were tried cannot be used" in capsys.readouterr().err
+
+
+def test_epoch_without_a_readable_image_is_saved(recipe, tmp_path, caplog, monkeypatch):
+    """Should no validation image be readable after all, the log says so, and the epoch is not lost."""
+    monkeypatch.setattr(ScoredImages, "__getitem__", lambda *_: None)
+    assert main(["simmim", "fit", "--config", recipe]) == 0
+    assert {path.name for path in (tmp_path / RUN / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert "no image that can be read to validate on, and so no score of this epoch" in caplog.text
+
+
+@pytest.mark.parametrize("command", ["validate", "predict"])
+def test_weights_that_are_not_finite(trained, shapes, tmp_path, capsys, command):
+    """A checkpoint of a training that diverged is refused before anything is drawn or measured."""
+    recipe, _ = trained
+    checkpoint = load(tmp_path / RUN / "checkpoints/last.ckpt")
+    checkpoint["state_dict"]["model.mask_token"].fill_(torch.nan)
+    torch.save(checkpoint, "diverged.ckpt")
+    given = ["--ckpt_path", "diverged.ckpt"] + ["--data.images", str(shapes)] * (command == "predict")
+    assert main(["simmim", command, "--config", recipe, *given]) == 1
+    assert "The checkpoint holds NaN or infinity in 1 tensors, first model.mask_token" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("workers", [0, 2])

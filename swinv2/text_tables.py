@@ -1,0 +1,62 @@
+"""Lines of text as the rows of a table, and what the headings of its columns mean."""
+
+import csv
+import re
+from collections.abc import Collection, Sequence
+
+from .text_lines import Line
+
+DELIMITERS = "\t;|,"
+
+
+def split(line: Line, delimiter: str) -> list[str]:
+    """The cells of a line, without quotes and the blanks around them.
+
+    Raises:
+        ValueError: the quotes do not fit.
+    """
+    if '"' not in line.text and "'" not in line.text:
+        return [cell.strip() for cell in line.text.split(delimiter)]
+    try:
+        cells = next(csv.reader([line.text], delimiter=delimiter, skipinitialspace=True))
+    except csv.Error as error:
+        raise ValueError(f"The cells of {line} cannot be told apart: {error}.") from error
+    return [unquoted(cell.strip()) for cell in cells]
+
+
+def delimiter_of(lines: Sequence[Line]) -> str | None:
+    """The sign that parts all lines into the same number of cells, 2 or more; None if there is none.
+
+    Args:
+        lines: one or more.
+    """
+    for delimiter in DELIMITERS:
+        if delimiter in lines[0].text:
+            counts = {len(split(line, delimiter)) for line in lines}
+            if len(counts) == 1 and counts != {1}:
+                return delimiter
+    return None
+
+
+def plain(heading: str) -> str:
+    """A heading in small letters, without blanks and signs: "Class Name", "class_name" and "className" are one."""
+    return re.sub(r"[\W_]+", "", heading.lower())
+
+
+def positions(headings: Sequence[str], words: Collection[str]) -> list[int]:
+    """Positions of the columns with one of some headings, the likeliest word first.
+
+    Args:
+        headings: of the columns.
+        words: as `plain` makes them, the likeliest first.
+    """
+    plainly = [plain(heading) for heading in headings]
+    return [at for word in words for at, heading in enumerate(plainly) if heading == word]
+
+
+def unquoted(text: str) -> str:
+    """Text without the quotes around it; quotes that are doubled inside are single ones."""
+    quote, inner = text[:1], text[1:-1]
+    if len(text) < 2 or quote not in ("'", '"') or text[-1] != quote or quote in inner.replace(2 * quote, ""):
+        return text
+    return inner.replace(2 * quote, quote).strip()
