@@ -1,53 +1,31 @@
-"""COCO annotation files: one parse, clear complaints, and the objects of one image at a time."""
+"""COCO annotation files: checked as a whole, then the objects of one image at a time."""
 
-import json
-import logging
-import pickle
-import warnings
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool
-from pycocotools import mask as mask_utils
-from torch import Tensor
-from torchvision.tv_tensors import BoundingBoxes, BoundingBoxFormat, Mask
+from torchvision.tv_tensors import BoundingBoxes, BoundingBoxFormat
 
-logger = logging.getLogger(__name__)
+from detection.coco_fields import Id, ImageRecord
+from detection.coco_index import CROWD, UNMASKED, stamp_of
+from detection.coco_json import read_span
+from detection.coco_reader import index_file
+from detection.regions import encode_region, find_region
 
-REQUIRED = {
-    "images": ("id", "file_name", "height", "width"),
-    "annotations": ("image_id", "category_id", "bbox"),
-    "categories": ("id", "name"),
-}
-
-
-class ImageRecord(NamedTuple):
-    """What an annotation file says of one image.
-
-    Attributes:
-        id: the image's number in the file.
-        file_name: path below the image folder.
-        height: pixels.
-        width: pixels.
-    """
-
-    id: int
-    file_name: str
-    height: int
-    width: int
+__all__ = ["CocoAnnotations", "Id", "ImageRecord", "clip_box"]
 
 
 class CocoAnnotations:
-    """The content of a COCO JSON, packed: one block of bytes that worker processes share, opened image by image.
+    """The content of a COCO JSON: a small index in memory, the annotations of an image read from the file when needed.
 
-    Labels are 0, 1, … in ascending order of the category ids, which may have gaps. Crowd regions and boxes without area
-    (within the image) are never training targets; the evaluation sees the file as it is.
+    Labels are 0, 1, … in ascending order of the category ids, which may have gaps. Crowd regions, boxes without area
+    (within the image) and objects whose segmentation is of no use are never training targets; the log counts them.
 
     Args:
-        path: JSON with `images`, `annotations` and `categories`.
+        path: JSON with `images` and `categories`, and `annotations` but for images of a test.
 
     Attributes:
         category_ids: ids in the file, ascending; a label is a position in this list.
@@ -55,45 +33,44 @@ class CocoAnnotations:
         images: records by image id.
         annotated: ids of the images that have at least one object to train on.
         has_masks: whether the annotations have segmentations (all have, or none).
+        scored: whether the file has annotations; one of test images has none.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not JSON, not COCO, no images, an unknown image or category, or masks for some objects only.
+        ValueError: see `index_file`.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        content = read_coco(path)
-        categories = sorted(content["categories"], key=lambda category: category["id"])
-        self.category_ids = [category["id"] for category in categories]
-        self.class_names = [category["name"] for category in categories]
+        index = index_file(path)
+        self.category_ids = [*index.categories]
+        self.class_names = [*index.categories.values()]
+        self.images: dict[Id, ImageRecord] = {record.id: record for record in index.images}
+        self.annotated = [record.id for record, usable in zip(index.images, index.trainable, strict=True) if usable]
+        self.has_masks, self.scored = index.has_masks, index.scored
         self._labels = {category_id: label for label, category_id in enumerate(self.category_ids)}
-        records = [ImageRecord(*(image[key] for key in ImageRecord._fields)) for image in content["images"]]
-        self.images = {record.id: record for record in records}
-        if len(self._labels) < len(categories) or len(self.images) < len(records):
-            raise ValueError(f"{path} gives two images or two categories the same id; ids must be unique.")
-        self.has_masks = self._check_segmentations(content["annotations"])
-        grouped = self._group(content["annotations"])
-        self._report_dropped(grouped)
-        self.annotated = [image_id for image_id in self.images if self._usable(image_id, grouped[image_id])]
-        packed = [pickle.dumps(annotations) for annotations in grouped.values()]
-        ends = np.cumsum([len(chunk) for chunk in packed]).tolist()
-        self._content = b"".join(packed)
-        self._slices = dict(zip(grouped, map(slice, [0, *ends], ends), strict=True))
+        self._places = {image_id: place for place, image_id in enumerate(self.images)}
+        self._spans, self._flags, self._ends = index.spans, index.flags, index.ends
+        self._stamp = stamp_of(path)
+        self._file: int | None = None
 
-    def of_image(self, image_id: int) -> list[dict[str, Any]]:
-        """All annotations of an image, crowds included, in the file's order."""
-        return pickle.loads(self._content[self._slices[image_id]])
+    def of_image(self, image_id: Id) -> list[dict[str, Any]]:
+        """All annotations of an image, crowds included, in the file's order; without segmentations of no use.
 
-    def target(self, image_id: int, with_masks: bool) -> dict[str, Any]:
-        """The objects to detect in an image, in the pixels of the image file: `boxes`, `labels` and `masks`.
+        Raises:
+            OSError: the file has gone or was changed.
+        """
+        return [annotation for annotation, _ in self._read(image_id)]
+
+    def target(self, image_id: Id, with_regions: bool) -> dict[str, Any]:
+        """The objects to detect in an image, in its pixels: `boxes`, `labels` and `regions`.
 
         Args:
             image_id: one of `images`.
-            with_masks: draw the masks (only where the file has any).
+            with_regions: give the pixels of the objects, too, where the file has them.
         """
         record = self.images[image_id]
-        usable = self._usable(image_id, self.of_image(image_id))
+        usable = [annotation for annotation, flag in self._read(image_id) if not flag]
         boxes = np.array([clip_box(annotation["bbox"], record) for annotation in usable], np.float32).reshape(-1, 4)
         target = {
             "boxes": BoundingBoxes(
@@ -101,94 +78,41 @@ class CocoAnnotations:
             ),
             "labels": torch.tensor([self._labels[annotation["category_id"]] for annotation in usable]).long(),
         }
-        if with_masks and self.has_masks:
-            target["masks"] = Mask(decode([self.encode(annotation) for annotation in usable], record))
-        return target
+        if not (with_regions and self.has_masks):
+            return target
+        return target | {"regions": [find_region(one["segmentation"], record.height, record.width) for one in usable]}
 
     def encode(self, annotation: dict[str, Any]) -> dict[str, Any]:
         """The region of an annotation as compressed RLE, whichever way the file writes it."""
         record = self.images[annotation["image_id"]]
-        size = record.height, record.width
-        segmentation = annotation["segmentation"]
-        if isinstance(segmentation, list):
-            polygons = [corners for corners in segmentation if len(corners) >= 6 and len(corners) % 2 == 0]
-            if not polygons:
-                return mask_utils.encode(np.zeros(size, np.uint8, order="F"))
-            return mask_utils.merge(mask_utils.frPyObjects(polygons, *size))
-        if tuple(segmentation["size"]) != size:
-            raise ValueError(
-                f"{self.path}: {_name(annotation)} has a mask of {segmentation['size']} in an image of {list(size)} "
-                "(height, width); the two must agree."
-            )
-        return mask_utils.frPyObjects(segmentation, *size) if isinstance(segmentation["counts"], list) else segmentation
+        return encode_region(annotation["segmentation"], record.height, record.width)
 
-    def _check_segmentations(self, annotations: Sequence[dict[str, Any]]) -> bool:
-        without = [annotation for annotation in annotations if not annotation.get("segmentation")]
-        if without and len(without) < len(annotations):
-            raise ValueError(
-                f"{self.path}: {_name(without[0])} has no segmentation, one of {len(without)} without. "
-                "Give every object one, or remove all to work with boxes only."
-            )
-        return bool(annotations) and not without
+    def _read(self, image_id: Id) -> list[tuple[dict[str, Any], int]]:
+        """The annotations of an image and their flags."""
+        place = self._places[image_id]
+        rows = range(self._ends[place - 1] if place else 0, self._ends[place])
+        return [(self._annotation(row, image_id), int(self._flags[row])) for row in rows]
 
-    def _group(self, annotations: Sequence[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
-        grouped: dict[int, list[dict[str, Any]]] = {image_id: [] for image_id in self.images}
-        for annotation in annotations:
-            if annotation["image_id"] not in grouped:
-                raise ValueError(
-                    f"{self.path}: {_name(annotation)} belongs to image {annotation['image_id']}, "
-                    "which `images` does not list; add the image or remove the annotation."
-                )
-            if annotation["category_id"] not in self._labels:
-                raise ValueError(
-                    f"{self.path}: {_name(annotation)} has category {annotation['category_id']}, "
-                    f"but `categories` lists only {self.category_ids}; add the category or correct the annotation."
-                )
-            if not isinstance(annotation["bbox"], list) or len(annotation["bbox"]) != 4:
-                raise ValueError(
-                    f"{self.path}: {_name(annotation)} has the box {annotation['bbox']}; "
-                    "a box is [left, top, width, height] in pixels."
-                )
-            grouped[annotation["image_id"]].append(annotation)
-        return grouped
+    def _annotation(self, row: int, image_id: Id) -> dict[str, Any]:
+        start, end = self._spans[row].tolist()
+        if self._file is None:
+            if not np.array_equal(stamp_of(self.path), self._stamp):
+                raise OSError(f"{self.path} was changed while a run reads from it; start the run again.")
+            self._file = os.open(self.path, os.O_RDONLY)
+        try:
+            annotation = read_span(os.pread(self._file, end - start, start))
+        except ValueError as error:
+            raise OSError(f"{self.path} was changed while a run reads from it; start the run again.") from error
+        if self._flags[row] & UNMASKED:
+            annotation.pop("segmentation")
+        return annotation | {"image_id": image_id, "iscrowd": int(bool(self._flags[row] & CROWD))}
 
-    def _usable(self, image_id: int, annotations: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-        record = self.images[image_id]
-        return [one for one in annotations if not one.get("iscrowd") and has_area(one["bbox"], record)]
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_file": None}  # each process opens the file by itself
 
-    def _report_dropped(self, grouped: dict[int, list[dict[str, Any]]]) -> None:
-        pairs = [(self.images[image_id], one) for image_id, ones in grouped.items() for one in ones]
-        flat = [one for record, one in pairs if not one.get("iscrowd") and not has_area(one["bbox"], record)]
-        if flat:
-            logger.warning(
-                "%s: %d of %d boxes have no area within their image and are left out of training, first %s: %s",
-                *(self.path, len(flat), len(pairs), _name(flat[0]), flat[0]["bbox"]),
-            )
-
-
-def read_coco(path: Path) -> dict[str, Any]:
-    """A COCO JSON file with the keys that every use needs.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: not JSON, lacks a key, or lists no images.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no annotation file {path}; check the data folder and the file's name.")
-    try:
-        content = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}). Was it cut short? Copy or download it again.") from error
-    missing = [key for key in REQUIRED if not isinstance(content, dict) or not isinstance(content.get(key), list)]
-    if missing:
-        raise ValueError(f"{path} is not a COCO annotation file: it needs lists named {missing} at the top.")
-    for section, keys in REQUIRED.items():
-        for position, entry in enumerate(content[section]):
-            if lacking := [key for key in keys if key not in entry]:
-                raise ValueError(f"{path} is not a COCO annotation file: {section}[{position}] lacks {lacking}.")
-    if not content["images"]:
-        raise ValueError(f"{path} lists no images; give a COCO file with at least one.")
-    return content
+    def __del__(self) -> None:
+        if self.__dict__.get("_file") is not None:
+            os.close(self._file)  # type: ignore[arg-type]
 
 
 def clip_box(box: Sequence[int | float], record: ImageRecord) -> tuple[int | float, ...]:
@@ -200,23 +124,3 @@ def clip_box(box: Sequence[int | float], record: ImageRecord) -> tuple[int | flo
         min(max(left + width, 0), record.width),
         min(max(top + height, 0), record.height),
     )
-
-
-def has_area(box: Sequence[int | float], record: ImageRecord) -> bool:
-    """Whether a COCO box covers any part of its image."""
-    left, top, right, bottom = clip_box(box, record)
-    return right > left and bottom > top
-
-
-def decode(regions: list[dict[str, Any]], record: ImageRecord) -> Bool[Tensor, "n h w"]:
-    """Masks of the size of an image from compressed RLE."""
-    if not regions:
-        return torch.zeros(0, record.height, record.width, dtype=torch.bool)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "__array__", DeprecationWarning)  # NumPy 2 about the inside of pycocotools
-        masks = mask_utils.decode(regions)  # (h, w, n)
-    return torch.from_numpy(masks).permute(2, 0, 1).contiguous().bool()  # (n, h, w)
-
-
-def _name(annotation: dict[str, Any]) -> str:
-    return f"annotation {annotation.get('id', '(without id)')}"

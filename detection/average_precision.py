@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from pycocotools import mask as mask_utils
 
-from detection.annotations import CocoAnnotations
+from detection.annotations import CocoAnnotations, Id
 
 try:
     from faster_coco_eval import COCO
@@ -41,17 +41,20 @@ class ClassScore(NamedTuple):
     ap: dict[str, float]
 
 
-def evaluate(annotations: CocoAnnotations, results: Mapping[int, Sequence[Result]], kind: str) -> COCOeval:
+def evaluate(annotations: CocoAnnotations, results: Mapping[Id, Sequence[Result]], kind: str) -> COCOeval:
     """Match results with annotations and accumulate precision and recall.
 
     Args:
         annotations: the ground truth.
         results: by image id; only these images count, also those with an empty list.
-        kind: "box" or "mask".
+        kind: "box" or "mask"; objects whose segmentation is of no use are not scored by their masks.
     """
+    numbers = {image_id: number for number, image_id in enumerate(sorted(results), start=1)}  # ids may be text
     truth = [truth_entry(annotations, one) for image_id in results for one in annotations.of_image(image_id)]
+    truth = [one | {"image_id": numbers[one["image_id"]]} for one in truth if kind == "box" or "segmentation" in one]
     found = [found_entry(result, kind) for ones in results.values() for result in ones]
-    images = [annotations.images[image_id]._asdict() for image_id in results]
+    found = [one | {"image_id": numbers[one["image_id"]]} for one in found]
+    images = [annotations.images[image_id]._asdict() | {"id": number} for image_id, number in numbers.items()]
     categories = [{"id": category} for category in annotations.category_ids]
     with contextlib.redirect_stdout(io.StringIO()):
         indices = [index(images, categories, entries) for entries in (truth, found)]
@@ -62,13 +65,13 @@ def evaluate(annotations: CocoAnnotations, results: Mapping[int, Sequence[Result
 
 
 def truth_entry(annotations: CocoAnnotations, annotation: dict[str, Any]) -> dict[str, Any]:
-    """An annotation with what COCO's evaluation needs of it: `area`, `iscrowd` and an encoded mask if it has one."""
-    entry = annotation | {"iscrowd": int(annotation.get("iscrowd", 0))}
-    if annotations.has_masks:
+    """An annotation with what COCO's evaluation needs of it: `area` and, if it has a mask, this as RLE."""
+    entry = dict(annotation)
+    if "segmentation" in annotation and annotations.has_masks:
         entry["segmentation"] = annotations.encode(annotation)
-    if "area" not in annotation:
+    if annotation.get("area") is None:
         width, height = annotation["bbox"][2:]
-        entry["area"] = float(mask_utils.area(entry["segmentation"])) if annotations.has_masks else width * height
+        entry["area"] = float(mask_utils.area(entry["segmentation"])) if "segmentation" in entry else width * height
     return entry
 
 
@@ -119,11 +122,11 @@ def known(figure: float) -> float:
     return float(figure) if figure > -1 else float("nan")
 
 
-def count_objects(annotations: CocoAnnotations, image_ids: Iterable[int]) -> list[int]:
+def count_objects(annotations: CocoAnnotations, image_ids: Iterable[Id]) -> list[int]:
     """How many objects of each class some images have, crowds not counted."""
     counts = dict.fromkeys(annotations.category_ids, 0)
     for annotation in (one for image_id in image_ids for one in annotations.of_image(image_id)):
-        counts[annotation["category_id"]] += not annotation.get("iscrowd")
+        counts[annotation["category_id"]] += not annotation["iscrowd"]
     return list(counts.values())
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jsonargparse import Namespace
 
-from detection.annotations import read_coco
+from detection.annotations import CocoAnnotations
 from detection.data import CocoData
 from detection.task import DetectionTask
 from swinv2.shapes import make_detection
@@ -40,7 +40,7 @@ def complete(config: Namespace) -> None:
 
 
 def count_classes(config: Namespace) -> None:
-    """Give a recipe that leaves `num_classes` open as many as its validation data has.
+    """Give a recipe that leaves `num_classes` open as many as its data has.
 
     Args:
         config: of one command; its detector is changed in place.
@@ -54,4 +54,6 @@ def count_classes(config: Namespace) -> None:
         return
     if data.shapes is not None:
         make_detection(Path(data.root), **vars(data.shapes))
-    detector.num_classes = len(read_coco(Path(data.root) / data.val_annotations)["categories"])
+    detector.num_classes = len(
+        CocoAnnotations(Path(data.root) / (data.val_annotations or data.train_annotations)).category_ids
+    )

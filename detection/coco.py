@@ -1,8 +1,7 @@
 """Images and their objects from a folder and a COCO JSON."""
 
 import itertools
-import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +9,25 @@ from torch.utils.data import Dataset
 from torchvision.tv_tensors import Image
 
 from detection.annotations import CocoAnnotations, ImageRecord
+from detection.origins import Origins
+from detection.regions import draw_regions
 from detection.semantic_maps import SemanticMaps
-from swinv2.images import LeftOut, Transform, UnreadableImageError, read_image
+from swinv2.images import ImageDepthError, LeftOut, Transform, UnreadableImageError, read_image
+from swinv2.places import Finder
 
 
 class CocoDetection(Dataset[tuple[Image, dict[str, Any]]]):
     """Images with targets `boxes`, `labels`, `masks`, `image_id`, `orig_size` and `size`.
 
     Both sizes are (height, width): of the image file, and of the image given out, in whose pixels boxes and masks are.
-    Masks come in training only, and so does `semantic`, the class of each pixel (height, width). An image that cannot
-    be read is left out: the next one comes in its place, and the log counts it.
+    Masks come in training only, drawn after the transform, and so does `semantic`, the class of each pixel (height,
+    width). An image that cannot be read is left out: the next one comes in its place, and the log counts it.
 
     Args:
         folder: image folder; the JSON's `file_name` is a path below it.
         annotations: COCO JSON.
-        transform: changes image and target together.
+        transform: changes image and target together. In training a target has `regions` and `origins` in place of
+            masks, see `draw_regions`.
         training: give masks too, and use only what can be trained on.
         filter_empty: leave images without objects out of training.
         semantic_maps: of the training images, if any.
@@ -33,6 +36,8 @@ class CocoDetection(Dataset[tuple[Image, dict[str, Any]]]):
         annotations: content of the JSON.
         records: the images in use, in the file's order.
         left_out: positions of those that cannot be read.
+        with_masks: whether training targets have masks; a detector of boxes needs none.
+        with_regions: whether the transform is given the objects' regions even so, as one that crops boxes wants them.
 
     Raises:
         FileNotFoundError: a folder, the JSON, an image or a semantic map is missing.
@@ -57,7 +62,8 @@ class CocoDetection(Dataset[tuple[Image, dict[str, Any]]]):
             raise ValueError(f"{annotations} has no annotated objects: nothing to train on.")
         chosen = self.annotations.annotated if training and filter_empty else self.annotations.images
         self.records = [self.annotations.images[image_id] for image_id in chosen]
-        check_files(folder, self.records)
+        self.files = find_files(folder, self.records)
+        self.with_masks = self.with_regions = True
         if semantic_maps is not None:
             semantic_maps.check(self.records)
         self.left_out = LeftOut(len(self.records))
@@ -69,37 +75,54 @@ class CocoDetection(Dataset[tuple[Image, dict[str, Any]]]):
         for candidate in itertools.chain(range(index, len(self)), range(index)):
             if candidate in self.left_out:
                 continue
-            record = self.records[candidate]
             try:
-                image = read_image(self.folder / record.file_name, (record.height, record.width))
-                semantic = {} if self.semantic_maps is None else {"semantic": self.semantic_maps.read(record)}
-            except UnreadableImageError as error:
+                image, semantic = self.read(candidate)
+            except (UnreadableImageError, ImageDepthError) as error:
                 self.left_out.add(candidate, error)
             else:
-                return self._prepare(image, record, semantic)
+                return self._prepare(image, self.records[candidate], semantic)
         raise UnreadableImageError(f"None of the {len(self)} images in {self.folder} can be read.")
 
+    def read(self, index: int) -> tuple[Image, dict[str, Any]]:
+        """The image at a position and, if there are any, its `semantic` map, as they are in the files.
+
+        Raises:
+            UnreadableImageError: one of them cannot be read, or is not of the annotated size.
+            ImageDepthError: the image's values do not have 8 bits.
+        """
+        record = self.records[index]
+        image = read_image(self.files[index], (record.height, record.width))
+        return image, {} if self.semantic_maps is None else {"semantic": self.semantic_maps.read(record)}
+
     def _prepare(self, image: Image, record: ImageRecord, semantic: dict[str, Any]) -> tuple[Image, dict[str, Any]]:
-        target = self.annotations.target(record.id, with_masks=self.training)
+        wanted = self.training and (self.with_masks or self.with_regions)
+        target = self.annotations.target(record.id, with_regions=wanted)
+        if "regions" in target:
+            target["origins"] = Origins.whole(record.height, record.width)
         target |= {"image_id": record.id, "orig_size": (record.height, record.width)} | semantic
         if self.transform is not None:
             image, target = self.transform(image, target)
+        if "regions" in target:
+            regions, origins = target.pop("regions"), target.pop("origins")
+            target |= {"masks": draw_regions(regions, origins)} if self.with_masks else {}
         return image, target | {"size": tuple(image.shape[-2:])}
 
 
-def check_files(folder: Path, records: Iterable[ImageRecord]) -> None:
-    """See that a folder holds all images, by listing it once.
+def find_files(folder: Path, records: Sequence[ImageRecord]) -> list[Path]:
+    """The files of images, found by listing their folders once.
 
     Raises:
         FileNotFoundError: the folder or some images are missing.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no image folder {folder}; check the data folder and the folder's name.")
-    paths = [folder / record.file_name for record in records]
-    there = {parent: set(os.listdir(parent)) for parent in {path.parent for path in paths} if parent.is_dir()}
-    missing = [str(path) for path in paths if path.name not in there.get(path.parent, ())]
-    if missing:
+    finder = Finder(folder)
+    paths = [finder.find(record.file_name) for record in records]
+    found = [path for path in paths if path is not None]
+    if len(found) < len(records):
+        missing = [str(folder / record.file_name) for record, path in zip(records, paths, strict=True) if path is None]
         raise FileNotFoundError(
-            f"{len(missing)} of {len(paths)} annotated images are missing, first {', '.join(missing[:3])}; "
+            f"{len(missing)} of {len(records)} annotated images are missing, first {', '.join(missing[:3])}; "
             "check the image folder, or remove them from the annotations."
         )
+    return found

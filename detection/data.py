@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from lightning import LightningDataModule
@@ -15,7 +15,7 @@ from detection.coco import CocoDetection
 from detection.instaboost import InstaBoost
 from detection.semantic_maps import SemanticMaps
 from detection.transforms import eval_transform, train_transform
-from swinv2.images import ImageFiles, find_images
+from swinv2.images import ImageFiles, check_readable, find_images
 from swinv2.shapes import Shapes, make_detection
 from swinv2.training.loading import make_loader
 
@@ -33,7 +33,8 @@ class CocoData(LightningDataModule):
         train_images: folder of the training images.
         val_images: folder of the validation images.
         train_annotations: COCO JSON of the training images.
-        val_annotations: COCO JSON of the validation images.
+        val_annotations: COCO JSON of the validation images; null trains without validation. One without `annotations`,
+            as those of test images, has nothing to score: `validate` writes the detections under its image ids.
         batch_size: images a step and device.
         num_workers: processes that load images, at most one a core.
         short_edge: of training images after resizing, pixels, or the least and greatest of a range.
@@ -52,9 +53,15 @@ class CocoData(LightningDataModule):
         semantic_zero_is_void: in the files 0 is no class and 1 the first one (as in ADE20K), instead of 0 the first one
             and 255 no class (as in COCO-stuff's stuffthingmaps).
         filter_empty: leave images without objects out of training.
+        masks: give masks to train on; null if the detector that is trained has mask heads.
         images: what to predict: files, folders with their subfolders, and globs.
         shapes: make this sample data in `root` if there is none.
+
+    Attributes:
+        validation_keys: arguments that are null where there is no validation.
     """
+
+    validation_keys: ClassVar[tuple[str, ...]] = ("val_annotations",)
 
     def __init__(
         self,
@@ -62,7 +69,7 @@ class CocoData(LightningDataModule):
         train_images: str = "train2017",
         val_images: str = "val2017",
         train_annotations: str = "annotations/instances_train2017.json",
-        val_annotations: str = "annotations/instances_val2017.json",
+        val_annotations: str | None = "annotations/instances_val2017.json",
         batch_size: int = 2,
         num_workers: int = 4,
         short_edge: int | tuple[int, int] = (480, 800),
@@ -77,13 +84,15 @@ class CocoData(LightningDataModule):
         semantic_maps: str | None = None,
         semantic_zero_is_void: bool = False,
         filter_empty: bool = True,
+        masks: bool | None = None,
         images: list[str] | str | None = None,
         shapes: Shapes | None = None,
     ) -> None:
         super().__init__()
         self.root = root
         self.train_folder, self.val_folder = root / train_images, root / val_images
-        self.train_annotations, self.val_annotations = root / train_annotations, root / val_annotations
+        self.train_annotations = root / train_annotations
+        self.val_annotations = None if val_annotations is None else root / val_annotations
         self.batch_size = batch_size
         self.num_workers = num_workers
         resizing = train_transform(short_edge, long_edge, flip_prob, random_crop, scale_jitter, crop_size)
@@ -93,6 +102,8 @@ class CocoData(LightningDataModule):
         self.eval_transform = v2.Identity() if keep_size else eval_transform(val_short_edge or greatest, long_edge)
         self.semantic_maps = SemanticMaps(root / semantic_maps, semantic_zero_is_void) if semantic_maps else None
         self.filter_empty = filter_empty
+        self.masks = masks
+        self.crops = random_crop or scale_jitter is not None or instaboost is not None
         self.images = [images] if isinstance(images, str) else images
         self.shapes = shapes
         self.seed = torch.initial_seed()  # of the command line; the same in all processes
@@ -102,16 +113,17 @@ class CocoData(LightningDataModule):
 
     @property
     def annotations(self) -> CocoAnnotations:
-        """Categories and ground truth of the validation images.
+        """Categories and ground truth of the validation images, or without these of the training images.
 
         Raises:
             RuntimeError: before `setup` for training or validation.
         """
-        if self.val_set is None:
+        found = self.val_set or self.train_set
+        if found is None:
             raise RuntimeError(
                 "CocoData has not read its annotations yet; call setup('fit') or setup('validate') first."
             )
-        return self.val_set.annotations
+        return found.annotations
 
     @property
     def class_names(self) -> list[str]:
@@ -141,34 +153,50 @@ class CocoData(LightningDataModule):
 
         Raises:
             FileNotFoundError: a folder, an annotation file, an image or a semantic map is missing.
-            ValueError: bad annotations or semantic maps, classes that differ between training and validation, no masks
-                for InstaBoost, or nothing to predict.
+            ValueError: bad annotations or semantic maps, images most of which cannot be read, classes that differ
+                between training and validation, no masks for InstaBoost, or nothing to validate on or to predict.
         """
         if stage == "predict":
             if not self.images:
                 raise ValueError("Nothing to predict; name files, folders or globs, e.g. --data.images 'photos/*.jpg'.")
             self.predict_set = ImageFiles(find_images(self.images), self.eval_transform)
             return
-        self.val_set = CocoDetection(self.val_folder, self.val_annotations, self.eval_transform)
+        if self.val_annotations is not None:
+            self.val_set = CocoDetection(self.val_folder, self.val_annotations, self.eval_transform)
+        elif stage == "validate":
+            raise ValueError("There is nothing to validate on; name a COCO file with --data.val_annotations.")
         if stage == "fit":
-            self.train_set = CocoDetection(
-                *(self.train_folder, self.train_annotations, self.train_transform, True, self.filter_empty),
-                semantic_maps=self.semantic_maps,
-            )
+            self._set_up_training()
+        for dataset, what in ((self.train_set, "training images"), (self.val_set, "validation images")):
+            if dataset is not None:
+                check_readable(dataset.left_out, len(dataset), dataset.read, what)
+
+    def _set_up_training(self) -> None:
+        self.train_set = CocoDetection(
+            *(self.train_folder, self.train_annotations, self.train_transform, True, self.filter_empty),
+            semantic_maps=self.semantic_maps,
+        )
+        self.train_set.with_masks, self.train_set.with_regions = bool(self.masks), self.crops
+        if self.val_set is not None:
             check_classes(self.train_set.annotations, self.val_set.annotations)
-            if self.instaboost is not None and not self.train_set.annotations.has_masks:
+            if not self.val_set.annotations.scored:
                 raise ValueError(
-                    f"InstaBoost needs masks to cut objects out, but {self.train_annotations} has boxes only; leave "
-                    "data.instaboost out."
+                    f"{self.val_annotations} has no annotations, so that a training could not be scored; set "
+                    "data.val_annotations to null to train without validation."
                 )
+        if self.instaboost is not None and not self.train_set.annotations.has_masks:
+            raise ValueError(
+                f"InstaBoost needs masks to cut objects out, but {self.train_annotations} has boxes only; leave "
+                "data.instaboost out."
+            )
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Batches of training images in random order."""
         return self._loader(self.train_set, shuffle=True)
 
-    def val_dataloader(self) -> DataLoader[Sample]:
-        """Batches of validation images."""
-        return self._loader(self.val_set)
+    def val_dataloader(self) -> DataLoader[Sample] | list[Any]:
+        """Batches of validation images; nothing if there is no validation."""
+        return [] if self.val_annotations is None else self._loader(self.val_set)
 
     def predict_dataloader(self) -> DataLoader[Sample | None]:
         """Batches of the images to predict; one whose images all cannot be read is empty."""

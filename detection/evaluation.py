@@ -7,7 +7,7 @@ import numpy as np
 import torch.distributed as dist
 from jaxtyping import Float
 
-from detection.annotations import CocoAnnotations
+from detection.annotations import CocoAnnotations, Id
 from detection.average_precision import (
     ClassScore,
     Result,
@@ -42,7 +42,7 @@ class CocoEvaluator:
 
     def reset(self) -> None:
         """Forget all detections."""
-        self.found: dict[int, list[Result]] = {}
+        self.found: dict[Id, list[Result]] = {}
         self.class_scores: list[ClassScore] = []
         self.curves: dict[str, Float[np.ndarray, "overlaps recalls classes"]] = {}
         self._kinds: tuple[str, ...] = ("box",)
@@ -71,12 +71,9 @@ class CocoEvaluator:
         Raises:
             ValueError: no image was evaluated.
         """
-        distributed = dist.is_available() and dist.is_initialized()
-        first = not distributed or dist.get_rank() == 0
-        if distributed:
-            self._gather(first)
+        first = self.gather()
         outcome = [self._score() if first and self.found else None]
-        if distributed:
+        if dist.is_available() and dist.is_initialized():
             dist.broadcast_object_list(outcome, src=0)
         if outcome[0] is None:
             raise ValueError("No image was evaluated, so there is nothing to score; call update first.")
@@ -87,12 +84,17 @@ class CocoEvaluator:
         """The per-class scores as aligned text."""
         return format_table(self.class_scores)
 
-    def _gather(self, first: bool) -> None:
+    def gather(self) -> bool:
+        """Collect the detections of all processes in the first one; whether this is the first."""
+        if not (dist.is_available() and dist.is_initialized()):
+            return True
+        first = dist.get_rank() == 0
         parts: list[Any] | None = [None] * dist.get_world_size() if first else None
         dist.gather_object((self._kinds, self.found), parts, dst=0)
         for kinds, results in parts or []:
             self._kinds = max(self._kinds, kinds, key=len)
             self.found = results | self.found
+        return first
 
     def _score(self) -> tuple[dict[str, float], list[ClassScore]]:
         figures: dict[str, float] = {}

@@ -10,6 +10,8 @@ from jaxtyping import Bool, Float, Shaped, UInt8
 from torchvision.transforms import v2
 from torchvision.tv_tensors import Image, Mask
 
+from detection.origins import Origins
+from detection.regions import cut_region, draw_regions
 from detection.semantic import IGNORED
 from detection.transforms import fit_boxes, keep_visible
 
@@ -56,15 +58,15 @@ class InstaBoost:
             raise ValueError(f"shift {self.shift} and angle {self.angle} are the greatest to either side: 0 or more.")
 
     def __call__(self, image: Image, target: dict[str, Any]) -> tuple[Image, dict[str, Any]]:
-        """Change an image (uint8) and its `boxes`, `labels`, `masks` and, where there is one, `semantic` map."""
+        """Change an image (uint8) and its `boxes`, `labels`, `regions` and, where there is one, `semantic` map."""
         if float(torch.rand(())) >= self.prob:
             return image, target
-        masks = target["masks"].numpy()
+        masks = draw_regions(target["regions"], target["origins"]).numpy()
         semantic = target["semantic"].numpy() if "semantic" in target else np.zeros(masks.shape[1:], np.uint8)
         pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
-        pixels, *regions = self._boost(pixels, masks, semantic)
-        moved, classes = (Mask(torch.from_numpy(region)) for region in regions)
-        changed = target | {"masks": moved} | ({"semantic": classes} if "semantic" in target else {})
+        pixels, moved, classes = self._boost(pixels, masks, semantic)
+        changed = target | {"regions": [*map(cut_region, moved)], "origins": Origins.whole(*moved.shape[1:])}
+        changed |= {"semantic": Mask(torch.from_numpy(classes))} if "semantic" in target else {}
         return keep_visible(*fit_boxes(Image(torch.from_numpy(pixels).permute(2, 0, 1)), changed))
 
     def _boost(

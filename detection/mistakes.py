@@ -11,9 +11,10 @@ import numpy as np
 from jaxtyping import Float
 from pycocotools import mask as mask_utils
 
-from detection.annotations import CocoAnnotations
-from swinv2.images import UnreadableImageError, read_image
+from detection.annotations import CocoAnnotations, Id
+from swinv2.images import ImageDepthError, UnreadableImageError, read_image
 from swinv2.pictures import Colour, Picture, cut, write
+from swinv2.places import Finder
 
 FOUND = 0.5  # overlap of a detection with an object from which it counts as found
 NEAR = 0.1  # overlap from which a detection has to do with an object
@@ -39,14 +40,14 @@ class Mistake(NamedTuple):
         caption: what it is, what is wrong, and the overlap.
     """
 
-    image_id: int
+    image_id: Id
     detection: Entry | None
     truth: Entry | None
     caption: list[str]
 
 
 def find_mistakes(
-    annotations: CocoAnnotations, found: Mapping[int, Sequence[Entry]], count: int
+    annotations: CocoAnnotations, found: Mapping[Id, Sequence[Entry]], count: int
 ) -> tuple[list[Mistake], list[Mistake]]:
     """The false positives with the highest scores, and the largest objects that nothing found.
 
@@ -55,8 +56,8 @@ def find_mistakes(
         found: entries of a COCO results JSON by image id, of all images that were looked at.
         count: how many of each, at most.
     """
-    wrong: list[tuple[float, int, Entry]] = []
-    missed: list[tuple[float, int, Entry]] = []
+    wrong: list[tuple[float, Id, Entry]] = []
+    missed: list[tuple[float, Id, Entry]] = []
     for image_id, results in found.items():
         false_positives, misses = match(results, annotations.of_image(image_id))
         wrong += [(one["score"], image_id, one) for one in false_positives]
@@ -101,7 +102,7 @@ def overlaps(results: Sequence[Entry], truth: Sequence[Entry]) -> Float[np.ndarr
     return mask_utils.iou(*boxes, [int(one.get("iscrowd", 0)) for one in truth])
 
 
-def explain_false_positive(image_id: int, result: Entry, truth: Sequence[Entry], names: Mapping[int, str]) -> Mistake:
+def explain_false_positive(image_id: Id, result: Entry, truth: Sequence[Entry], names: Mapping[int, str]) -> Mistake:
     """What a wrong detection may have been meant for: the object that it finds, else one of its class, else any.
 
     Args:
@@ -126,7 +127,7 @@ def explain_false_positive(image_id: int, result: Entry, truth: Sequence[Entry],
     return Mistake(image_id, result, None if best is None else objects[best], caption)
 
 
-def explain_miss(image_id: int, missed: Entry, results: Sequence[Entry], names: Mapping[int, str]) -> Mistake:
+def explain_miss(image_id: Id, missed: Entry, results: Sequence[Entry], names: Mapping[int, str]) -> Mistake:
     """What was found where an object was missed.
 
     Args:
@@ -184,8 +185,9 @@ def draw_tile(mistake: Mistake, annotations: CocoAnnotations, images: Path) -> P
         if one is not None
     ]
     try:
-        pixels = read_image(images / record.file_name, (record.height, record.width)).permute(1, 2, 0).numpy()
-    except UnreadableImageError:
+        file = Finder(images).find(record.file_name) or images / record.file_name
+        pixels = read_image(file, (record.height, record.width)).permute(1, 2, 0).numpy()
+    except (UnreadableImageError, ImageDepthError):
         view = np.full((TILE, TILE, 3), GREY, np.uint8)
         write(view, "image cannot be read", GAP, TILE // 2, TEXT, BLACK)
     else:

@@ -13,6 +13,7 @@ from detection.average_precision import ClassScore
 from detection.evaluation import CocoEvaluator
 from detection.mistakes import draw_sheet, find_mistakes
 from swinv2.figures import save_figure
+from swinv2.fonts import legible
 from swinv2.pictures import save
 
 MOST_CURVES = 20  # classes; of more, one sees nothing
@@ -63,7 +64,7 @@ def draw_curves(curves: Mapping[str, Curves], names: Sequence[str]) -> Figure:
         axes.set(title=kind, xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
         axes.grid(color="0.9")
         axes.spines[["top", "right"]].set_visible(False)
-        draw_panel(axes, precision[:, :, known[kind]], [names[label] for label in known[kind]])
+        draw_panel(axes, precision[:, :, known[kind]], [legible(names[label]) for label in known[kind]])
     return figure
 
 
@@ -129,7 +130,7 @@ def draw_column(axes: Axes, scores: Sequence[ClassScore], height: int) -> None:
     for place, kind in enumerate(kinds):
         rows = np.arange(len(scores)) + (place + 0.5) * thickness - 0.4
         axes.barh(rows, [score.ap[kind] for score in scores], thickness, color=BARS[kind], label=kind)
-    labels = [f"{score.name} ({score.objects})" for score in scores]
+    labels = [f"{legible(score.name)} ({score.objects})" for score in scores]
     axes.set_yticks(range(len(scores)), labels, parse_math=False, fontsize="small")
     axes.set(xlim=(0, 1), ylim=(height - 0.4, -0.6), xlabel="AP (objects in brackets)")
     axes.grid(axis="x", color="0.9")

@@ -60,7 +60,7 @@ class SemanticMaps:
         pixels = read_map(self.path(record))
         if self.zero_is_void:
             pixels = np.where(pixels == IGNORED, pixels, pixels - np.uint8(1))  # 0 - 1 is 255
-        return Mask(torch.from_numpy(pixels))
+        return Mask(torch.from_numpy(np.require(pixels, requirements="W")))
 
 
 def check_header(path: Path, record: ImageRecord) -> None:

@@ -7,11 +7,14 @@ from typing import Any
 from torch import Tensor
 
 from detection.agreement import check_supervision
+from detection.average_precision import FIGURES
 from detection.class_map import load_detector_weights
 from detection.data import Batch, CocoData
 from detection.detector import Detector
 from detection.drawing import draw_detections
 from detection.evaluation import CocoEvaluator, to_original, to_results
+from detection.origins import Origins
+from detection.regions import draw_regions
 from detection.report import write_report
 from detection.tiles import Tiles, detect_each
 from detection.views import Views, check_model
@@ -88,12 +91,18 @@ class DetectionTask(Task):
             return  # a checkpoint brings the classes
         data = self.data
         check_class_count(self.model.num_classes, data.class_names)
-        if stage == "fit":
+        if stage == "fit" and data.train_set is not None:
             check_supervision(self.model, data)
+            data.train_set.with_masks = self.model.has_masks if data.masks is None else data.masks
         if self.class_map is not None and self.weights is not None:
             load_detector_weights(self.model, self.weights, data.class_names, self.class_map)
         self.class_names, self.category_ids = data.class_names, data.category_ids
         self.evaluator = CocoEvaluator(data.annotations)
+
+    def validation_metrics(self) -> list[str]:
+        """COCO's figures of boxes and, if the model has them, masks."""
+        kinds = ("box", "mask") if self.model.has_masks else ("box",)
+        return [f"{kind}/{figure}" for kind in kinds for figure in FIGURES]
 
     @property
     def data(self) -> CocoData:
@@ -120,9 +129,13 @@ class DetectionTask(Task):
                 self._draw_beside_truth(image, target, detection)
 
     def on_validation_epoch_end(self) -> None:
-        """Score what was collected."""
+        """Score what was collected, unless the images are those of a test."""
         assert self.evaluator is not None
-        scores, results, self.drawn = self.evaluator.compute(), self.evaluator.results(), 0
+        self.drawn = 0
+        if not self.data.annotations.scored:
+            self._hand_in(self.evaluator)
+            return
+        scores, results = self.evaluator.compute(), self.evaluator.results()
         if self.trainer.sanity_checking:
             self.evaluator.reset()
             return
@@ -180,11 +193,20 @@ class DetectionTask(Task):
         super().on_load_checkpoint(checkpoint)
         self.category_ids = self.category_ids or checkpoint["category_ids"]
 
+    def _hand_in(self, evaluator: CocoEvaluator) -> None:
+        """Write the detections of test images, whose annotations nobody has, as a benchmark server takes them."""
+        evaluator.gather()
+        results = evaluator.results()
+        if self.trainer.is_global_zero:
+            path = self._write_results(results)
+            print(f"\n{self.data.val_annotations} has no annotations to score by.\n{len(results)} detections: {path}")
+        evaluator.reset()
+
     def _draw_beside_truth(self, image: Tensor, target: dict[str, Any], detection: dict[str, Tensor]) -> None:
         truth = {"boxes": target["boxes"], "labels": target["labels"]}
-        whole = self.data.annotations.target(target["image_id"], with_masks=self.data.annotations.has_masks)
-        if "masks" in whole:
-            truth["masks"] = resize(whole["masks"], target["size"])
+        whole = self.data.annotations.target(target["image_id"], with_regions=True)
+        if "regions" in whole:
+            truth["masks"] = draw_regions(whole["regions"], resize(Origins.whole(*target["orig_size"]), target["size"]))
         drawn = [draw_detections(image, shown, self.class_names, self.score_threshold) for shown in (truth, detection)]
         self.show(str(target["image_id"]), side_by_side(drawn, ["truth", "detected"]))
         self.drawn += 1

@@ -1,15 +1,14 @@
-"""Joint transforms of image, boxes, masks and semantic map."""
+"""Joint transforms of image, boxes, regions and semantic map."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 from torchvision.tv_tensors import BoundingBoxes, BoundingBoxFormat, Image, wrap
 
+from detection.regions import region_boxes
 from swinv2.resizing import draw, resize, scaled
 
 DETR_SHORT_EDGES = (400, 500, 600)  # before the crop
@@ -175,31 +174,21 @@ def check_settings(
 
 
 def fit_boxes(image: Image, target: dict[str, Any]) -> tuple[Image, dict[str, Any]]:
-    """Shrink each box to what a crop left of its mask; without masks, boxes end where the image does."""
-    if "masks" not in target:
+    """Shrink each box to what a crop left of its region; without regions, boxes end where the image does."""
+    if "regions" not in target:
         return image, target
-    boxes = BoundingBoxes(
-        mask_boxes(target["masks"]), format=BoundingBoxFormat.XYXY, canvas_size=tuple(image.shape[-2:])
-    )
+    edges = region_boxes(target["regions"], target["origins"])
+    boxes = BoundingBoxes(edges, format=BoundingBoxFormat.XYXY, canvas_size=tuple(image.shape[-2:]))
     return image, target | {"boxes": boxes}
 
 
 def keep_visible(image: Image, target: dict[str, Any]) -> tuple[Image, dict[str, Any]]:
-    """Drop objects with a side of less than a pixel or without a pixel in their mask."""
+    """Drop objects with a side of less than a pixel or without a pixel in their region."""
     boxes = target["boxes"]
     keep = (boxes[:, 2:] - boxes[:, :2] >= 1).all(dim=1)
-    if "masks" in target:
-        keep &= target["masks"].flatten(1).any(dim=1)
-    kept = {name: wrap(target[name][keep], like=target[name]) for name in ("boxes", "masks") if name in target}
-    return image, target | kept | {"labels": target["labels"][keep]}
-
-
-def mask_boxes(masks: Bool[Tensor, "n h w"]) -> Float[Tensor, "n 4"]:
-    """Left, top, right and bottom edge of each mask in pixels; zeros where it is empty."""
-    sides = []
-    for along in (masks.any(dim=-2), masks.any(dim=-1)):  # (n, w), (n, h)
-        first = along.int().argmax(dim=-1)
-        last = along.shape[-1] - along.flip(-1).int().argmax(dim=-1)
-        sides += [first, torch.where(along.any(dim=-1), last, 0)]
-    left, right, top, bottom = sides
-    return torch.stack([left, top, right, bottom], dim=-1).float()
+    kept: dict[str, Any] = {}
+    if "regions" in target:
+        keep &= region_boxes(target["regions"], target["origins"]).any(dim=1)
+        kept["regions"] = [region for region, stays in zip(target["regions"], keep.tolist(), strict=True) if stays]
+    kept |= {"boxes": wrap(boxes[keep], like=boxes), "labels": target["labels"][keep]}
+    return image, target | kept

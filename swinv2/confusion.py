@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
+from .fonts import legible
+
 LABELLED = 40  # classes; the names of more would cover each other
 WRITTEN = 12  # classes whose cells have room for a number
 PAIRS = 100  # listed
@@ -18,8 +20,8 @@ Row = Sequence[str | int]
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Row]) -> None:
-    """Write a table."""
-    with path.open("w", encoding="utf-8", newline="") as file:
+    """Write a table; names of files that are no UTF-8 keep their bytes."""
+    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         csv.writer(file).writerows([header, *rows])
 
 
@@ -72,5 +74,6 @@ def draw_confusion(confusion: Int64[np.ndarray, "k k"], class_names: Sequence[st
 
 def label_axes(axes: Axes, names: Sequence[str]) -> None:
     """Write the names of the classes at rows and columns."""
+    names = [legible(name) for name in names]
     axes.set_xticks(range(len(names)), names, parse_math=False, fontsize="small", rotation=90)
     axes.set_yticks(range(len(names)), names, parse_math=False, fontsize="small")

@@ -2,8 +2,12 @@
 
 import warnings
 from pathlib import Path
+from typing import Any
 
+from matplotlib import rc_context, rcParams
 from matplotlib.figure import Figure
+
+from .fonts import in_use
 
 
 def save_figure(path: Path, figure: Figure) -> None:
@@ -11,8 +15,9 @@ def save_figure(path: Path, figure: Figure) -> None:
 
     Args:
         path: the file, whose folder is there.
-        figure: names in it may be in letters that the font does not have; boxes then stand for them.
+        figure: names in it are `legible`.
     """
-    with warnings.catch_warnings():
+    fonts: Any = {"font.sans-serif": [*rcParams["font.sans-serif"], *in_use]}
+    with warnings.catch_warnings(), rc_context(fonts):
         warnings.filterwarnings("ignore", "Glyph", UserWarning)
         figure.savefig(path, dpi=110)

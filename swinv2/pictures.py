@@ -7,11 +7,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image, ImageDraw
 from torch import Tensor
+
+from .fonts import dejavu, font, font_of, legible
 
 LEAST_SIDE = 512  # smaller pictures are enlarged, so that labels can be read
 GOLDEN_RATIO = 0.618034
-FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 Picture = UInt8[np.ndarray, "_ _ 3"]  # of any height and width
 Colour = tuple[int, int, int]
@@ -48,8 +50,16 @@ def save(path: Path, picture: Picture) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    if not cv2.imwrite(str(path), picture[..., ::-1]):
-        raise OSError(f"{path} cannot be written; does the folder exist, and is there room?")
+    fits, data = cv2.imencode(path.suffix, picture[..., ::-1])  # `imwrite` ends Python for names that are not UTF-8
+    if not fits:
+        raise OSError(f"{path} cannot be written: {picture.shape[:2]} pixels are too many for its format.")
+    try:
+        path.write_bytes(data.tobytes())
+    except OSError as error:
+        path.unlink(missing_ok=True)  # half of a picture looks like a damaged one
+        raise OSError(
+            f"{path} cannot be written: {error.strerror}; does the folder exist, and is there room?"
+        ) from error
 
 
 def class_colour(label: int, shade: int = 0) -> Colour:
@@ -69,12 +79,6 @@ def text_height(picture: Picture) -> int:
     return max(10, round(min(picture.shape[:2]) / 42))
 
 
-def font(height: int) -> tuple[float, int]:
-    """Scale and line width of OpenCV's font for capitals of some height in pixels."""
-    thickness = max(1, round(height / 10))
-    return cv2.getFontScaleFromHeight(FONT, height, thickness), thickness
-
-
 def cut(text: str, room: int, height: int) -> str:
     """A text as long as there is room for it, in pixels, at some height of capitals."""
     if text_width(text, height) <= room:
@@ -86,11 +90,12 @@ def cut(text: str, room: int, height: int) -> str:
 
 def text_width(text: str, height: int) -> int:
     """Pixels that a text takes at some height of capitals."""
-    return int(cv2.getTextSize(text, FONT, *font(height))[0][0])
+    line = legible(text)
+    return round(font(font_of(line) or dejavu(), height).getlength(line))
 
 
 def write(picture: Picture, text: str, left: int, bottom: int, height: int, ink: Colour) -> None:
-    """Write a line of text.
+    """Write a line of text, in any script that a font is there for; otherwise in Latin letters.
 
     Args:
         picture: drawn on.
@@ -100,5 +105,13 @@ def write(picture: Picture, text: str, left: int, bottom: int, height: int, ink:
         height: of capitals, pixels.
         ink: RGB.
     """
-    scale, thickness = font(height)
-    cv2.putText(picture, text, (left, bottom), FONT, scale, ink, thickness, cv2.LINE_AA)
+    line = legible(text)
+    face = font(font_of(line) or dejavu(), height)
+    first, above, last, below = map(round, face.getbbox(line, anchor="ls"))
+    stencil = Image.new("L", (max(last - first, 1), max(below - above, 1)))
+    ImageDraw.Draw(stencil).text((-first, -above), line, 255, face, anchor="ls")
+    top, left = bottom + above, left + first
+    part = picture[max(top, 0) : max(top + stencil.height, 0), max(left, 0) : max(left + stencil.width, 0)]
+    cover = np.asarray(stencil, np.float32)[max(-top, 0) :, max(-left, 0) :, None] / 255
+    cover = cover[: part.shape[0], : part.shape[1]]  # what lies within the picture
+    part[:] = np.round(part * (1 - cover) + np.array(ink, np.float32) * cover)

@@ -105,13 +105,14 @@ def is_made(folder: Path, plan: Plan) -> bool:
         found = json.loads((folder / RECORD).read_text())
     except (OSError, ValueError):
         raise FileExistsError(
-            f"{folder} exists, but not as sample shapes (it has no readable {RECORD}); choose another folder."
+            f"{folder} exists, but not as sample shapes (it has no readable {RECORD}). To use your own data in it, set "
+            "data.shapes to null (--data.shapes null); else choose another folder."
         ) from None
     wanted = asdict(plan)
     if found != wanted:
         raise FileExistsError(
             f"{folder} holds sample shapes made with {found}, but {wanted} is asked for; "
-            "delete the folder or choose another one."
+            "delete the folder or choose another one, or set data.shapes to null to take it as it is."
         )
     return True
 

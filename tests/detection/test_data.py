@@ -21,7 +21,8 @@ def small(coco, **settings):
     paths |= {"train_annotations": "annotations.json", "val_annotations": "annotations.json"}
     coco.write()
     return CocoData(
-        coco.folder.parent, **paths | {"num_workers": 0, "short_edge": (32, 48), "long_edge": 96} | settings
+        coco.folder.parent,
+        **paths | {"num_workers": 0, "short_edge": (32, 48), "long_edge": 96, "masks": True} | settings,
     )
 
 
@@ -35,6 +36,15 @@ def test_training_batches(coco):
     for image, target in zip(images, targets, strict=True):
         assert image.shape[1:] == target["size"] == target["masks"].shape[1:]
         assert 32 <= min(target["size"]) <= 48
+
+
+def test_masks_are_drawn_where_they_are_wanted(coco):
+    """Unless they are asked for, masks are left to the task, which knows its model."""
+    data = small(coco, masks=None)
+    data.setup("fit")
+    assert "masks" not in data.train_set[0][1]
+    data.train_set.with_masks = True
+    assert data.train_set[0][1]["masks"].any()
 
 
 def test_training_order_is_random(coco):
@@ -225,7 +235,7 @@ def test_semantic_maps_of_sample_data(tmp_path):
     """The sample data come with maps of all their textures and shapes."""
     paths = {"train_images": "train", "val_images": "val", "semantic_maps": "semantic/train"}
     paths |= {f"{split}_annotations": f"annotations/instances_{split}.json" for split in ("train", "val")}
-    sizes = {"short_edge": 48, "long_edge": 48, "num_workers": 0, "flip_prob": 0.0}
+    sizes = {"short_edge": 48, "long_edge": 48, "num_workers": 0, "flip_prob": 0.0, "masks": True}
     data = CocoData(tmp_path / "shapes", **paths, **sizes, shapes=Shapes(train=8, val=1, size=48))
     data.prepare_data()
     data.setup("fit")
@@ -238,7 +248,7 @@ def test_sample_data_is_made(tmp_path):
     """Shapes are made where they are missing, and used as any other data."""
     paths = {"train_images": "train", "val_images": "val"}
     paths |= {f"{split}_annotations": f"annotations/instances_{split}.json" for split in ("train", "val")}
-    sizes = {"short_edge": 48, "long_edge": 48, "num_workers": 0}
+    sizes = {"short_edge": 48, "long_edge": 48, "num_workers": 0, "masks": True}
     data = CocoData(tmp_path / "shapes", **paths, **sizes, shapes=Shapes(train=8, val=4, size=48))
     data.prepare_data()
     data.prepare_data()

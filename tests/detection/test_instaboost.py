@@ -7,7 +7,8 @@ import torch
 from torchvision.tv_tensors import BoundingBoxes, BoundingBoxFormat, Image, Mask
 
 from detection.instaboost import InstaBoost, fill
-from detection.transforms import mask_boxes
+from detection.origins import Origins
+from detection.regions import cut_region, draw_regions, region_boxes
 
 HEIGHT, WIDTH = 96, 128
 GROUND = 60
@@ -27,7 +28,8 @@ def sample(boxes=BOXES, semantic=False):
             torch.tensor(boxes).float().reshape(-1, 4), format=BoundingBoxFormat.XYXY, canvas_size=(HEIGHT, WIDTH)
         ),
         "labels": torch.arange(len(boxes)) + 5,
-        "masks": Mask(masks),
+        "regions": [cut_region(mask) for mask in masks.numpy()],
+        "origins": Origins.whole(HEIGHT, WIDTH),
         "image_id": 3,
     }
     if semantic:
@@ -38,16 +40,23 @@ def sample(boxes=BOXES, semantic=False):
     return Image(pixels), target
 
 
+def masks_of(target):
+    """The masks of the objects in a target, drawn."""
+    return draw_regions(target["regions"], target["origins"])
+
+
 def test_masks_follow_the_picture():
     """Each mask covers the pixels in which its object is drawn, and each box goes round its mask."""
     boost = InstaBoost(prob=1.0, color_prob=0.0)
     for _ in range(10):
         image, target = boost(*sample())
         assert target["labels"].tolist() == [5, 6]
-        for channel, mask in enumerate(target["masks"]):
+        for channel, mask in enumerate(masks_of(target)):
             drawn = image[channel] > 110  # the border is soft
             assert (drawn & mask).sum() / (drawn | mask).sum() > 0.95
-        assert torch.equal(target["boxes"].as_subclass(torch.Tensor), mask_boxes(target["masks"]))
+        assert torch.equal(
+            target["boxes"].as_subclass(torch.Tensor), region_boxes(target["regions"], target["origins"])
+        )
         assert target["boxes"].canvas_size == (HEIGHT, WIDTH)
 
 
@@ -76,15 +85,15 @@ def test_angle_turns():
     """A square that is turned has a wider box and the same area."""
     turned = [InstaBoost(**STILL | {"angle": 45.0})(*sample(BOXES[:1]))[1] for _ in range(10)]
     assert max(target["boxes"][0, 2] - target["boxes"][0, 0] for target in turned) > 48
-    assert all(abs(int(target["masks"].sum()) - 1600) < 60 for target in turned)
+    assert all(abs(int(masks_of(target).sum()) - 1600) < 60 for target in turned)
 
 
 def test_objects_that_stay_leave_the_picture_as_it_is():
     """Cut out, filled and pasted at the same place, an object looks as before but for its border."""
     image, target = sample()
     same, kept = InstaBoost(**STILL)(image, target)
-    assert torch.equal(kept["masks"], target["masks"])
-    objects = target["masks"].any(dim=0).byte().numpy()
+    assert torch.equal(masks_of(kept), masks_of(target))
+    objects = masks_of(target).any(dim=0).byte().numpy()
     inside = torch.from_numpy(cv2.erode(objects, np.ones((5, 5), np.uint8))).bool()
     near = torch.from_numpy(cv2.dilate(objects, np.ones((11, 11), np.uint8))).bool()
     assert (same.int() - image.int())[:, inside].abs().max() <= 1
@@ -94,7 +103,7 @@ def test_objects_that_stay_leave_the_picture_as_it_is():
 def test_hole_is_filled_from_around_it():
     """Nothing of an object is left where it was: the hole looks like the ground."""
     image, target = sample()
-    filled = fill(image.permute(1, 2, 0).contiguous().numpy(), target["masks"].any(dim=0).numpy())
+    filled = fill(image.permute(1, 2, 0).contiguous().numpy(), masks_of(target).any(dim=0).numpy())
     assert abs(filled.astype(int) - GROUND).max() < 10
 
 
@@ -111,7 +120,7 @@ def test_holes_of_large_images_are_filled():
 def test_smaller_objects_occlude_larger_ones():
     """Where pasted objects overlap, the smaller one is seen, and the larger loses those pixels."""
     _, target = InstaBoost(**STILL)(*sample([(30, 30, 60, 60), (20, 20, 80, 80)]))
-    small, large = target["masks"]
+    small, large = masks_of(target)
     assert small.sum() == 30 * 30
     assert large.sum() == 60 * 60 - 30 * 30
 
@@ -121,7 +130,7 @@ def test_covered_objects_are_dropped():
     _, target = InstaBoost(**STILL)(*sample([(30, 30, 60, 60), (30, 30, 60, 60)]))
     assert target["labels"].tolist() == [6]
     assert target["boxes"].tolist() == [[30, 30, 60, 60]]
-    assert len(target["masks"]) == 1
+    assert len(target["regions"]) == 1
 
 
 @pytest.mark.parametrize("box", [(0, 20, 40, 60), (88, 20, 128, 60), (1, 40, 50, 95), (0, 10, 128, 50)])
@@ -146,10 +155,10 @@ def test_semantic_map():
     """The map is void where an object was, has the object's class where it is now, and stays elsewhere."""
     image, before = sample(semantic=True)
     _, after = InstaBoost(prob=1.0)(image, before)
-    classes, hole = after["semantic"], before["masks"].any(dim=0)
-    for index, mask in enumerate(after["masks"]):
+    classes, hole = after["semantic"], masks_of(before).any(dim=0)
+    for index, mask in enumerate(masks_of(after)):
         assert (classes[mask] == index).all()
-    now = after["masks"].any(dim=0)
+    now = masks_of(after).any(dim=0)
     assert (classes[hole & ~now] == 255).all()
     assert (classes[~hole & ~now] == 9).all()
     assert (hole & ~now).any()
@@ -161,7 +170,8 @@ def test_inputs_are_not_changed():
     InstaBoost(prob=1.0)(image, target)
     fresh, expected = sample(semantic=True)
     assert torch.equal(image, fresh)
-    assert all(torch.equal(target[name], expected[name]) for name in ("boxes", "masks", "semantic"))
+    assert all(torch.equal(target[name], expected[name]) for name in ("boxes", "origins", "semantic"))
+    assert torch.equal(masks_of(target), masks_of(expected))
 
 
 def test_reproducible():
@@ -184,13 +194,13 @@ def test_without_objects():
     image, target = sample([])
     same, kept = InstaBoost(prob=1.0)(image, target)
     assert torch.equal(same, image)
-    assert kept["masks"].shape == (0, HEIGHT, WIDTH)
+    assert masks_of(kept).shape == (0, HEIGHT, WIDTH)
 
 
 def test_empty_masks_are_dropped():
     """An object without a pixel in its mask cannot be cut out and goes."""
     image, target = sample()
-    target["masks"][0] = False
+    target["regions"][0] = cut_region(np.zeros((HEIGHT, WIDTH), bool))
     assert InstaBoost(prob=1.0)(image, target)[1]["labels"].tolist() == [6]
 
 

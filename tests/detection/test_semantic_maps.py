@@ -9,6 +9,7 @@ from torchvision.tv_tensors import Mask
 from detection.annotations import ImageRecord
 from detection.semantic_maps import SemanticMaps
 from swinv2.images import UnreadableImageError
+from tests.odd.made_images import indexed
 
 RECORDS = [ImageRecord(i, f"{i}.jpg", 6, 8) for i in range(4)]
 
@@ -93,3 +94,13 @@ def test_damaged_map(maps):
     maps.check(RECORDS)
     with pytest.raises(UnreadableImageError, match=r"0\.png is cut short"):
         maps.read(RECORDS[0])
+
+
+def test_palette(maps):
+    """A map with a palette gives its indices, in memory that may be written to."""
+    indices = np.tile(np.arange(8, dtype=np.uint8), (6, 1))
+    indexed(indices, np.arange(768) * 37 % 256).save(maps.folder / "0.png")
+    maps.check(RECORDS)
+    classes = maps.read(RECORDS[0])
+    classes += 1
+    assert classes[0].tolist() == [1, 2, 3, 4, 5, 6, 7, 8]

@@ -364,7 +364,9 @@ def test_training_learns_a_picture(shapes):
     backbone = BackboneConfig("swinv2_tiny_window8_256", embed_dim=16, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2])
     roi = RoIConfig(box_head_dim=32, mask_head_dim=16, mask_head_convs=1, samples=32)
     model = MaskRCNN(backbone, 4, 16, RPNConfig((8, 16, 32, 64, 128)), roi)
-    data = CocoData(shapes, **LAYOUT, batch_size=4, num_workers=0, short_edge=64, long_edge=64, shapes=Shapes(8, 8, 64))
+    data = CocoData(
+        shapes, **LAYOUT, batch_size=4, num_workers=0, short_edge=64, long_edge=64, masks=True, shapes=Shapes(8, 8, 64)
+    )
     data.setup("fit")
     batch = next(iter(data.train_dataloader()))
     optimizer = torch.optim.AdamW(model.parameters(), 2e-3)
@@ -390,3 +392,171 @@ def test_task_works_with_a_plain_trainer(shapes, tmp_path):
     assert trainer.callback_metrics["loss"] > 0
     (scores,) = trainer.validate(task, data, verbose=False)
     assert {"box/AP", "mask/AP"} <= set(scores)
+
+
+def copy_of(shapes, folder):
+    """The sample data in a folder of the test, which may be changed."""
+    return shutil.copytree(shapes, folder / "data")
+
+
+def change_annotations(root, split, change):
+    """Change the content of an annotation file in place."""
+    path = root / f"annotations/instances_{split}.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("options", [["--trainer.limit_val_batches", "0"], ["--data.val_annotations", "null"]])
+def test_training_without_validation(shapes, tmp_path, monkeypatch, options):
+    """Either option trains without validation data, of which nothing need be there; checkpoints are as ever."""
+    monkeypatch.chdir(tmp_path)
+    root = copy_of(shapes, tmp_path)
+    (root / "annotations/instances_val.json").unlink()
+    assert main(["detection", "fit", "--config", recipe(root, tmp_path), *options]) == 0
+    assert {path.name for path in (tmp_path / "runs/detection/small/checkpoints").iterdir()} == {
+        "best.ckpt",
+        "last.ckpt",
+    }
+    assert main(["detection", "validate", "--config", "small.yaml"]) == 1
+
+
+def test_nothing_to_validate_on(trained, capsys):
+    """Validation without data says what to name."""
+    assert main(["detection", "validate", "--config", trained[0], "--data.val_annotations", "null"]) == 1
+    assert "nothing to validate on; name a COCO file with --data.val_annotations" in capsys.readouterr().err
+
+
+def test_test_images_have_results_but_no_score(trained, shapes, tmp_path, capsys):
+    """A list of images without annotations gives detections under its image ids; a training is refused."""
+    root = copy_of(shapes, tmp_path)
+    change_annotations(root, "val", lambda content: content.pop("annotations"))
+    command = ["--config", trained[0], "--data.root", str(root)]
+    threshold = ["--model.model.init_args.postprocess.score_threshold", "0.0"]
+    assert main(["detection", "validate", *command, "--model.output", "out", *threshold]) == 0
+    said = capsys.readouterr().out
+    assert "has no annotations to score by" in said and "AP" not in said.splitlines()[-1]
+    results = json.loads((tmp_path / "out/results.json").read_text())
+    assert {entry["image_id"] for entry in results} <= set(range(1, 9)) and results
+    assert main(["detection", "fit", *command]) == 1
+    assert "set data.val_annotations to null to train without validation" in capsys.readouterr().err
+
+
+def test_ids_of_images_lead_nowhere(shapes, tmp_path, monkeypatch):
+    """Pictures stay in the run's folder, whatever the ids are."""
+    monkeypatch.chdir(tmp_path)
+    root, mark = copy_of(shapes, tmp_path), f"evil_{tmp_path.name}_"
+
+    def rename(content):
+        for image in content["images"]:
+            image["id"] = f"../../../../../{mark}{image['id']}"
+        for annotation in content["annotations"]:
+            annotation["image_id"] = f"../../../../../{mark}{annotation['image_id']}"
+
+    change_annotations(root, "val", rename)
+    assert main(["detection", "fit", "--config", recipe(root, tmp_path)]) == 0
+    run = tmp_path / "runs/detection/small/version_0/pictures"
+    found = [*tmp_path.parent.rglob(f"*{mark}*")]
+    assert len(found) == 2 and all(run in path.parents for path in found)
+
+
+def test_unreadable_images_fail_before_the_first_step(shapes, tmp_path, monkeypatch, capsys):
+    """Where most images cannot be read, that is said before anything is trained."""
+    monkeypatch.chdir(tmp_path)
+    root = copy_of(shapes, tmp_path)
+    for path in sorted((root / "val").iterdir())[:5]:
+        path.write_bytes(b"")
+    assert main(["detection", "fit", "--config", recipe(root, tmp_path)]) == 1
+    assert "5 of 8 validation images that were tried cannot be used, first" in capsys.readouterr().err
+    assert not list((tmp_path / "runs").rglob("*.ckpt"))
+
+
+def test_settings_of_a_resumed_training_are_those_asked_for(trained, tmp_path, caplog):
+    """Another learning rate and decay hold, and the log tells."""
+    options = ["--model.optimizer.lr", "1e-5", "--model.optimizer.weight_decay", "0.2", "--trainer.max_epochs", "2"]
+    assert main(["detection", "fit", "--config", trained[0], "--ckpt_path", "last", *options]) == 0
+    assert "learning rate of lr*1 decay: 0.0001 -> 1e-05, weight decay of lr*1 decay: 0.05 -> 0.2" in caplog.text
+    state = torch.load(tmp_path / "runs/detection/small/checkpoints/last.ckpt", weights_only=True)
+    (group, *_) = state["optimizer_states"][0]["param_groups"]
+    assert (group["lr"], group["weight_decay"]) == (1e-5, 0.2)
+
+
+def test_settings_that_stay_are_not_told(trained, caplog):
+    """Going on without changes says nothing of settings."""
+    assert main(["detection", "fit", "--config", trained[0], "--ckpt_path", "last", "--trainer.max_epochs", "2"]) == 0
+    assert "other settings" not in caplog.text
+
+
+def test_other_parameter_groups_are_explained(trained, capsys):
+    """Settings that cannot change on the way are named with the way out."""
+    fit = ["detection", "fit", "--config", trained[0], "--ckpt_path", "last", "--trainer.max_epochs", "2"]
+    assert main([*fit, "--model.optimizer.layer_decay", "0.5"]) == 1
+    said = capsys.readouterr().err
+    assert "with its parameters in other groups: lr*1 decay (" in said
+    assert "start a new training from these weights by --model.weights" in said
+
+
+def test_schedule_that_does_not_come(trained, caplog):
+    """A warm-up and milestones beyond the end are told before the first step."""
+    options = ["--model.optimizer.warmup_steps", "1000", "--model.optimizer.milestones", "[27, 33]"]
+    assert main(["detection", "fit", "--config", trained[0], *options]) == 0
+    assert (
+        "The warm-up of 1000 steps is not over when training ends, after 2: the learning rate gets to 0.002"
+        in caplog.text
+    )
+    assert "before the milestones 27.0, 33.0" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["mAP", "mask/APx"])
+def test_early_stopping_on_a_metric_that_never_comes(trained, tmp_path, capsys, name):
+    """It is an error before the first step that lists the metrics."""
+    stop = f"{{class_path: EarlyStopping, init_args: {{monitor: {name}, mode: max}}}}"
+    assert main(["detection", "fit", "--config", trained[0], "--trainer.callbacks", f"[{stop}]"]) == 1
+    said = capsys.readouterr().err
+    assert f"EarlyStopping watches '{name}', which never comes in this run; its metrics are box/AP, box/AP50" in said
+
+
+def test_training_that_diverges(trained, tmp_path, capsys):
+    """Weights beyond all bounds stop the training before they are saved."""
+    options = ["--model.optimizer.lr", "1e30", "--trainer.max_epochs", "9", "--health.most_skipped", "1"]
+    assert main(["detection", "fit", "--config", trained[0], *options]) == 1
+    assert "not finite" in capsys.readouterr().err
+    for path in (tmp_path / "runs").rglob("*.ckpt"):
+        values = torch.load(path, weights_only=True)["state_dict"].values()
+        assert all(bool(value.isfinite().all()) for value in values if value.is_floating_point())
+
+
+def test_checkpoint_that_is_not_finite(trained, tmp_path, capsys):
+    """A checkpoint of a training that diverged, of whatever program, is not used."""
+    path = tmp_path / "runs/detection/small/checkpoints/best.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["state_dict"]["model.backbone.patch_embed.proj.bias"][0] = float("nan")
+    torch.save(checkpoint, path)
+    assert main(["detection", "validate", "--config", trained[0]]) == 1
+    assert "holds NaN or infinity in 1 tensors, first model.backbone.patch_embed.proj.bias" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "key", ["data.train_images", "data.root", "model.model.init_args.fpn_channels", "data.batch_size"]
+)
+def test_empty_keys_are_named(trained, capsys, key):
+    """A key that is left empty is an error that names it and the line of the recipe."""
+    lines = Path(trained[0]).read_text().splitlines()
+    (at,) = [i for i, line in enumerate(lines) if line.strip().startswith(f"{key.split('.')[-1]}:")]
+    lines[at] = f"{lines[at].split(':')[0]}:"
+    Path(trained[0]).write_text("\n".join(lines))
+    with pytest.raises(SystemExit) as stopped:
+        main(["detection", "fit", "--config", trained[0]])
+    assert stopped.value.code == 2
+    assert (
+        f"error: {key} is empty; give it a value, or leave it out ({trained[0]}, line {at + 1})"
+        in capsys.readouterr().err
+    )
+
+
+def test_own_data_in_place_of_the_sample_data(trained, shapes, tmp_path, capsys):
+    """The quickstart's recipe on a folder of one's own says how."""
+    root = copy_of(shapes, tmp_path)
+    (root / "shapes.json").unlink()
+    assert main(["detection", "fit", "--config", trained[0], "--data.root", str(root), "--data.shapes", "{}"]) == 1
+    assert "set data.shapes to null (--data.shapes null)" in capsys.readouterr().err

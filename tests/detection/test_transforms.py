@@ -2,8 +2,11 @@
 
 import pytest
 import torch
+from torchvision.ops import masks_to_boxes
 from torchvision.tv_tensors import BoundingBoxes, BoundingBoxFormat, Image, Mask
 
+from detection.origins import Origins
+from detection.regions import cut_region, draw_regions
 from detection.transforms import (
     RandomCrop,
     RandomShortEdge,
@@ -11,7 +14,6 @@ from detection.transforms import (
     eval_transform,
     fit_boxes,
     keep_visible,
-    mask_boxes,
     resize,
     train_transform,
 )
@@ -36,7 +38,25 @@ def sample(height=48, width=64, masks=True):
         "orig_size": (height, width),
         "semantic": Mask(classes),
     }
-    return Image(image), target | ({"masks": Mask(regions)} if masks else {})
+    return Image(image), with_masks(target, regions) if masks else target
+
+
+def with_masks(target, masks):
+    """A target whose objects have some masks."""
+    return target | {
+        "regions": [cut_region(mask) for mask in masks.numpy()],
+        "origins": Origins.whole(*masks.shape[1:]),
+    }
+
+
+def masks_of(target):
+    """The masks of the objects in a target, drawn."""
+    return draw_regions(target["regions"], target["origins"])
+
+
+def mask_boxes(masks):
+    """Left, top, right and bottom edge of masks that are not empty."""
+    return masks_to_boxes(masks) + torch.tensor([0, 0, 1, 1])
 
 
 TRANSFORMS = {
@@ -53,10 +73,9 @@ def test_image_boxes_and_masks_move_together(name, seed):
     """Each mask covers the pixels in which its object is drawn, and each box ends where its mask does."""
     torch.manual_seed(seed)
     image, target = TRANSFORMS[name]()(*sample())
-    assert target["masks"].dtype == torch.bool
-    assert len(target["labels"]) == len(target["boxes"]) == len(target["masks"])
+    assert len(target["labels"]) == len(target["boxes"]) == len(target["regions"])
     assert target["boxes"].canvas_size == image.shape[1:]
-    for label, mask, box in zip(target["labels"], target["masks"], target["boxes"], strict=True):
+    for label, mask, box in zip(target["labels"], masks_of(target), target["boxes"], strict=True):
         drawn = image[label] > 127
         assert (drawn & mask).sum() / (drawn | mask).sum() > 0.9
         assert (mask_boxes(mask[None])[0] - box).abs().max() <= 1
@@ -70,7 +89,7 @@ def test_semantic_map_moves_with_the_masks(name, seed):
     image, target = TRANSFORMS[name]()(*sample())
     assert target["semantic"].shape == image.shape[1:]
     assert target["semantic"].dtype == torch.uint8
-    for label, mask in zip(target["labels"], target["masks"], strict=True):
+    for label, mask in zip(target["labels"], masks_of(target), strict=True):
         assert torch.equal(target["semantic"] == label, mask)
 
 
@@ -80,7 +99,7 @@ def test_without_masks(name):
     torch.manual_seed(0)
     image, target = TRANSFORMS[name]()(*sample(masks=False))
     height, width = image.shape[1:]
-    assert "masks" not in target
+    assert "regions" not in target
     assert target["boxes"].max(dim=0).values.le(torch.tensor([width, height] * 2) + 1e-3).all()
 
 
@@ -89,10 +108,10 @@ def test_without_objects(name):
     """An image without objects keeps empty boxes, labels and masks."""
     image, target = sample()
     target |= {"boxes": BoundingBoxes(torch.zeros(0, 4), format=BoundingBoxFormat.XYXY, canvas_size=(48, 64))}
-    target |= {"labels": target["labels"][:0], "masks": Mask(target["masks"][:0])}
+    target |= {"labels": target["labels"][:0], "regions": []}
     image, target = TRANSFORMS[name]()(image, target)
     assert target["boxes"].shape == (0, 4)
-    assert target["masks"].shape == (0, *image.shape[1:])
+    assert masks_of(target).shape == (0, *image.shape[1:])
 
 
 def test_other_keys_stay():
@@ -106,7 +125,7 @@ def test_flip():
     """Image, boxes and masks are mirrored together."""
     image, target = train_transform(48, 64, flip_prob=1.0)(*sample())
     assert target["boxes"].tolist() == [[32, 4, 56, 24], [8, 12, 24, 40]]
-    assert torch.equal(image[0] > 0, target["masks"][0])
+    assert torch.equal(image[0] > 0, masks_of(target)[0])
 
 
 def test_short_edges_are_drawn_from_the_whole_range():
@@ -135,7 +154,7 @@ def test_scale_jitter_range():
     scales = []
     for _ in range(60):
         _, target = jitter(*sample())
-        rows = target["masks"].any(dim=2).sum(dim=1)  # of 20 and 28 before
+        rows = masks_of(target).any(dim=2).sum(dim=1)  # of 20 and 28 before
         scales.append(max(rows[0] / 20, rows[1] / 28) * 64 / 100)
     assert 0.47 <= min(scales) < 0.7
     assert 1.3 < max(scales) <= 1.55
@@ -166,16 +185,18 @@ def test_tiny_leftovers_are_dropped():
     """Objects that a tenth of the scale leaves no whole pixel are dropped with their labels."""
     image, target = sample()
     target["boxes"][0] = torch.tensor([8.0, 4, 12, 8])
-    target["masks"][0] = False
-    target["masks"][0, 4:8, 8:12] = True
+    masks = masks_of(target)
+    masks[0] = False
+    masks[0, 4:8, 8:12] = True
+    target = with_masks(target, masks)
     transform, counts = train_transform(96, 200, scale_jitter=(0.1, 1.0), crop_size=64), set()
     for _ in range(40):
         _, kept = transform(image, target)
         counts.add(len(kept["labels"]))
         sides = kept["boxes"][:, 2:] - kept["boxes"][:, :2]
         assert (sides >= 1).all()
-        assert len(kept["labels"]) == len(kept["masks"]) == len(sides)
-        assert kept["masks"].flatten(1).any(dim=1).all()
+        assert len(kept["labels"]) == len(kept["regions"]) == len(sides)
+        assert masks_of(kept).flatten(1).any(dim=1).all()
     assert {1, 2} <= counts
 
 
@@ -207,7 +228,9 @@ def test_random_crop_for_half_of_the_images():
 def test_boxes_shrink_to_what_a_crop_left():
     """After a crop, a box goes round what is seen of its mask; without masks it ends at the border."""
     image, target = sample()
-    target["masks"][0, :, 20:] = False
+    masks = masks_of(target)
+    masks[0, :, 20:] = False
+    target = with_masks(target, masks)
     assert fit_boxes(image, target)[1]["boxes"].tolist() == [[8, 4, 20, 24], BOXES[1]]
     image, target = sample(masks=False)
     assert fit_boxes(image, target)[1]["boxes"].tolist() == BOXES
@@ -216,21 +239,13 @@ def test_boxes_shrink_to_what_a_crop_left():
 def test_invisible_objects_are_dropped():
     """An object with an empty mask or a side below one pixel goes, with its label."""
     image, target = sample()
-    target["masks"][0] = False
+    target["regions"][0] = cut_region(torch.zeros(48, 64, dtype=torch.bool).numpy())
     kept = keep_visible(image, target)[1]
     assert kept["labels"].tolist() == [1]
     assert isinstance(kept["boxes"], BoundingBoxes)
     image, target = sample()
     target["boxes"][1, 2] = target["boxes"][1, 0] + 0.5
     assert keep_visible(image, target)[1]["labels"].tolist() == [0]
-
-
-def test_boxes_of_masks():
-    """A mask's box goes round its pixels; an empty mask has an empty box."""
-    masks = torch.zeros(3, 5, 7, dtype=torch.bool)
-    masks[0, 1:3, 2:6] = True
-    masks[1, 4, 6] = True
-    assert mask_boxes(masks).tolist() == [[2, 1, 6, 3], [6, 4, 7, 5], [0, 0, 0, 0]]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What all drawings share."""
 
+import os
 from itertools import pairwise
 
 import numpy as np
@@ -53,6 +54,9 @@ def test_titles_above_pictures():
 
 
 def test_picture_in_a_file(tmp_path):
-    """A file that cannot be written is an error; OpenCV would only return False."""
-    with pytest.raises(OSError, match="does the folder exist"):
+    """A file that cannot be written is an error; OpenCV would only return False, or end Python for the second name."""
+    with pytest.raises(OSError, match=r"picture\.png cannot be written: No such file"):
         save(tmp_path / "missing" / "picture.png", np.zeros((4, 4, 3), np.uint8))
+    strange = tmp_path / os.fsdecode(b"\xff.png")
+    save(strange, np.zeros((4, 4, 3), np.uint8))
+    assert strange.read_bytes().startswith(b"\x89PNG")

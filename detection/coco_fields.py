@@ -1,0 +1,202 @@
+"""What the fields of a COCO file may hold; an error names entry, field, value and fix."""
+
+import math
+from typing import Any, NamedTuple
+
+Id = int | str
+Number = int | float
+
+FIELDS = {  # that every use needs, as sets that keep their order
+    "images": dict.fromkeys(("id", "file_name", "height", "width")).keys(),
+    "annotations": dict.fromkeys(("image_id", "category_id", "bbox")).keys(),
+    "categories": dict.fromkeys(("id", "name")).keys(),
+}
+NUMBERS = {int, float}
+EXACT = 2**53  # greatest whole number that all of JSON's readers agree on
+MOST_PIXELS = 2**32 - 1  # of an image; COCO's masks count no further
+IDS = "ids are whole numbers, or texts in the whole file."
+SHOWN = 60  # characters of a wrong value
+
+
+class ImageRecord(NamedTuple):
+    """What an annotation file says of one image.
+
+    Attributes:
+        id: the image's number in the file, or its text where the file has texts.
+        file_name: path below the image folder.
+        height: pixels.
+        width: pixels.
+    """
+
+    id: Id
+    file_name: str
+    height: int
+    width: int
+
+
+class Box(NamedTuple):
+    """An annotation's box and what belongs to it, as numbers.
+
+    Attributes:
+        image_id: one of the images.
+        category_id: of its class; whether it is listed is known at the end of the file.
+        left: pixels.
+        top: pixels.
+        width: pixels.
+        height: pixels.
+        crowd: whether it is a crowd region.
+    """
+
+    image_id: Id
+    category_id: int
+    left: Number
+    top: Number
+    width: Number
+    height: Number
+    crowd: bool
+
+
+def name_of(value: Any, position: int) -> str:
+    """What to call an annotation in a message: by its id, or else by its position in the list."""
+    known = value.get("id") if isinstance(value, dict) else None
+    return f"annotation {known}" if isinstance(known, int | str) else f"annotations[{position}] (without id)"
+
+
+def check_keys(value: Any, section: str, position: int) -> None:
+    """See that an entry is an object with the fields that every use needs.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not isinstance(value, dict):
+        raise ValueError(f"{section}[{position}] is {shown(value)}, not an object with {list(FIELDS[section])}.")
+    if not value.keys() >= FIELDS[section]:
+        lacking = [key for key in FIELDS[section] if key not in value]
+        raise ValueError(f"{section}[{position}] lacks {lacking}; every entry of {section} has {[*FIELDS[section]]}.")
+
+
+def read_image(value: Any, position: int) -> ImageRecord:
+    """An entry of `images`.
+
+    Raises:
+        ValueError: a field is missing or cannot be meant.
+    """
+    check_keys(value, "images", position)
+    place = f"images[{position}]"
+    sides = []
+    for key in ("height", "width"):
+        side = whole(value[key])
+        if side is None or side < 1:
+            raise ValueError(
+                f"{place} has {key} {shown(value[key])}; write the image's {key} in pixels, a whole number."
+            )
+        sides.append(side)
+    if math.prod(sides) > MOST_PIXELS:
+        raise ValueError(f"{place} has {sides[0]} x {sides[1]} pixels (height, width); no image is that large.")
+    name = value["file_name"]
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError(f"{place} has file_name {shown(name)}; write the path of the image below the image folder.")
+    number = read_id(value["id"])
+    if number is None:
+        raise ValueError(f"{place} has id {shown(value['id'])}; {IDS}")
+    return ImageRecord(number, name, *sides)
+
+
+def read_category(value: Any, position: int) -> tuple[int, str]:
+    """Id and name of an entry of `categories`; a name that is a number is taken as text.
+
+    Raises:
+        ValueError: a field is missing or cannot be meant.
+    """
+    check_keys(value, "categories", position)
+    place, name = f"categories[{position}]", value["name"]
+    number = whole(value["id"])
+    if number is None:
+        raise ValueError(f"{place} has id {shown(value['id'])}; ids of categories are whole numbers.")
+    if is_number(name):
+        name = str(name)
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError(f"{place} has name {shown(name)}; write the name of the class as text.")
+    return number, name
+
+
+def read_box(value: Any, position: int) -> Box:
+    """Box, class and image of an entry of `annotations`, and whether it is a crowd.
+
+    Raises:
+        ValueError: a field is missing or cannot be meant.
+    """
+    check_keys(value, "annotations", position)
+    box, category, image_id = value["bbox"], whole(value["category_id"]), read_id(value["image_id"])
+    if not isinstance(box, list) or len(box) != 4 or not {*map(type, box)} <= NUMBERS or not is_finite(sum(box)):
+        raise ValueError(
+            f"{name_of(value, position)} has the box {shown(box)}; a box (bbox) is four numbers, [left, top, width, "
+            "height] in pixels."
+        )
+    if category is None:
+        raise ValueError(
+            f"{name_of(value, position)} has category_id {shown(value['category_id'])}; write the id of a category, a "
+            "whole number."
+        )
+    if image_id is None:
+        raise ValueError(f"{name_of(value, position)} has image_id {shown(value['image_id'])}; {IDS}")
+    left, top, width, height = box
+    return Box(image_id, category, left, top, width, height, read_crowd(value, position))
+
+
+def read_crowd(value: dict[str, Any], position: int) -> bool:
+    """Whether an annotation is of a crowd: `iscrowd`, which may be missing or null.
+
+    Raises:
+        ValueError: it is neither 0 nor 1.
+    """
+    crowd = value.get("iscrowd")
+    if crowd is None or (isinstance(crowd, int | float) and crowd in (0, 1)):
+        return bool(crowd)
+    raise ValueError(f"{name_of(value, position)} has iscrowd {shown(crowd)}; it is 0 or 1.")
+
+
+def check_area(value: dict[str, Any], position: int) -> None:
+    """See that `area` is a number, missing or null.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    area = value.get("area")
+    if area is not None and not (is_number(area) and is_finite(area) and area >= 0):
+        raise ValueError(
+            f"{name_of(value, position)} has area {shown(area)}; write the area in pixels, 0 or more, or leave it out "
+            "to have it worked out."
+        )
+
+
+def read_id(value: Any) -> Id | None:
+    """An image's id, a whole number or a text; None for all else."""
+    number = whole(value)
+    return number if number is not None or not isinstance(value, str) else value or None
+
+
+def whole(value: Any) -> int | None:
+    """A whole number, also if it is written as 7.0; None for all else, and beyond all use."""
+    if type(value) in NUMBERS and -EXACT < value < EXACT and value == int(value):
+        return int(value)
+    return None
+
+
+def is_finite(number: Number) -> bool:
+    """Whether a number is neither infinite nor NaN; whole ones beyond the range of floats count as infinite."""
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        return False
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value of JSON is a number."""
+    return type(value) in NUMBERS
+
+
+def shown(value: Any) -> str:
+    """A wrong value for a message, cut if it is long."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

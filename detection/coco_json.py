@@ -1,0 +1,180 @@
+"""A COCO JSON file as a stream of entries with their places in the file, however large it is, in little memory."""
+
+import json
+import re
+from collections.abc import Collection, Iterator
+from json import JSONDecodeError
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+BLOCK = 1 << 22  # bytes read at once
+BLANKS = " \t\r\n"
+BLANK = re.compile(f"[{BLANKS}]*")
+TAIL = 64  # characters in which a number, a literal or an escape can be cut off by the end of a block
+SHOWN = 40  # characters of a damaged place
+UNTERMINATED = re.compile("Unterminated string|Invalid \\\\")  # complaints that more text may settle
+
+
+class Entry(NamedTuple):
+    """An entry of one of the lists at the top of the file.
+
+    Attributes:
+        section: name of the list.
+        position: in the list, from 0.
+        value: what JSON says.
+        start: first byte in the file.
+        end: the byte after the last.
+    """
+
+    section: str
+    position: int
+    value: Any
+    start: int
+    end: int
+
+
+def entries(path: Path, sections: Collection[str], seen: set[str]) -> Iterator[Entry]:
+    """The entries of some lists at the top of a file, in the file's order; the rest is passed over.
+
+    Args:
+        path: the file.
+        sections: names of the lists.
+        seen: takes up the names of those that are there, each when it begins.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it is not JSON in UTF-8, not an object, or one of the sections is no list or there twice.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no annotation file {path}; check the data folder and the file's name.")
+    with path.open("rb") as file:
+        stream = Stream(path, file)
+        if stream.peek() != "{":
+            stream.value()  # raises if it is not JSON at all
+            raise ValueError(f"{path} is not a COCO annotation file: it needs lists named {[*sections]} at the top.")
+        for name in stream.keys():  # noqa: SIM118  (no dict)
+            if name not in sections:
+                stream.value()
+                continue
+            if name in seen or stream.peek() != "[":
+                wrong = "twice" if name in seen else "not as a list"
+                raise ValueError(f"{path} is not a COCO annotation file: it has {name!r} {wrong}.")
+            seen.add(name)
+            for position in stream.items():
+                yield Entry(name, position, *stream.value())
+
+
+def read_span(data: bytes) -> Any:
+    """An entry from its bytes in the file; letters that are not UTF-8 become question marks."""
+    return json.loads(data.decode("utf-8", "replace"))
+
+
+class Stream:
+    """The text of a JSON file, a block in memory at a time.
+
+    Bytes are decoded one to one (Latin-1), so that places in the text are places in the file; JSON's signs and numbers
+    are ASCII.
+
+    Args:
+        path: of the file, for messages.
+        file: opened for reading bytes.
+
+    Raises:
+        ValueError: the file is in UTF-16 or UTF-32.
+    """
+
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        self.path, self.file = path, file
+        self.text, self.at = "", 0
+        self.offset = 0  # of the text in the file
+        self.decode = json.JSONDecoder().raw_decode
+        self._more()
+        head = self.text[:4].encode("latin-1")
+        encoding = json.detect_encoding(head) if head else "utf-8"
+        if not encoding.startswith("utf-8"):
+            raise ValueError(f"{path} is written in {encoding}; COCO files are UTF-8. Save it again in UTF-8.")
+        if encoding == "utf-8-sig":
+            self.at = 3
+
+    def peek(self) -> str:
+        """The next character that is no blank, which is not passed over; none at the end."""
+        while True:
+            sign = self.text[self.at : self.at + 1]
+            if sign and sign not in BLANKS:
+                return sign
+            found = BLANK.match(self.text, self.at)
+            self.at = found.end() if found else self.at
+            if self.at == len(self.text) and not self._more():
+                return ""
+
+    def value(self) -> tuple[Any, int, int]:
+        """The next value, its first byte in the file and the one after the last.
+
+        Raises:
+            ValueError: there is none.
+        """
+        self.peek()
+        while True:
+            try:
+                value, end = self.decode(self.text, self.at)
+            except JSONDecodeError as error:
+                settled = not UNTERMINATED.match(error.msg) and error.pos + TAIL < len(self.text)
+                place = self.offset + error.pos
+                if settled or not self._more():
+                    raise self._error(error.msg, place) from error
+            except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists in lists in lists
+                raise self._error(str(error), self.offset + self.at) from error
+            else:
+                if end < len(self.text) or not self._more():  # a number may go on in the next block
+                    break
+        start, self.at = self.at, end
+        written = self.text[start:end]
+        if not written.isascii():
+            value = read_span(written.encode("latin-1"))
+        return value, self.offset + start, self.offset + end
+
+    def keys(self) -> Iterator[str]:
+        """The keys of an object; after each the value has to be taken by `value` or `items`."""
+        for _ in self._parts("{", "}"):
+            name, *_ = self.value()
+            if not isinstance(name, str) or self.peek() != ":":
+                raise self._error("Expecting a key in quotes and ':'", self.offset + self.at)
+            self.at += 1
+            yield name
+
+    def items(self) -> Iterator[int]:
+        """The positions in a list; at each the item has to be taken by `value`."""
+        return self._parts("[", "]")
+
+    def _parts(self, opening: str, closing: str) -> Iterator[int]:
+        assert self.peek() == opening
+        self.at += 1
+        if self.peek() == closing:
+            self.at += 1
+            return
+        position = 0
+        while True:
+            yield position
+            position += 1
+            sign = self.peek()
+            if sign not in (",", closing):
+                raise self._error(f"Expecting ',' or '{closing}'", self.offset + self.at)
+            self.at += 1
+            if sign == closing:
+                return
+
+    def _more(self) -> bool:
+        """Read on: at least as much as is left, so that a long entry costs few tries."""
+        data = self.file.read(max(BLOCK, len(self.text) - self.at))
+        self.text = self.text[self.at :] + data.decode("latin-1")
+        self.offset += self.at
+        self.at = 0
+        return bool(data)
+
+    def _error(self, problem: str, place: int) -> ValueError:
+        """What is raised for a problem at some byte of the file."""
+        text = self.text[place - self.offset :][:SHOWN]
+        found = f"{problem} at byte {place:,}, {text!r}" if text else f"it ends after {place:,} bytes"
+        return ValueError(
+            f"{self.path} is not valid JSON: {found}. Was it cut short or damaged? Copy or download it again."
+        )
