@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Collection, Sequence
 from functools import partial
@@ -40,10 +41,12 @@ examples:
 
 Add --help to any command. SWINV2_DEBUG=1 shows the whole traceback of an error.
 """
+DEBUG = "SWINV2_DEBUG=1 in front of the command shows the whole traceback, for a report."
+OUT_OF_MEMORY = re.compile("(?i)out of memory|can't allocate memory|Unable to allocate")
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run a command; an error that a user can mend is one message, not a traceback.
+    """Run a command; an error is one message, not a traceback, and one that nobody thought of says so.
 
     Args:
         args: the command line, that of the process if None.
@@ -59,14 +62,14 @@ def main(args: Sequence[str] | None = None) -> int:
         else:
             options = vars(_parser().parse_args(args))
             options.pop("run")(**options)
-    except (ValueError, OSError, ImportError) as error:
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
+    except Exception as error:
         if os.environ.get("SWINV2_DEBUG"):
             raise
         print(f"error: {_reason(error)}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("Stopped.", file=sys.stderr)
-        return 130
     return 0
 
 
@@ -90,7 +93,15 @@ def task_of(recipe: Path, tasks: Collection[str], advice: str) -> str:
 def _reason(error: Exception) -> str:
     """The message; of an error in a data loader's process its last line, which is what was raised there."""
     text = str(error)
-    return text.strip().splitlines()[-1].partition(": ")[2] if "Original Traceback" in text else text
+    if "Original Traceback" in text:
+        text = text.strip().splitlines()[-1].partition(": ")[2]
+    if isinstance(error, MemoryError) or OUT_OF_MEMORY.search(text):
+        first = (text or "no memory is left").splitlines()[0]
+        return f"{first}\n  A smaller data.batch_size, smaller images or trainer.precision bf16-mixed need less."
+    if isinstance(error, ValueError | OSError | ImportError):
+        return text
+    first = (text or "no message").strip().splitlines()[0]
+    return f"{type(error).__name__}: {first}\n  Nobody foresaw this, so it may be a fault of swinv2. {DEBUG}"
 
 
 def _models(pattern: str) -> None:

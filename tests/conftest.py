@@ -64,7 +64,7 @@ def copied():
     start = [sys.executable, str(ROOT / "tests/processes.py")]
     with subprocess.Popen(start, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield process
-        process.stdin.close()
+        process.terminate()  # processes that load data, which a test has left behind, may keep its input open
 
 
 @pytest.fixture

@@ -23,7 +23,11 @@ TEXTS = [
 ]
 CORE = ("windows", "linear", "layers", "attention", "stage", "backbone")  # each may import those before it
 NEEDED = {"torch", "jaxtyping"}
-MODULES = {"opencv-python-headless": "cv2", "pillow": "PIL"}  # packages that are imported under another name
+MODULES = {
+    "opencv-python-headless": "cv2",
+    "pillow-heif": "pillow_heif",
+    "pillow": "PIL",
+}  # packages that are imported under another name
 
 
 def imports(source):
@@ -127,7 +131,7 @@ def test_each_import_is_required():
     """What the sources import is what a user is told to install, or is said to be optional."""
     text = (ROOT / "setup.py").read_text()
     for name, module in MODULES.items():
-        text = text.replace(name, module)
+        text = re.sub(rf'"{name}\b', f'"{module}', text)
     text = text.replace("-", "_")
     used = {name.split(".")[0] for s in SOURCES for name in imports(s)} - {*sys.stdlib_module_names, *PACKAGES}
     missing = {name for name in used if not re.search(rf'"{name}\b', text)}

@@ -5,12 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
+from lightning import Trainer
 from torch import Tensor, nn
 
 from ..backbone import SwinTransformerV2
 
 log = logging.getLogger(__name__)
 
+OF_TRAINING = ("loss", "grad_norm", "epoch", "step")  # metrics that every training has
 NOT_OURS = (
     "is not one that this task has written; to start from other weights, use --model.weights instead of --ckpt_path."
 )
@@ -131,6 +133,29 @@ def check_tensors(model: nn.Module, checkpoint: Mapping[str, Any]) -> None:
             f"in one of them only or of another shape, first {', '.join(other[:3])}; give the recipe that it was "
             "trained with, or start from what fits by --model.weights."
         )
+
+
+def check_monitors(trainer: Trainer, metrics: Sequence[str]) -> None:
+    """See that what callbacks watch (early stopping, checkpoints) is a metric of the training or the validation.
+
+    Args:
+        trainer: with its callbacks.
+        metrics: of the validation; none are known if it is empty.
+
+    Raises:
+        ValueError: a metric that never comes, or one of the validation where there is none.
+    """
+    validates = trainer.limit_val_batches != 0
+    for callback in trainer.callbacks if metrics else ():  # type: ignore[attr-defined]
+        name = getattr(callback, "monitor", None)
+        if not isinstance(name, str) or name in OF_TRAINING or name.startswith(("train/", "lr-")):
+            continue
+        if name not in metrics or not validates:
+            known = [*metrics] if validates else ["none of a validation, which this run does not have"]
+            raise ValueError(
+                f"{type(callback).__name__} watches {name!r}, which never comes in this run; its metrics are "
+                f"{', '.join([*known, *OF_TRAINING])}. Set its monitor to one of them."
+            )
 
 
 def shape(value: Any) -> tuple[int, ...]:

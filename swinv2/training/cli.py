@@ -3,6 +3,7 @@
 import argparse
 import logging
 import re
+import shutil
 import sys
 import warnings
 from collections.abc import Callable, Collection, Sequence
@@ -19,8 +20,10 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from .agreement import read_classes
 from .epochs import SeededEpochs
+from .health import FiniteTraining
 from .last_checkpoint import LastCheckpoint, WholeFiles
-from .messages import CAUSE, constructible, explain
+from .messages import CAUSE, constructible, empty_keys, explain
+from .resuming import ResumedOptimizer
 from .run_folder import find_checkpoint, next_version, set_aside
 
 log = logging.getLogger(__name__)
@@ -61,6 +64,7 @@ def run(
     Raises:
         ValueError: options of the trainer that contradict each other.
         SystemExit: with code 2, after a short message, if the recipe or an option is wrong.
+        KeyboardInterrupt: stopped by Ctrl-C, and nothing was saved.
     """
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_wanted)
     with warnings.catch_warnings():
@@ -75,6 +79,10 @@ def run(
         except (MisconfigurationException, ValueError) as error:
             cause = CAUSE.search(str(error))
             raise ValueError(cause[1] if cause else str(error)) from error
+        except SystemExit as end:
+            if isinstance(end.__context__, KeyboardInterrupt):  # which the trainer takes for an error
+                raise KeyboardInterrupt from None
+            raise
 
 
 def start_from_checkpoint(config: Namespace) -> None:
@@ -101,9 +109,9 @@ def start_from_checkpoint(config: Namespace) -> None:
 class TaskCLI(LightningCLI):
     """LightningCLI with a folder per recipe, a best and a last checkpoint, and short messages.
 
-    Beside Lightning's keys a recipe has `best_checkpoint` and `last_checkpoint`, the arguments of two ModelCheckpoints.
-    Training that is asked to end (SIGTERM) finishes and saves its step, unless `last_checkpoint.save_on_exception` is
-    false.
+    Beside Lightning's keys a recipe has `best_checkpoint` and `last_checkpoint`, the arguments of two ModelCheckpoints,
+    and `health`, those of `FiniteTraining`. Training that is asked to end (SIGTERM or Ctrl-C) finishes and saves its
+    step, unless `last_checkpoint.save_on_exception` is false.
     `--ckpt_path` takes a file, "last" or "best", which is what validate and predict take by themselves.
 
     Args:
@@ -165,6 +173,7 @@ class TaskCLI(LightningCLI):
         for group, kind, defaults in groups:
             parser.add_lightning_class_args(kind, group)
             parser.set_defaults({f"{group}.{key}": value for key, value in defaults.items()})
+        parser.add_lightning_class_args(FiniteTraining, "health")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, or leave with a short message and code 2."""
@@ -173,6 +182,11 @@ class TaskCLI(LightningCLI):
         except argparse.ArgumentError as error:
             print(f"error: {self._explain(str(error), args)}", file=sys.stderr)
             raise SystemExit(2) from None
+        command = self.config.subcommand
+        parts = dict(zip(("model", "data"), self.classes, strict=True))
+        if empty := empty_keys(self.config[command], parts, args):
+            print(f"error: {empty}\n  all options: swinv2 {self.name} {command} --help", file=sys.stderr)
+            raise SystemExit(2)
 
     def _explain(self, message: str, args: Sequence[str]) -> str:
         parser = self._subcommand_parsers.get(args[0] if args else "")
@@ -203,7 +217,19 @@ class TaskCLI(LightningCLI):
             config.ckpt_path = None
         if config.ckpt_path is not None:
             config.ckpt_path = str(find_checkpoint(config.ckpt_path, places))
+        if self.subcommand == "fit":
+            self._settle_validation(config)
         self.complete(config)
+
+    def _settle_validation(self, config: Namespace) -> None:
+        """A training without validation has neither data for it nor a metric: the best checkpoint is the latest."""
+        keys = getattr(self.classes[1], "validation_keys", ())
+        if keys and config.trainer.limit_val_batches == 0:
+            for key in keys:
+                config.data[key] = None
+        if any(config.data[key] is None for key in keys):
+            config.trainer.limit_val_batches = 0
+            config.best_checkpoint.monitor, config.best_checkpoint.mode = "epoch", "max"
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Log while training, in a folder of its own for each start, unless the recipe has other loggers."""
@@ -221,12 +247,12 @@ class TaskCLI(LightningCLI):
             rates = [] if trainer.logger is False else [LearningRateMonitor()]
             config = self.config[self.subcommand]
             places = {Path(group.dirpath) for group in (config.best_checkpoint, config.last_checkpoint)}
-            self.trainer_defaults["callbacks"] = [SeededEpochs(), KeptRuns(places), *rates]
+            self.trainer_defaults["callbacks"] = [SeededEpochs(), ResumedOptimizer(), KeptRuns(places), *rates]
         return super().instantiate_trainer(**kwargs)
 
 
 class KeptRuns(Callback):
-    """Keeps the checkpoints of earlier runs when a new one starts.
+    """Keeps the checkpoints of earlier runs when a new one starts; one that fails before its first step leaves no log.
 
     Args:
         folders: where the checkpoints are.
@@ -234,12 +260,22 @@ class KeptRuns(Callback):
 
     def __init__(self, folders: Collection[Path]):
         self.folders = folders
+        self.started = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Called by the trainer before the first step, when nothing can be wrong with the data any more."""
+        self.started = True
         if trainer.ckpt_path is None and not trainer.fast_dev_run and trainer.is_global_zero:  # type: ignore[attr-defined]
             for folder in self.folders:
                 set_aside(folder)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Called whatever stops the trainer."""
+        if self.started or not trainer.is_global_zero:
+            return
+        for folder in (getattr(board, "log_dir", None) for board in trainer.loggers):
+            if folder:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_wanted(record: logging.LogRecord) -> bool:

@@ -1,6 +1,7 @@
 """The checkpoint to go on from: whole whenever a run is killed, and up to date when it is asked to end."""
 
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -18,21 +19,28 @@ class LastCheckpoint(ModelCheckpoint):
     """Saves the latest state; arguments are those of ModelCheckpoint.
 
     A state is saved between two steps of the optimizer only, as gradients are in no checkpoint, and what is due in the
-    last step of an epoch is saved at its end, after the validation. When the process is asked to end (SIGTERM), the
-    step that is under way is finished and saved, and training stops with exit code 143.
+    last step of an epoch is saved at its end, after the validation. When the process is asked to end (SIGTERM, or
+    SIGINT as by Ctrl-C), the step that is under way is finished and saved, and training stops with exit code 143 or
+    130. A second SIGINT ends it at once.
     """
 
-    asked_to_end = False
+    asked_to_end: int = 0  # the signal
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Called before the first step: from now on it is this checkpoint that answers a SIGTERM."""
+        """Called before the first step: from now on it is this checkpoint that answers signals."""
         super().on_train_start(trainer, pl_module)
-        self.asked_to_end = trainer.received_sigterm
+        self.asked_to_end = signal.SIGTERM if trainer.received_sigterm else 0
+        self.speaks = trainer.is_global_zero
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, self._remember)  # the trainer puts back what was there before
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, self._remember)  # the trainer puts back what was there before
 
-    def _remember(self, *_: Any) -> None:
-        self.asked_to_end = True
+    def _remember(self, number: int, *_: Any) -> None:
+        if number == self.asked_to_end == signal.SIGINT:
+            raise KeyboardInterrupt
+        if number == signal.SIGINT and self.speaks:
+            print("\nFinishing the step under way and saving; Ctrl-C again stops at once.", file=sys.stderr)
+        self.asked_to_end = number
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -42,7 +50,9 @@ class LastCheckpoint(ModelCheckpoint):
             if (batch_idx + 1) % trainer.accumulate_grad_batches:
                 return
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-        if trainer.strategy.reduce_boolean_decision(self.asked_to_end, all=False):
+        if trainer.strategy.reduce_boolean_decision(self.asked_to_end > 0, all=False):
+            interrupted = trainer.strategy.reduce_boolean_decision(self.asked_to_end == signal.SIGINT, all=False)
+            self.asked_to_end = signal.SIGINT if interrupted else signal.SIGTERM  # in all processes
             trainer._signal_connector.received_sigterm = True  # the trainer stops when this step is done
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -53,7 +63,7 @@ class LastCheckpoint(ModelCheckpoint):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Called whatever stops the trainer: save if it was asked to end, and say how to go on."""
         if isinstance(exception, SIGTERMException):
-            exception.code = 128 + signal.SIGTERM
+            exception.code = 128 + (self.asked_to_end or signal.SIGTERM)
             super().on_exception(trainer, pl_module, exception)
         if isinstance(exception, SIGTERMException | KeyboardInterrupt) and trainer.is_global_zero:
             known = (Path(self.dirpath or "") / "last.ckpt").exists()
@@ -75,5 +85,20 @@ class WholeFiles(TorchCheckpointIO):
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{path.name}.part")
-        torch.save(checkpoint, part)
-        os.replace(part, path)
+        try:
+            torch.save(checkpoint, part)
+            os.replace(part, path)
+        except (OSError, RuntimeError) as error:  # the latter where PyTorch's writer finds the disk full
+            part.unlink(missing_ok=True)
+            raise OSError(
+                f"{path} cannot be written ({str(error).splitlines()[0]}); {free_bytes(path.parent):,} bytes are free, "
+                "and an earlier file is as it was. Is the disk full, or the folder closed? Make room, or give "
+                "trainer.default_root_dir another disk."
+            ) from error
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def free_bytes(folder: Path) -> int:
+    """Room on the disk of a folder."""
+    return shutil.disk_usage(folder).free

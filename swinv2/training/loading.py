@@ -64,19 +64,21 @@ def make_loader(
         pin_memory=torch.cuda.is_available() and not large,
         prefetch_factor=1 if large and workers else None,  # PyTorch's own is 2
         persistent_workers=workers > 0,
-        worker_init_fn=outlive_sigterm,
+        worker_init_fn=outlive_signals,
     )
 
 
-def outlive_sigterm(worker: int) -> None:
+def outlive_signals(worker: int) -> None:
     """Let a loading process stay when all processes of a run are asked to end, so that the step can be finished.
 
-    The next time it ends, so that nobody waits for it in vain.
+    After a second SIGTERM it ends, so that nobody waits for it in vain. Ctrl-C, which reaches all processes of a
+    terminal, is the business of the training process alone.
 
     Args:
         worker: its number.
     """
     signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def load_nothing(collate: Callable[[list[Any]], Any]) -> DataLoader[Any]:

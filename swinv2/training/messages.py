@@ -5,8 +5,11 @@ import inspect
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args
+
+from jsonargparse import Namespace
 
 KEY = re.compile(
     r"unrecognized arguments: -*([\w.]+)|ambiguous option: -*([\w.]+)"
@@ -63,6 +66,37 @@ def explain(message: str, args: Sequence[str], options: Sequence[str], classes: 
     return "\n".join(_plain(message).replace('"<unicode string>"', source).splitlines()[:4])
 
 
+def empty_keys(config: Namespace, parts: Mapping[str, type], args: Sequence[str]) -> str | None:
+    """A message about keys that are left empty (null) although they need a value; the parser lets them through.
+
+    Args:
+        config: of one command.
+        parts: classes that groups of keys are the arguments of.
+        args: the command line.
+    """
+    empty = [key for part, cls in parts.items() for key in _empty(config[part], cls, part)]
+    return f"{empty[0]} is empty; give it a value, or leave it out{_place(empty[0], args)}" if empty else None
+
+
+def _empty(values: Any, cls: Any, prefix: str) -> Iterator[str]:
+    """Keys without a value below some values, of arguments of a class that need one."""
+    if "class_path" in values:
+        module, _, name = values.class_path.rpartition(".")
+        cls, values, prefix = (
+            getattr(import_module(module), name),
+            values.get("init_args", Namespace()),
+            f"{prefix}.init_args",
+        )
+    for name, parameter in inspect.signature(cls).parameters.items():
+        value, annotation = values.get(name), parameter.annotation
+        if name in values and value is None and type(None) not in _parts(annotation) and annotation is not Any:
+            yield f"{prefix}.{name}"
+        elif isinstance(value, Namespace):
+            inner = next((part for part in _parts(annotation) if isinstance(part, type)), None)
+            if inner is not None and inner is not type(None):
+                yield from _empty(value, inner, f"{prefix}.{name}")
+
+
 def constructible(*roots: type) -> list[type]:
     """The roots, and all classes of the project that can stand where their constructors ask for an object."""
     homes = {"swinv2", *(root.__module__.split(".")[0] for root in roots)}
@@ -96,7 +130,8 @@ def _nearest(name: str, names: Mapping[str, str]) -> str:
 def _place(key: str, args: Sequence[str]) -> str:
     """Where a key or value stands in a recipe, unless it comes from the command line."""
     word = re.compile(rf"\b{re.escape(key.split('.')[-1])}\b")
-    if any(word.search(arg) for arg in args):
+    recipes = [*map(str, _recipes(args))]
+    if any(word.search(arg) for arg in args if not any(arg.endswith(recipe) for recipe in recipes)):
         return ""
     for path in _recipes(args):
         for number, line in enumerate(path.read_text().splitlines(), 1):

@@ -95,6 +95,28 @@ class OptimizerConfig:
         """Optimizer steps of the warm-up."""
         return self.warmup_steps or round(self.warmup_epochs * steps_per_epoch)
 
+    def doubts(self, steps_per_epoch: int, total_steps: int) -> list[str]:
+        """What of the schedule never comes in a training of some length, in sentences.
+
+        Args:
+            steps_per_epoch: optimizer steps of an epoch.
+            total_steps: optimizer steps of the whole training.
+        """
+        found, warmup = [], self.warmup_length(steps_per_epoch)
+        if warmup >= total_steps:
+            share = self.factor(total_steps - 1, steps_per_epoch, total_steps)
+            found.append(
+                f"The warm-up of {warmup} steps is not over when training ends, after {total_steps}: the learning rate "
+                f"gets to {share:.2g} of lr at most. Shorten it (model.optimizer.warmup_steps, warmup_epochs), or "
+                "train longer."
+            )
+        if late := [epoch for epoch in self.milestones if round(epoch * steps_per_epoch) >= total_steps]:
+            found.append(
+                f"Training ends after {total_steps / steps_per_epoch:g} epochs, before the milestones "
+                f"{', '.join(map(str, late))} (model.optimizer.milestones): the learning rate does not fall there."
+            )
+        return found
+
     def groups(self, model: nn.Module) -> list[dict[str, Any]]:
         """Parameter groups of a model, see `parameter_groups`."""
         rates = self.lr, self.weight_decay, self.layer_decay, self.backbone_lr_scale

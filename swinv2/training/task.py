@@ -1,6 +1,7 @@
 """What the tasks have in common: a model of classes, its optimizer, and a folder for what they write."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,19 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 
 from ..pictures import Picture, save
+from ..places import safe_name
 from ..weights import load_weights
-from .agreement import backbone_of, check_checkpoint, check_class_names, check_windows
+from .agreement import (
+    backbone_of,
+    check_checkpoint,
+    check_class_names,
+    check_monitors,
+    check_windows,
+)
+from .finite import check_finite
 from .schedules import OptimizerConfig, training_steps
+
+log = logging.getLogger(__name__)
 
 
 class Task(LightningModule):
@@ -47,6 +58,24 @@ class Task(LightningModule):
         """AdamW and its schedule."""
         return self.optimizer_config.configure(self.model, lambda: training_steps(self.trainer))
 
+    def on_fit_start(self) -> None:
+        """See before the first step that the callbacks wait for metrics that will come.
+
+        Raises:
+            ValueError: one does not.
+        """
+        check_monitors(self.trainer, self.validation_metrics())
+
+    def on_train_start(self) -> None:
+        """Say what of the schedule will not come."""
+        if self.trainer.is_global_zero:
+            for doubt in self.optimizer_config.doubts(*training_steps(self.trainer)):
+                log.warning(doubt)
+
+    def validation_metrics(self) -> Sequence[str]:
+        """Names of what a validation logs, by which checkpoints can be chosen and training be stopped."""
+        return ()
+
     def log_losses(self, losses: Mapping[str, Tensor], batch_size: int) -> Tensor:
         """Log the losses of a training step, and give their sum."""
         total = torch.stack(list(losses.values())).sum()
@@ -57,9 +86,10 @@ class Task(LightningModule):
     def show(self, name: str, picture: Picture) -> None:
         """Write a picture of a validation image to the run's folder and to TensorBoard."""
         self.write(f"pictures/{name}.png", picture)
+        tag = f"validation/{name}".encode("utf-8", "replace").decode()  # names of files may have other bytes
         for board in self.loggers:
             if isinstance(board, TensorBoardLogger):
-                board.experiment.add_image(f"validation/{name}", picture, self.global_step, dataformats="HWC")
+                board.experiment.add_image(tag, picture, self.global_step, dataformats="HWC")
 
     def write(self, name: str, picture: Picture) -> Path:
         """Write a picture to a file below the run's folder."""
@@ -68,8 +98,12 @@ class Task(LightningModule):
         return path
 
     def path(self, name: str) -> Path:
-        """Place of a file below the run's folder, whose own folder is made."""
-        path = self.folder / name
+        """Place of a file below the run's folder, whose own folder is made.
+
+        Args:
+            name: parts with slashes between them; they may come from data, see `safe_name`.
+        """
+        path = self.folder / safe_name(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
@@ -84,6 +118,7 @@ class Task(LightningModule):
         Raises:
             ValueError: the checkpoint has other classes than model or data, or it is of something else.
         """
+        check_finite(checkpoint)
         check_checkpoint(self.model, checkpoint)
         check_class_names(self.class_names, checkpoint["class_names"])
         if "window_size" in checkpoint:

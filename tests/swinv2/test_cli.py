@@ -121,11 +121,32 @@ def test_debug_shows_the_traceback(task, monkeypatch):
         cli.main(["detection"])
 
 
-def test_bugs_keep_their_traceback(task):
-    """What is no user's mistake is not hidden."""
+def test_what_nobody_foresaw_asks_for_a_report(task, capsys, monkeypatch):
+    """An error of another kind is one message, too, that says how to see where it was."""
     task(lambda args: {}["bug"])
+    assert cli.main(["detection"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(
+        "error: KeyError: 'bug'\n  Nobody foresaw this, so it may be a fault of swinv2. SWINV2_DEBUG=1"
+    )
+    assert "Traceback" not in said
+    monkeypatch.setenv("SWINV2_DEBUG", "1")
     with pytest.raises(KeyError):
         cli.main(["detection"])
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("[enforce fail] . DefaultCPUAllocator: can't allocate memory: you tried")]
+)
+def test_lack_of_memory_says_what_needs_less(task, capsys, error):
+    """Whoever finds that there is not enough memory, the message has the remedy."""
+
+    def fail(args):
+        raise error
+
+    task(fail)
+    assert cli.main(["detection"]) == 1
+    assert "A smaller data.batch_size, smaller images or trainer.precision bf16-mixed" in capsys.readouterr().err
 
 
 def test_ctrl_c(task, capsys):

@@ -183,7 +183,7 @@ def test_ctrl_c_says_how_to_go_on(swinv2_toy, capsys):
     """After an interruption the user is told the option that resumes."""
     handler = signal.getsignal(signal.SIGINT)
     try:
-        with pytest.raises(SystemExit):
+        with pytest.raises(KeyboardInterrupt):
             swinv2_toy("fit", "--model.accident", "ctrl-c")
     finally:
         signal.signal(signal.SIGINT, handler)  # Lightning switched it off

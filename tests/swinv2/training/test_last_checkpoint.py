@@ -42,16 +42,17 @@ class Data(LightningDataModule):
 
 
 class Toy(LightningModule):
-    """One weight; it notes what it is trained on, and is asked to end in a batch."""
+    """One weight; it notes what it is trained on, and is asked to end in a batch by signals."""
 
-    def __init__(self, end=None):
+    def __init__(self, end=None, signals=(signal.SIGTERM,)):
         super().__init__()
-        self.weight, self.end, self.seen = nn.Parameter(torch.ones(())), end, []
+        self.weight, self.end, self.signals, self.seen = nn.Parameter(torch.ones(())), end, signals, []
 
     def training_step(self, batch, batch_idx):
         self.seen += batch.tolist()
         if (self.current_epoch, batch_idx) == self.end:
-            os.kill(os.getpid(), signal.SIGTERM)
+            for number in self.signals:
+                os.kill(os.getpid(), number)
         return (self.weight * batch.mean() / 24 - torch.rand(())).square()
 
     def configure_optimizers(self):
@@ -62,9 +63,11 @@ class Toy(LightningModule):
 def train(tmp_path):
     """Trains for two epochs, and gives the model."""
 
-    def run(folder="run", end=None, resume=False, batch_size=2, accumulate=1, **saving):
+    def run(
+        folder="run", end=None, resume=False, batch_size=2, accumulate=1, signals=(signal.SIGTERM,), code=None, **saving
+    ):
         torch.manual_seed(0)
-        task, given = Toy(end), {"save_on_exception": True, "save_on_train_epoch_end": True, **saving}
+        task, given = Toy(end, signals), {"save_on_exception": True, "save_on_train_epoch_end": True, **saving}
         last = LastCheckpoint(tmp_path / folder, "last", enable_version_counter=False, **given)
         trainer = Trainer(
             **QUIET, max_epochs=2, accumulate_grad_batches=accumulate, callbacks=[SeededEpochs(), last],
@@ -76,7 +79,7 @@ def train(tmp_path):
         else:
             with pytest.raises(SystemExit) as stopped:
                 trainer.fit(task, Data(batch_size), ckpt_path=path)
-            assert stopped.value.code == 128 + signal.SIGTERM
+            assert stopped.value.code == (code or 128 + signals[-1])
         return task
 
     return run
@@ -105,6 +108,24 @@ def test_stopped_run_loses_nothing(train, saved, end, accumulate):
     second = train(resume=True, accumulate=accumulate)
     assert first.seen + second.seen == whole.seen
     assert torch.equal(second.weight, whole.weight)
+
+
+def test_ctrl_c_loses_nothing(train, saved, capsys):
+    """SIGINT saves as SIGTERM does, and says what a second one would do."""
+    whole, first = train("whole"), train(end=(0, 4), signals=(signal.SIGINT,))
+    assert saved() == (5, 5)
+    assert "Ctrl-C again stops at once" in capsys.readouterr().err
+    assert first.seen + train(resume=True).seen == whole.seen
+
+
+def test_second_ctrl_c_ends_at_once(train, tmp_path):
+    """Who presses it again does not wait for the step."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        train(end=(0, 4), signals=(signal.SIGINT, signal.SIGINT), code=1)
+    finally:
+        signal.signal(signal.SIGINT, before)  # Lightning switched it off
+    assert not (tmp_path / "run").exists()
 
 
 def test_stopped_again_and_again(train, tmp_path):
@@ -160,11 +181,27 @@ def test_handler_of_before_is_back(train):
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+def test_full_disk(tmp_path, monkeypatch):
+    """What cannot be written says how much room there is, leaves no part of a file, and the earlier one."""
+    path = tmp_path / "last.ckpt"
+    WholeFiles().save_checkpoint({"step": 1}, path)
+
+    def fill(content, part):
+        part.write_bytes(b"half")
+        raise RuntimeError("unexpected pos 64 vs 0\n and more")
+
+    monkeypatch.setattr(torch, "save", fill)
+    with pytest.raises(OSError, match=r"last.ckpt cannot be written \(unexpected pos 64 vs 0\); [\d,]+ bytes are free"):
+        WholeFiles().save_checkpoint({"step": 2}, path)
+    assert [one.name for one in tmp_path.iterdir()] == ["last.ckpt"]
+    assert torch.load(path, weights_only=True) == {"step": 1}
+
+
 def test_checkpoint_that_cannot_be_written_leaves_the_earlier_one(tmp_path):
     """Whatever stops the writing, the file is whole."""
     path = tmp_path / "run/last.ckpt"
     WholeFiles().save_checkpoint({"step": 1}, path)
-    with pytest.raises((AttributeError, TypeError, RuntimeError)):
+    with pytest.raises((AttributeError, TypeError, OSError)):
         WholeFiles().save_checkpoint({"step": 2, "bad": (one for one in "x")}, path)
     assert torch.load(path, weights_only=True) == {"step": 1}
     WholeFiles().save_checkpoint({"step": 3}, path)

@@ -92,11 +92,16 @@ def test_items_in_few_files():
 
 
 def test_processes_that_load_outlive_one_sigterm():
-    """When all processes are asked to end, those that load still serve the step; asked again, they end."""
+    """When all processes are asked to end, those that load still serve the step; asked again, they end.
+
+    They never mind Ctrl-C, which reaches all processes of a terminal.
+    """
     loader = make_loader(Numbers(40), batch_size=1, num_workers=1, collate=list, seed=0)
     batches = iter(loader)
     (worker,) = batches._workers
     next(batches)
+    os.kill(worker.pid, signal.SIGINT)
+    os.kill(worker.pid, signal.SIGINT)
     os.kill(worker.pid, signal.SIGTERM)
     assert len([*batches]) == 39
     assert worker.is_alive()
