@@ -20,6 +20,7 @@ BUILT_ON = [
     "lightning>=2.6",
     "matplotlib",
     "numpy",
+    "orjson",
     "pillow>=11.3",
     "safetensors",
     "tensorboard",

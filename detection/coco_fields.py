@@ -178,9 +178,10 @@ def read_id(value: Any) -> Id | None:
 
 def whole(value: Any) -> int | None:
     """A whole number, also if it is written as 7.0; None for all else, and beyond all use."""
-    if type(value) in NUMBERS and -EXACT < value < EXACT and value == int(value):
-        return int(value)
-    return None
+    if type(value) not in NUMBERS or not -EXACT < value < EXACT:
+        return None
+    number = int(value)
+    return number if number == value else None
 
 
 def is_finite(number: Number) -> bool:

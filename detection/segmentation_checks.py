@@ -34,11 +34,9 @@ def problem_of(segmentation: Any, height: int, width: int) -> str | None:
 
 def is_empty(segmentation: Any) -> bool:
     """Whether there is no segmentation: missing, null, or without any number in it, as annotation tools leave some."""
-    if segmentation is None or segmentation == "":
-        return True
-    return isinstance(segmentation, list | dict) and (
-        not segmentation or (isinstance(segmentation, list) and all(part in ([], None) for part in segmentation))
-    )
+    if isinstance(segmentation, list):
+        return not any(part is not None and part != [] for part in segmentation)
+    return segmentation in (None, "", {})
 
 
 def polygons_of(segmentation: Sequence[Any]) -> list[list[Any]]:
@@ -68,7 +66,8 @@ def problem_of_polygons(segmentation: list[Any], height: int, width: int) -> str
 
 def is_thin(polygon: Sequence[Number]) -> bool:
     """Whether all corners of a polygon have the same x or the same y."""
-    return any(polygon[axis] == polygon[axis + 2] and len({*polygon[axis::2]}) == 1 for axis in (0, 1))
+    same_x = polygon[0] == polygon[2] and len({*polygon[::2]}) == 1
+    return same_x or (polygon[1] == polygon[3] and len({*polygon[1::2]}) == 1)
 
 
 def unusable(segmentation: list[Any]) -> str:
