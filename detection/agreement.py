@@ -2,13 +2,14 @@
 
 from detection.data import CocoData
 from detection.detector import Detector
+from swinv2.images import check_readable
 
 
 def check_supervision(model: Detector, data: CocoData) -> None:
     """See that the training data has what the model learns from.
 
     Raises:
-        ValueError: masks or semantic maps are missing.
+        ValueError: masks or semantic maps are missing, or most maps have classes that the model has not.
     """
     if model.has_masks and data.train_set is not None and not data.train_set.annotations.has_masks:
         raise ValueError(
@@ -20,3 +21,7 @@ def check_supervision(model: Detector, data: CocoData) -> None:
             f"The model has a semantic branch of {model.semantic_classes} classes, but the data no semantic maps; "
             "name their folder by data.semantic_maps, or set model.model.init_args.semantic_classes to 0."
         )
+    if model.semantic_classes and data.train_set is not None:
+        train = data.train_set
+        train.semantic_classes = model.semantic_classes
+        check_readable(train.left_out, len(train), train.read, "training images with semantic maps")

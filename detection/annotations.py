@@ -1,5 +1,6 @@
 """COCO annotation files: checked as a whole, then the objects of one image at a time."""
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from detection.coco_index import CROWD, UNMASKED, stamp_of
 from detection.coco_json import read_span
 from detection.coco_reader import index_file
 from detection.regions import encode_region, find_region
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["CocoAnnotations", "Id", "ImageRecord", "clip_box"]
 
@@ -33,7 +36,7 @@ class CocoAnnotations:
         images: records by image id.
         annotated: ids of the images that have at least one object to train on.
         has_masks: whether the annotations have segmentations (all have, or none).
-        scored: whether the file has annotations; one of test images has none.
+        scored: whether the file has objects to find; one of test images has none.
 
     Raises:
         FileNotFoundError: no such file.
@@ -43,6 +46,8 @@ class CocoAnnotations:
     def __init__(self, path: Path) -> None:
         self.path = path
         index = index_file(path)
+        for finding in index.findings:
+            logger.warning("%s: %s", path, finding)
         self.category_ids = [*index.categories]
         self.class_names = [*index.categories.values()]
         self.images: dict[Id, ImageRecord] = {record.id: record for record in index.images}

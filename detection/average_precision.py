@@ -11,6 +11,7 @@ from jaxtyping import Float
 from pycocotools import mask as mask_utils
 
 from detection.annotations import CocoAnnotations, Id
+from detection.coco_fields import likely_area
 
 try:
     from faster_coco_eval import COCO
@@ -69,7 +70,7 @@ def truth_entry(annotations: CocoAnnotations, annotation: dict[str, Any]) -> dic
     entry = dict(annotation)
     if "segmentation" in annotation and annotations.has_masks:
         entry["segmentation"] = annotations.encode(annotation)
-    if annotation.get("area") is None:
+    if likely_area(annotation) is None:
         width, height = annotation["bbox"][2:]
         entry["area"] = float(mask_utils.area(entry["segmentation"])) if "segmentation" in entry else width * height
     return entry

@@ -17,6 +17,7 @@ from swinv2 import LoadReport, load_weights
 from swinv2.fitting import defect
 from swinv2.parts import inner_names
 from swinv2.tensor_files import read_file
+from swinv2.text_trees import unique
 from swinv2.weights import read_checkpoint
 
 EXAMPLE = '{"tv": "Moniter/TV", "snowman": null}'
@@ -59,11 +60,13 @@ def read_class_map(path: Path) -> dict[str, str | None]:
     if not path.is_file():
         raise FileNotFoundError(f"There is no class map {path}; give a JSON file such as {EXAMPLE}.")
     try:
-        content = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"The class map {path} is no JSON ({error}); write {EXAMPLE}.") from error
-    if not isinstance(content, dict) or not all(isinstance(name, str | None) for name in content.values()):
-        raise ValueError(f"The class map {path} is no JSON object of texts and nulls; write {EXAMPLE}.")
+        content = json.loads(path.read_text("utf-8-sig"), object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"The class map {path} is no JSON that can be read ({error}); write {EXAMPLE}.") from error
+    others = content.values() if isinstance(content, dict) else [content]
+    if wrong := [name for name in others if not isinstance(content, dict) or not isinstance(name, str | None)]:
+        given = f"{json.dumps(wrong[0]):.60}"
+        raise ValueError(f"The class map {path} is no JSON object of texts and nulls: it has {given}; write {EXAMPLE}.")
     return content
 
 

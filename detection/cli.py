@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jsonargparse import Namespace
 
-from detection.annotations import CocoAnnotations
+from detection.coco_reader import index_file
 from detection.data import CocoData
 from detection.task import DetectionTask
 from swinv2.shapes import make_detection
@@ -54,6 +54,5 @@ def count_classes(config: Namespace) -> None:
         return
     if data.shapes is not None:
         make_detection(Path(data.root), **vars(data.shapes))
-    detector.num_classes = len(
-        CocoAnnotations(Path(data.root) / (data.val_annotations or data.train_annotations)).category_ids
-    )
+    index = index_file(Path(data.root) / (data.val_annotations or data.train_annotations))
+    detector.num_classes = len(index.categories)

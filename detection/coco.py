@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from torch.utils.data import Dataset
@@ -11,8 +11,9 @@ from torchvision.tv_tensors import Image
 from detection.annotations import CocoAnnotations, ImageRecord
 from detection.origins import Origins
 from detection.regions import draw_regions
+from detection.semantic import IGNORED
 from detection.semantic_maps import SemanticMaps
-from swinv2.images import ImageDepthError, LeftOut, Transform, UnreadableImageError, read_image
+from swinv2.images import ImageDepthError, LeftOut, Transform, UnreadableImageError, files_below, read_image
 from swinv2.places import Finder
 
 
@@ -37,6 +38,7 @@ class CocoDetection(Dataset[tuple[Image, dict[str, Any]]]):
         records: the images in use, in the file's order.
         left_out: positions of those that cannot be read.
         with_masks: whether training targets have masks; a detector of boxes needs none.
+        semantic_classes: number of classes that semantic maps may have.
         with_regions: whether the transform is given the objects' regions even so, as one that crops boxes wants them.
 
     Raises:
@@ -64,6 +66,7 @@ class CocoDetection(Dataset[tuple[Image, dict[str, Any]]]):
         self.records = [self.annotations.images[image_id] for image_id in chosen]
         self.files = find_files(folder, self.records)
         self.with_masks = self.with_regions = True
+        self.semantic_classes = IGNORED
         if semantic_maps is not None:
             semantic_maps.check(self.records)
         self.left_out = LeftOut(len(self.records))
@@ -92,7 +95,9 @@ class CocoDetection(Dataset[tuple[Image, dict[str, Any]]]):
         """
         record = self.records[index]
         image = read_image(self.files[index], (record.height, record.width))
-        return image, {} if self.semantic_maps is None else {"semantic": self.semantic_maps.read(record)}
+        if self.semantic_maps is None:
+            return image, {}
+        return image, {"semantic": self.semantic_maps.read(record, self.semantic_classes)}
 
     def _prepare(self, image: Image, record: ImageRecord, semantic: dict[str, Any]) -> tuple[Image, dict[str, Any]]:
         wanted = self.training and (self.with_masks or self.with_regions)
@@ -108,6 +113,16 @@ class CocoDetection(Dataset[tuple[Image, dict[str, Any]]]):
         return image, target | {"size": tuple(image.shape[-2:])}
 
 
+def similar(folder: Path, name: str) -> str:
+    """The name of a missing image as it should be written, or a file that the folder has, in a sentence."""
+    files = sorted(files_below(folder))
+    wanted = PureWindowsPath(name.lower())  # which takes both kinds of slashes
+    alike = [file for file in files if PureWindowsPath(file.lower()).stem == wanted.stem]
+    if alike:
+        return f" There is {alike[0]!r}: file_name is the path below the folder, with case and suffix."
+    return f" The folder has {len(files)} files, first {files[0]!r}." if files else " The folder is empty."
+
+
 def find_files(folder: Path, records: Sequence[ImageRecord]) -> list[Path]:
     """The files of images, found by listing their folders once.
 
@@ -120,9 +135,10 @@ def find_files(folder: Path, records: Sequence[ImageRecord]) -> list[Path]:
     paths = [finder.find(record.file_name) for record in records]
     found = [path for path in paths if path is not None]
     if len(found) < len(records):
-        missing = [str(folder / record.file_name) for record, path in zip(records, paths, strict=True) if path is None]
+        missing = [record.file_name for record, path in zip(records, paths, strict=True) if path is None]
         raise FileNotFoundError(
-            f"{len(missing)} of {len(records)} annotated images are missing, first {', '.join(missing[:3])}; "
-            "check the image folder, or remove them from the annotations."
+            f"{len(missing)} of {len(records)} annotated images are missing, first "
+            f"{', '.join(str(folder / name) for name in missing[:3])}; check the image folder, or remove them from the "
+            f"annotations.{similar(folder, missing[0])}"
         )
     return found

@@ -12,10 +12,17 @@ FIELDS = {  # that every use needs, as sets that keep their order
     "categories": dict.fromkeys(("id", "name")).keys(),
 }
 NUMBERS = {int, float}
-EXACT = 2**53  # greatest whole number that all of JSON's readers agree on
+EXACT = 2**53  # up to here a number with a point is a whole number for sure
+LARGEST = 2**63  # whole numbers are below, which arrays can keep
 MOST_PIXELS = 2**32 - 1  # of an image; COCO's masks count no further
-IDS = "ids are whole numbers, or texts in the whole file."
+IDS = "ids are whole numbers below 2 ** 63, or texts in the whole file."
 SHOWN = 60  # characters of a wrong value
+HINTS = {  # by a field of entries that lack others: which file it is instead
+    "segments_info": "This looks like a panoptic file; give the one of instances (instances_….json).",
+    "caption": "This looks like a file of captions; give the one of instances (instances_….json).",
+    "coco_url": "This looks like LVIS, whose file_name is the end of its coco_url; write it into each image.",
+}
+TINY, LARGE = 1e-3, 10  # least and greatest share of its box that an object's area may be said to have
 
 
 class ImageRecord(NamedTuple):
@@ -72,7 +79,10 @@ def check_keys(value: Any, section: str, position: int) -> None:
         raise ValueError(f"{section}[{position}] is {shown(value)}, not an object with {list(FIELDS[section])}.")
     if not value.keys() >= FIELDS[section]:
         lacking = [key for key in FIELDS[section] if key not in value]
-        raise ValueError(f"{section}[{position}] lacks {lacking}; every entry of {section} has {[*FIELDS[section]]}.")
+        hint = next((f" {text}" for key, text in HINTS.items() if key in value), "")
+        raise ValueError(
+            f"{section}[{position}] lacks {lacking}; every entry of {section} has {[*FIELDS[section]]}.{hint}"
+        )
 
 
 def read_image(value: Any, position: int) -> ImageRecord:
@@ -94,7 +104,7 @@ def read_image(value: Any, position: int) -> ImageRecord:
     if math.prod(sides) > MOST_PIXELS:
         raise ValueError(f"{place} has {sides[0]} x {sides[1]} pixels (height, width); no image is that large.")
     name = value["file_name"]
-    if not isinstance(name, str) or not name.strip():
+    if not is_text(name):
         raise ValueError(f"{place} has file_name {shown(name)}; write the path of the image below the image folder.")
     number = read_id(value["id"])
     if number is None:
@@ -112,10 +122,10 @@ def read_category(value: Any, position: int) -> tuple[int, str]:
     place, name = f"categories[{position}]", value["name"]
     number = whole(value["id"])
     if number is None:
-        raise ValueError(f"{place} has id {shown(value['id'])}; ids of categories are whole numbers.")
+        raise ValueError(f"{place} has id {shown(value['id'])}; ids of categories are whole numbers below 2 ** 63.")
     if is_number(name):
         name = str(name)
-    if not isinstance(name, str) or not name.strip():
+    if not is_text(name):
         raise ValueError(f"{place} has name {shown(name)}; write the name of the class as text.")
     return number, name
 
@@ -127,6 +137,8 @@ def read_box(value: Any, position: int) -> Box:
         ValueError: a field is missing or cannot be meant.
     """
     check_keys(value, "annotations", position)
+    if not value["bbox"] and value["bbox"] in (None, []) and is_empty(value.get("segmentation")):
+        value = value | {"bbox": [0, 0, 0, 0]}  # what a tool left of a deleted object
     box, category, image_id = value["bbox"], whole(value["category_id"]), read_id(value["image_id"])
     if not isinstance(box, list) or len(box) != 4 or not {*map(type, box)} <= NUMBERS or not is_finite(sum(box)):
         raise ValueError(
@@ -156,6 +168,20 @@ def read_crowd(value: dict[str, Any], position: int) -> bool:
     raise ValueError(f"{name_of(value, position)} has iscrowd {shown(crowd)}; it is 0 or 1.")
 
 
+def is_empty(segmentation: Any) -> bool:
+    """Whether there is no segmentation: missing, null, or without any number in it, as annotation tools leave some."""
+    if isinstance(segmentation, list):
+        return not any(part is not None and part != [] for part in segmentation)
+    return segmentation in (None, "", {})
+
+
+def likely_area(value: dict[str, Any]) -> Number | None:
+    """The `area` of an annotation whose fields were checked; None if there is none, or it cannot be of its box."""
+    area, (_, _, width, height) = value.get("area"), value["bbox"]
+    box = max(width, 0) * max(height, 0)
+    return area if area is not None and TINY * box <= area <= LARGE * max(box, 1) else None
+
+
 def check_area(value: dict[str, Any], position: int) -> None:
     """See that `area` is a number, missing or null.
 
@@ -173,12 +199,19 @@ def check_area(value: dict[str, Any], position: int) -> None:
 def read_id(value: Any) -> Id | None:
     """An image's id, a whole number or a text; None for all else."""
     number = whole(value)
-    return number if number is not None or not isinstance(value, str) else value or None
+    return value if number is None and is_text(value) else number
+
+
+def is_text(value: Any) -> bool:
+    """Whether a value is a text that can be written, neither blank nor with halves of letters (lone surrogates)."""
+    whole_letters = isinstance(value, str) and (value.isascii() or value.encode("utf-8", "ignore").decode() == value)
+    return whole_letters and bool(value.strip())
 
 
 def whole(value: Any) -> int | None:
     """A whole number, also if it is written as 7.0; None for all else, and beyond all use."""
-    if type(value) not in NUMBERS or not -EXACT < value < EXACT:
+    limit = LARGEST if type(value) is int else EXACT
+    if type(value) not in NUMBERS or not -limit < value < limit:
         return None
     number = int(value)
     return number if number == value else None

@@ -14,7 +14,7 @@ from detection.coco_fields import ImageRecord
 
 logger = logging.getLogger(__name__)
 
-VERSION = 1  # to be raised when the same file no longer gives the same index
+VERSION = 2  # to be raised when the same file no longer gives the same index
 CROWD, FLAT, UNMASKED, DROPPED = 1, 2, 4, 8  # flags of annotations, see `CocoIndex.flags`
 
 
@@ -30,7 +30,7 @@ class CocoIndex:
             no area within its image, `UNMASKED` has a segmentation of no use.
         ends: number of annotations up to and with each image.
         has_masks: whether the annotations have segmentations (all have, or none).
-        scored: whether there is a list of annotations at all; files of test images have none.
+        scored: whether there is an object to find; files of test images have none.
         findings: what is left out, in sentences.
     """
 

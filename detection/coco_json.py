@@ -12,6 +12,7 @@ import orjson
 BLOCK = 1 << 22  # bytes read at once
 BLANKS = " \t\r\n"
 BLANK = re.compile(f"[{BLANKS}]*")
+COMPRESSED = b"\x1f\x8b", b"PK\x03\x04"  # beginnings of gzip and ZIP files
 TAIL = 64  # characters in which a number, a literal or an escape can be cut off by the end of a block
 SHOWN = 40  # characters of a damaged place
 UNTERMINATED = re.compile("Unterminated string|Invalid \\\\")  # complaints that more text may settle
@@ -64,11 +65,16 @@ def entries(path: Path, sections: Collection[str], seen: set[str]) -> Iterator[E
             seen.add(name)
             for position in stream.items():
                 yield Entry(name, position, *stream.value())
+        stream.end()
 
 
 def read_span(data: bytes) -> Any:
-    """An entry from its bytes in the file; letters that are not UTF-8 become question marks."""
-    return json.loads(data.decode("utf-8", "replace"))
+    """An entry from its bytes in the file.
+
+    Raises:
+        ValueError: they are not JSON in UTF-8.
+    """
+    return json.loads(data.decode("utf-8"))
 
 
 class Stream:
@@ -82,7 +88,7 @@ class Stream:
         file: opened for reading bytes.
 
     Raises:
-        ValueError: the file is in UTF-16 or UTF-32.
+        ValueError: the file is compressed, or in UTF-16 or UTF-32.
     """
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
@@ -92,6 +98,8 @@ class Stream:
         self.decode = json.JSONDecoder().raw_decode
         self._more()
         head = self.text[:4].encode("latin-1")
+        if head.startswith(COMPRESSED):
+            raise ValueError(f"{path} is compressed (gzip or ZIP); unpack it first.")
         encoding = json.detect_encoding(head) if head else "utf-8"
         if not encoding.startswith("utf-8"):
             raise ValueError(f"{path} is written in {encoding}; COCO files are UTF-8. Save it again in UTF-8.")
@@ -133,7 +141,10 @@ class Stream:
         start, self.at = self.at, end
         written = self.text[start:end]
         if not written.isascii():
-            value = read_span(written.encode("latin-1"))
+            try:
+                value = read_span(written.encode("latin-1"))
+            except UnicodeDecodeError as error:
+                raise self._not_utf8(error, start) from error
         return value, self.offset + start, self.offset + end
 
     def _plain_object(self) -> tuple[Any, int, int] | None:
@@ -151,6 +162,15 @@ class Stream:
             return None
         start, self.at = self.at, end
         return value, self.offset + start, self.offset + end
+
+    def end(self) -> None:
+        """See that nothing follows.
+
+        Raises:
+            ValueError: something does.
+        """
+        if self.peek():
+            raise self._error("Extra data behind its end", self.offset + self.at)
 
     def keys(self) -> Iterator[str]:
         """The keys of an object; after each the value has to be taken by `value` or `items`."""
@@ -189,6 +209,19 @@ class Stream:
         self.offset += self.at
         self.at = 0
         return bool(data)
+
+    def _not_utf8(self, error: UnicodeDecodeError, start: int) -> ValueError:
+        """What is raised for letters in another encoding.
+
+        Args:
+            error: of their decoding.
+            start: of the decoded value in the text.
+        """
+        found = error.object[error.start :][:SHOWN]
+        return ValueError(
+            f"{self.path} has letters that are not UTF-8 at byte {self.offset + start + error.start:,}, {found!r}; "
+            "COCO files are UTF-8. Save it again, from the encoding of the system that wrote it (e.g. GBK, cp1252)."
+        )
 
     def _error(self, problem: str, place: int) -> ValueError:
         """What is raised for a problem at some byte of the file."""

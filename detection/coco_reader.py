@@ -1,8 +1,6 @@
 """Reading a COCO file once from its beginning to its end, with a check of every entry."""
 
-import logging
 from array import array
-from collections import Counter
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -10,22 +8,30 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
-from detection.coco_fields import FIELDS, Box, Id, ImageRecord, check_area, name_of, read_box, read_category, read_image
+from detection.box_checks import SLACK, has_size, is_apart, is_far
+from detection.coco_fields import (
+    FIELDS,
+    Box,
+    Id,
+    ImageRecord,
+    check_area,
+    is_empty,
+    likely_area,
+    name_of,
+    read_box,
+    read_category,
+    read_image,
+)
+from detection.coco_findings import Findings
 from detection.coco_index import CROWD, DROPPED, FLAT, UNMASKED, CocoIndex, load, save, stamp_of
 from detection.coco_json import Entry, entries
-from detection.segmentation_checks import NO_AREA, NO_PIXEL, is_empty, problem_of
-
-logger = logging.getLogger(__name__)
+from detection.segmentation_checks import NO_AREA, NO_PIXEL, examine
 
 SLOW = 1.0  # seconds; an index that takes less is made anew each time
-MOST_UNUSABLE = 0.5  # share of the objects of a file
-CERTAIN = 20  # boxes; what all of so many have in common is no accident
-REACHING_OUT = 0.1  # share of boxes outside of their images that tells corners from sizes
-SLACK = 2  # pixels by which annotators miss a border
 
 
 def index_file(path: Path) -> CocoIndex:
-    """The index of a file, from the one beside it or else made now; the log says what is left out.
+    """The index of a file, from the one beside it or else made now.
 
     Raises:
         FileNotFoundError: no such file.
@@ -38,8 +44,6 @@ def index_file(path: Path) -> CocoIndex:
         index = CocoReader(path).index()
         if perf_counter() - began > SLOW:
             save(kept, stamp_of(path), index)
-    for finding in index.findings:
-        logger.warning("%s: %s", path, finding)
     return index
 
 
@@ -58,8 +62,8 @@ class CocoReader:
         self.sections: set[str] = set()
         self.rows = array("q")  # of each annotation: place of its image, category, first byte, the one after the last
         self.flags = array("q")
-        self.counts: Counter[str] = Counter()
-        self.first: dict[str, str] = {}  # of what is counted
+        self.files: set[str] = set()
+        self.found = Findings()
 
     def index(self) -> CocoIndex:
         """The index; for errors see `index_file`."""
@@ -68,8 +72,8 @@ class CocoReader:
             rows = np.frombuffer(self.rows, np.int64).reshape(-1, 4)
             flags = np.frombuffer(self.flags, np.int64)
             self._check_categories(rows)
-            self._check_boxes()
-            self._check_shares(flags)
+            self._count(flags)
+            self.found.check()
             has_masks = self._has_masks()
         except ValueError as error:
             raise ValueError(str(error) if str(self.path) in str(error) else f"{self.path}: {error}") from error
@@ -82,8 +86,8 @@ class CocoReader:
             flags=flags[order],
             ends=np.searchsorted(rows[order, 0], np.arange(len(self.images)), side="right"),
             has_masks=has_masks,
-            scored="annotations" in self.sections,
-            findings=self._findings(len(flags)),
+            scored=self.found.counts["objects"] > 0,
+            findings=self.found.sentences(),
         )
 
     def _read(self) -> None:
@@ -106,15 +110,18 @@ class CocoReader:
 
     def _add_image(self, entry: Entry) -> None:
         record = read_image(entry.value, entry.position)
+        place = f"images[{entry.position}]"
         first = next(iter(self.images), record.id)
         if type(record.id) is not type(first):
-            raise ValueError(
-                f"images[{entry.position}] has id {record.id!r}, images[0] {first!r}; write all as numbers or as text."
-            )
+            raise ValueError(f"{place} has id {record.id!r}, images[0] {first!r}; write all as numbers or as text.")
         if record.id in self.images:
-            raise ValueError(
-                f"images[{entry.position}] has id {record.id!r}, as another image has; ids must be unique."
-            )
+            raise ValueError(f"{place} has id {record.id!r}, as another image has; ids must be unique.")
+        if record.file_name in self.files:
+            self.found.add("same file", place, record.file_name)
+        if "not_exhaustive_category_ids" in entry.value:
+            self.found.add("federated", place)
+        self.found.counts["images"] += 1
+        self.files.add(record.file_name)
         self.places[record.id] = len(self.images)
         self.images[record.id] = record
 
@@ -124,6 +131,9 @@ class CocoReader:
             raise ValueError(
                 f"two categories have id {number}, {self.categories[number]!r} and {name!r}; ids must be unique."
             )
+        if name in self.categories.values():
+            self.found.add("same name", f"categories[{entry.position}]", repr(name))
+        self.found.counts["categories"] += 1
         self.categories[number] = name
 
     def _add_annotation(self, entry: Entry) -> None:
@@ -133,46 +143,59 @@ class CocoReader:
         record = self.images.get(box.image_id)
         if record is None:
             raise ValueError(self._unknown_image(value, position, box.image_id))
-        flag = CROWD if box.crowd else 0
-        if not self._has_area(box, record, value, position):
-            flag |= FLAT
-        segmentation = value.get("segmentation")
-        empty = is_empty(segmentation)
-        problem = None if empty else problem_of(segmentation, record.height, record.width)
-        if flag & FLAT and (empty or problem in (NO_AREA, NO_PIXEL)):
-            flag |= DROPPED
-            self._count("placeholder", value, position)
-        elif empty:
-            self._count("without", value, position)
-        elif problem:
-            flag |= UNMASKED
-            self._count("unmasked", value, position, f": its segmentation {problem}")
-        else:
-            self.counts["masks"] += 1
-        if flag & FLAT and not flag & (DROPPED | CROWD):
-            self._count("flat", value, position, f": {value['bbox']}")
+        flag = self._flag(box, record, entry)
+        if not flag & DROPPED:
+            if value.get("ignore"):
+                self._find("ignore", entry)
+            if value.get("area") is not None and likely_area(value) is None:
+                self._find("area", entry, f"area {value['area']}, box {value['bbox']}")
         self.rows.extend((self.places[box.image_id], box.category_id, entry.start, entry.end))
         self.flags.append(flag)
 
-    def _has_area(self, box: Box, record: ImageRecord, value: Any, position: int) -> bool:
-        """Whether a box has area within its image; those that look as if they were in other units are counted."""
+    def _find(self, kind: str, entry: Entry, detail: str = "") -> None:
+        self.found.add(kind, name_of(entry.value, entry.position), detail)
+
+    def _flag(self, box: Box, record: ImageRecord, entry: Entry) -> int:
+        """The flag of an annotation by its box and its segmentation; what is odd about them is counted."""
+        flag = self._flag_of_box(box, record, entry)
+        segmentation = entry.value.get("segmentation")
+        empty = is_empty(segmentation)
+        spans = None if empty else examine(segmentation, record.height, record.width)
+        if flag & FLAT and ((empty and not has_size(box)) or spans in (NO_AREA, NO_PIXEL)):
+            self._find("placeholder", entry)
+            return flag | DROPPED
+        if flag == FLAT:
+            self._find("far" if is_far(box, record) else "flat", entry, str(entry.value["bbox"]))
+        if box.crowd:
+            self._find("crowd", entry)
+        if spans is None:
+            self._find("without", entry)
+        elif isinstance(spans, str):
+            self._find("unmasked", entry, f"its segmentation {spans}")
+            return flag | UNMASKED
+        elif not flag and is_apart(box, spans):
+            self._find("apart", entry, f"box {entry.value['bbox']}, segmentation from and to {spans}")
+        return flag
+
+    def _flag_of_box(self, box: Box, record: ImageRecord, entry: Entry) -> int:
+        """The flag of an annotation by its box alone; boxes that look as if they were in other units are counted."""
+        crowd = CROWD if box.crowd else 0
         _, _, left, top, width, height, _ = box
         right, bottom = left + width, top + height
         if right <= max(left, 0) or bottom <= max(top, 0) or left >= record.width or top >= record.height:
-            return False
-        self.counts["boxes"] += 1
+            return crowd | FLAT
+        reach = max(-left, -top, right - record.width, bottom - record.height)
+        if reach > SLACK and is_far(box, record):
+            return crowd | FLAT
+        counts = self.found.counts
+        counts["boxes"] += 1
         if right <= 1 and bottom <= 1 and min(record.width, record.height) > 1:
-            self._count("normalized", value, position, f": {value['bbox']}")
+            self._find("normalized", entry, str(entry.value["bbox"]))
         if width > left and height > top and width <= record.width + 1 and height <= record.height + 1:
-            self.counts["corners"] += 1  # or could be
-        if max(left, top) > SLACK and (right > record.width + SLACK or bottom > record.height + SLACK):
-            self._count("outside", value, position, f": {value['bbox']} in {record.width} x {record.height} pixels")
-        return True
-
-    def _count(self, what: str, value: Any, position: int, detail: str = "") -> None:
-        self.counts[what] += 1
-        if what not in self.first:
-            self.first[what] = name_of(value, position) + detail
+            counts["corners"] += 1  # or could be
+        if reach > SLACK and not crowd:
+            self._find("outside", entry, f"{entry.value['bbox']} in {record.width} x {record.height} pixels")
+        return crowd
 
     def _unknown_image(self, value: Any, position: int, image_id: Id) -> str:
         other = any(str(image_id) == str(known) for known in self.images)
@@ -192,55 +215,19 @@ class CocoReader:
                 f"{sorted(self.categories)}; add the category or correct the annotation."
             )
 
-    def _check_boxes(self) -> None:
-        """See that boxes are in pixels, and left, top, width, height, by what all of them have in common."""
-        counts, form = self.counts, "COCO's boxes are [left, top, width, height] in pixels"
-        if counts["normalized"] > MOST_UNUSABLE * counts["boxes"]:
-            raise ValueError(
-                f"{counts['normalized']} of {counts['boxes']} boxes lie between 0 and 1, first "
-                f"{self.first['normalized']}; they look normalised. {form}: multiply them by the size of the image."
-            )
-        alike = counts["corners"] == counts["boxes"] >= CERTAIN
-        if alike and counts["outside"] > REACHING_OUT * counts["boxes"]:
-            raise ValueError(
-                f"the boxes look like [left, top, right, bottom]: {counts['outside']} of {counts['boxes']} would reach "
-                f"out of their image, first {self.first['outside']}. {form}: subtract left and top."
-            )
-
-    def _check_shares(self, flags: Int64[np.ndarray, " n"]) -> None:
+    def _count(self, flags: Int64[np.ndarray, " n"]) -> None:
         objects = flags[(flags & (CROWD | DROPPED)) == 0]
-        flat, unmasked = (int(((objects & kind) > 0).sum()) for kind in (FLAT, UNMASKED))
-        if ((objects & (FLAT | UNMASKED)) > 0).sum() <= MOST_UNUSABLE * len(objects):
-            return
-        if unmasked >= flat:
-            raise ValueError(
-                f"{unmasked} of {len(objects)} objects have no usable segmentation, first {self.first['unmasked']}. "
-                "Correct them, or remove all segmentations to work with boxes only."
-            )
-        raise ValueError(
-            f"{flat} of {len(objects)} boxes have no area within their image, first {self.first['flat']}. COCO's boxes "
-            "are [left, top, width, height] in pixels; correct them."
+        useless, unmasked = (int(np.count_nonzero(part)) for part in (objects, objects & UNMASKED))
+        self.found.counts.update(
+            {"annotations": len(flags), "objects": len(objects), "useless": useless, "unmasked objects": unmasked}
         )
 
     def _has_masks(self) -> bool:
-        with_masks = self.counts["masks"] + self.counts["unmasked"]
-        if with_masks and self.counts["without"]:
+        counts, first = self.found.counts, self.found.first
+        with_masks = counts["annotations"] - counts["placeholder"] - counts["without"]
+        if with_masks and counts["without"]:
             raise ValueError(
-                f"{self.first['without']} has no segmentation, one of {self.counts['without']} without. Give every "
-                "object one, or remove all to work with boxes only."
+                f"{first['without']} has no segmentation, one of {counts['without']} without. Give every object one, "
+                "or remove all to work with boxes only."
             )
         return with_masks > 0
-
-    def _findings(self, total: int) -> list[str]:
-        counts = self.counts
-        texts = {
-            "placeholder": "annotations have neither a box nor a segmentation with area and are left out",
-            "flat": "boxes have no area within their image and are left out of training",
-            "unmasked": "segmentations are of no use and left out of training and of the scores of masks",
-            "normalized": "boxes are smaller than a pixel and may be normalised",
-        }
-        return [
-            f"{counts[what]} of {total} {text}, first {self.first[what]}"
-            for what, text in texts.items()
-            if counts[what]
-        ]

@@ -223,7 +223,8 @@ def draw_part(pixels: Picture, boxes: Sequence[tuple[Float[np.ndarray, "4"], Col
     )
     for thickness in (4, 2):
         for box, colour in boxes:
-            start, end = np.round((box.reshape(2, 2) - corner) * factor).astype(int)
+            near = np.clip(box.reshape(2, 2), -size, 2 * size)  # OpenCV takes no numbers of more than 31 bits
+            start, end = np.round((near - corner) * factor).astype(int)
             cv2.rectangle(view, start.tolist(), end.tolist(), colour if thickness == 2 else BLACK, thickness)
     return view
 

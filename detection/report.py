@@ -18,6 +18,7 @@ from swinv2.pictures import save
 
 MOST_CURVES = 20  # classes; of more, one sees nothing
 MISTAKES = 18  # false positives, and as many misses
+LONGEST = 40  # characters of a class's name
 CLASSES = 40  # bars above each other, before there is a second column
 MEANS = {"0.50": slice(0, 1), "0.75": slice(5, 6), "0.50:0.95": slice(None)}  # of COCO's ten overlaps
 COLOURS = ("#1b6ca8", "#d1495b", "#222222")
@@ -64,8 +65,14 @@ def draw_curves(curves: Mapping[str, Curves], names: Sequence[str]) -> Figure:
         axes.set(title=kind, xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
         axes.grid(color="0.9")
         axes.spines[["top", "right"]].set_visible(False)
-        draw_panel(axes, precision[:, :, known[kind]], [legible(names[label]) for label in known[kind]])
+        draw_panel(axes, precision[:, :, known[kind]], [label(names[place]) for place in known[kind]])
     return figure
+
+
+def label(name: str) -> str:
+    """The name of a class as it can be drawn, cut if it is long."""
+    text = " ".join(legible(name).split())
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def draw_panel(axes: Axes, precision: Curves, names: Sequence[str]) -> None:
@@ -130,7 +137,7 @@ def draw_column(axes: Axes, scores: Sequence[ClassScore], height: int) -> None:
     for place, kind in enumerate(kinds):
         rows = np.arange(len(scores)) + (place + 0.5) * thickness - 0.4
         axes.barh(rows, [score.ap[kind] for score in scores], thickness, color=BARS[kind], label=kind)
-    labels = [f"{legible(score.name)} ({score.objects})" for score in scores]
+    labels = [f"{label(score.name)} ({score.objects})" for score in scores]
     axes.set_yticks(range(len(scores)), labels, parse_math=False, fontsize="small")
     axes.set(xlim=(0, 1), ylim=(height - 0.4, -0.6), xlabel="AP (objects in brackets)")
     axes.grid(axis="x", color="0.9")

@@ -8,6 +8,8 @@ from jaxtyping import Int64
 
 from detection.coco_fields import Number, is_finite, is_number, shown, whole
 
+Spans = tuple[tuple[Number, Number], ...]  # from and to, along x and perhaps y, in pixels
+
 LEAST = 6  # numbers of a polygon: three corners
 FAR = 10  # a corner may lie this many sides of the image outside of it
 NUMBERS = {int, float}
@@ -17,26 +19,22 @@ NO_AREA, NO_PIXEL = "has polygons without any area", "has run lengths without an
 BIG = 12  # characters of a number; more would not fit into 64 bits
 
 
-def problem_of(segmentation: Any, height: int, width: int) -> str | None:
-    """What is wrong with a segmentation, in words that go on "its segmentation …"; None if nothing is.
+def examine(segmentation: Any, height: int, width: int) -> str | Spans:
+    """What is wrong with a segmentation, in words that go on "its segmentation …"; if nothing is, where it lies.
 
     Args:
-        segmentation: polygons or run lengths; see `is_empty` for those that are neither.
+        segmentation: polygons or run lengths; see `coco_fields.is_empty` for those that are neither.
         height: of the image, pixels.
         width: of the image, pixels.
+
+    Returns:
+        A text, or the columns from and to which the segmentation reaches and, of polygons, the rows, too.
     """
     if isinstance(segmentation, list):
-        return problem_of_polygons(segmentation, height, width)
+        return examine_polygons(segmentation, height, width)
     if isinstance(segmentation, dict):
-        return problem_of_runs(segmentation, height, width)
+        return examine_runs(segmentation, height, width)
     return f"is {shown(segmentation)}; COCO has lists of polygons, or run lengths with size and counts"
-
-
-def is_empty(segmentation: Any) -> bool:
-    """Whether there is no segmentation: missing, null, or without any number in it, as annotation tools leave some."""
-    if isinstance(segmentation, list):
-        return not any(part is not None and part != [] for part in segmentation)
-    return segmentation in (None, "", {})
 
 
 def polygons_of(segmentation: Sequence[Any]) -> list[list[Any]]:
@@ -44,30 +42,34 @@ def polygons_of(segmentation: Sequence[Any]) -> list[list[Any]]:
     return [part for part in segmentation if isinstance(part, list) and len(part) >= LEAST and len(part) % 2 == 0]
 
 
-def problem_of_polygons(segmentation: list[Any], height: int, width: int) -> str | None:
-    """Likewise for a list; one good polygon is enough, but no part may have impossible numbers."""
+def examine_polygons(segmentation: list[Any], height: int, width: int) -> str | Spans:
+    """Likewise of a list; one good polygon is enough, but no part may have impossible numbers."""
     polygons = polygons_of(segmentation)
     if not polygons:
         return unusable(segmentation)
     outside = FAR * max(height, width)
-    thin = True
+    edges, thin = [], True
     for polygon in polygons:
         if not {*map(type, polygon)} <= NUMBERS:
             return unusable(polygon)
         if not is_finite(sum(polygon)):
             return "has a coordinate that is not a number (NaN or infinite)"
-        least, most = min(polygon), max(polygon)
-        if least < -outside or most > outside:
-            wrong = least if least < -outside else most
+        xs, ys = polygon[::2], polygon[1::2]
+        left, right, top, bottom = min(xs), max(xs), min(ys), max(ys)
+        if left < -outside or top < -outside or right > outside or bottom > outside:
+            wrong = max(left, right, top, bottom, key=abs)
             return f"has the coordinate {wrong:g}, far outside of the image of {height} x {width} pixels"
-        thin = thin and is_thin(polygon)
-    return NO_AREA if thin else None
-
-
-def is_thin(polygon: Sequence[Number]) -> bool:
-    """Whether all corners of a polygon have the same x or the same y."""
-    same_x = polygon[0] == polygon[2] and len({*polygon[::2]}) == 1
-    return same_x or (polygon[1] == polygon[3] and len({*polygon[1::2]}) == 1)
+        thin = thin and (left == right or top == bottom)
+        edges.append((left, right, top, bottom))
+    if thin:
+        return NO_AREA
+    if len(edges) > 1:
+        left, right, top, bottom = (
+            pick(ends) for pick, ends in zip((min, max) * 2, zip(*edges, strict=True), strict=True)
+        )
+    if right <= 0 or bottom <= 0 or left >= width or top >= height:
+        return f"lies outside of its image of {height} x {width} pixels"
+    return (left, right), (top, bottom)
 
 
 def unusable(segmentation: list[Any]) -> str:
@@ -89,8 +91,8 @@ def unusable(segmentation: list[Any]) -> str:
     return f"has a polygon of {len(first) // 2} corners; it needs three or more; {form}"
 
 
-def problem_of_runs(segmentation: dict[str, Any], height: int, width: int) -> str | None:
-    """Likewise for run lengths, plain or compressed: they must have the size of the image and add up to its pixels."""
+def examine_runs(segmentation: dict[str, Any], height: int, width: int) -> str | Spans:
+    """Likewise of run lengths, plain or compressed: they must have the size of the image and add up to its pixels."""
     size, counts = segmentation.get("size"), segmentation.get("counts")
     sides = [whole(side) for side in size] if isinstance(size, list) else None
     if sides != [height, width]:
@@ -99,6 +101,7 @@ def problem_of_runs(segmentation: dict[str, Any], height: int, width: int) -> st
         if not {*map(type, counts)} <= {int} or min(counts, default=0) < 0:
             return f"has the run lengths {shown(counts)}; they are whole numbers of 0 or more"
         total, inside = sum(counts), sum(counts[1::2])
+        before, after = (counts or [0])[0], counts[-1] if len(counts) % 2 else 0
     elif isinstance(counts, str):
         if not is_compressed(counts):
             fix = "; it is the text of Python's bytes: write counts.decode()" if counts[:2] in ("b'", 'b"') else ""
@@ -107,11 +110,14 @@ def problem_of_runs(segmentation: dict[str, Any], height: int, width: int) -> st
         if runs is None or runs.min(initial=0) < 0:
             return f"has compressed run lengths that are damaged, {shown(counts)}"
         total, inside = int(runs.sum()), int(runs[1::2].sum())
+        before, after = int(runs[:1].sum()), int(runs[-1]) if len(runs) % 2 else 0
     else:
         return f"has counts {shown(counts)}; they are a list of run lengths or their compressed text"
     if total != height * width:
         return f"has run lengths that add up to {total} of the {height * width} pixels of its image"
-    return None if inside else NO_PIXEL
+    if not inside:
+        return NO_PIXEL
+    return ((before // height, (total - after - 1) // height + 1),)
 
 
 def is_compressed(counts: str) -> bool:

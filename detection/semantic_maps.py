@@ -10,7 +10,9 @@ from torchvision.tv_tensors import Mask
 
 from detection.annotations import ImageRecord
 from detection.semantic import IGNORED
+from swinv2.images import UnreadableImageError
 from swinv2.index_maps import GREY, PALETTE, png_header, read_map
+from swinv2.places import Finder
 
 
 @dataclass(frozen=True)
@@ -26,9 +28,16 @@ class SemanticMaps:
     folder: Path
     zero_is_void: bool = False
 
-    def path(self, record: ImageRecord) -> Path:
-        """Where the map of an image is."""
-        return (self.folder / record.file_name).with_suffix(".png")
+    def path(self, record: ImageRecord, finder: Finder | None = None) -> Path:
+        """Where the map of an image is, or would be.
+
+        Args:
+            record: of the image.
+            finder: of the folder; it is listed once for all that are not where they would be.
+        """
+        name = str(Path(record.file_name).with_suffix(".png"))
+        path = self.folder / name
+        return path if path.is_file() else (finder or Finder(self.folder)).find(name) or path
 
     def check(self, records: Sequence[ImageRecord]) -> None:
         """See that all images have a map of the right format and size, from the first bytes of the files.
@@ -42,7 +51,8 @@ class SemanticMaps:
                 f"There is no folder {self.folder} of semantic maps; check data.root and data.semantic_maps, or leave "
                 "data.semantic_maps out and set the model's semantic_classes to 0."
             )
-        paths = [self.path(record) for record in records]
+        finder = Finder(self.folder)
+        paths = [self.path(record, finder) for record in records]
         if missing := [path for path in paths if not path.is_file()]:
             raise FileNotFoundError(
                 f"{len(missing)} of {len(paths)} semantic maps are missing, first {', '.join(map(str, missing[:3]))}; "
@@ -51,15 +61,25 @@ class SemanticMaps:
         for path, record in zip(paths, records, strict=True):
             check_header(path, record)
 
-    def read(self, record: ImageRecord) -> Mask:
+    def read(self, record: ImageRecord, classes: int = IGNORED) -> Mask:
         """The map of an image, uint8 (height, width): class by pixel, 255 where there is none.
 
+        Args:
+            record: of the image.
+            classes: number of classes that there may be.
+
         Raises:
-            UnreadableImageError: the file is damaged.
+            UnreadableImageError: the file is damaged, or has a class that there is not.
         """
         pixels = read_map(self.path(record))
         if self.zero_is_void:
             pixels = np.where(pixels == IGNORED, pixels, pixels - np.uint8(1))  # 0 - 1 is 255
+        beyond = pixels[(pixels >= classes) & (pixels != IGNORED)]
+        if len(beyond):
+            raise UnreadableImageError(
+                f"{self.path(record)} has the class {beyond.max()}, but the model's semantic_classes are {classes}, "
+                f"0 to {classes - 1}, with 255 for no class. Set semantic_classes, or correct the map."
+            )
         return Mask(torch.from_numpy(np.require(pixels, requirements="W")))
 
 

@@ -22,8 +22,10 @@ from swinv2.pictures import side_by_side
 from swinv2.resizing import resize
 from swinv2.training.agreement import check_class_count
 from swinv2.training.gathering import gather
+from swinv2.training.left_out import left_out_lines, nothing_predicted
 from swinv2.training.schedules import OptimizerConfig
 from swinv2.training.task import Task
+from swinv2.whole_files import write_whole
 
 
 class DetectionTask(Task):
@@ -70,7 +72,7 @@ class DetectionTask(Task):
         self.evaluator: CocoEvaluator | None = None
         self.scores: dict[str, float] = {}
         self.found: list[dict[str, Any]] = []
-        self.drawn = 0
+        self.drawn = self.predicted = 0
         if views is not None:
             check_model(model)
         if class_map is not None and weights is None:
@@ -158,6 +160,7 @@ class DetectionTask(Task):
         """Without a checkpoint classes have no names but their numbers."""
         self.class_names = self.class_names or [f"class {label}" for label in range(self.model.num_classes)]
         self.category_ids = self.category_ids or list(range(self.model.num_classes))
+        self.predicted = 0
 
     def predict_step(self, batch: Batch, batch_idx: int) -> None:
         """Draw and keep the detections of a batch of files."""
@@ -168,15 +171,23 @@ class DetectionTask(Task):
             self.write(f"pictures/{name}", picture)
             entries = to_results(to_original(detection, target), target, self.category_ids)
             self.found += [entry | {"file_name": str(target["path"])} for entry in entries]
+            self.predicted += 1
 
     def on_predict_end(self) -> None:
-        """Write all detections, of all processes, as COCO results."""
+        """Write all detections, of all processes, as COCO results.
+
+        Raises:
+            ValueError: no image could be read.
+        """
+        left_out = left_out_lines(images=self.data.predict_set)
+        if not sum(gather(self.predicted)):
+            raise nothing_predicted(0, "results")
         found = gather(self.found)
         by_image = {entry["image_id"]: part for part in found for entry in part}  # a sampler may repeat an image
         results = [entry for part in found for entry in part if by_image[entry["image_id"]] is part]
         if self.trainer.is_global_zero:
             path = self._write_results(sorted(results, key=lambda entry: entry["image_id"]))
-            print(f"\n{len(results)} detections: {path}\npictures: {self.folder / 'pictures'}")
+            print(f"\n{left_out}{len(results)} detections: {path}\npictures: {self.folder / 'pictures'}")
         self.found = []
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -213,7 +224,7 @@ class DetectionTask(Task):
 
     def _write_results(self, results: list[dict[str, Any]]) -> Path:
         path = self.path("results.json")
-        path.write_text(json.dumps(results))
+        write_whole(path, lambda part: part.write_text(json.dumps(results)))
         return path
 
 

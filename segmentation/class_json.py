@@ -7,28 +7,19 @@ from typing import Any
 from segmentation.class_headings import WHOLE, Headings
 from segmentation.class_numbers import to_value
 from segmentation.class_table import FORMATS, Row
-
-PARTS = ("categories", "classes", "class_names", "labels", "names", "id2label")  # where a larger file has the classes
-
-
-def looks_like_json(text: str) -> bool:
-    """Whether a text begins as JSON does, and not as a name in brackets."""
-    start = text.lstrip()
-    return start[:1] in ("{", "[") and (
-        start[1:].lstrip()[:1] in ("", '"', "'", "{", "[", "]", "}") or start[1].isdigit()
-    )
+from swinv2.text_trees import class_part, load_tree
 
 
-def read_json(text: str) -> list[Row]:
-    """The classes in JSON.
+def read_json(text: str, suffix: str = ".json") -> list[Row]:
+    """The classes in JSON, YAML or a list or dict of Python.
 
     Raises:
-        ValueError: it is no JSON, or has no classes.
+        ValueError: it is none of these, or has no classes.
     """
     try:
-        content = json.loads(text, object_pairs_hook=unique)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"This is no JSON that can be read: {error}. {FORMATS}") from error
+        content = class_part(load_tree(text, suffix))
+    except ValueError as error:
+        raise ValueError(f"{error} {FORMATS}") from error
     return rows_of(content)
 
 
@@ -36,19 +27,14 @@ def rows_of(content: object) -> list[Row]:
     """The classes in what JSON holds.
 
     Raises:
-        ValueError: there are none, or several parts may be them.
+        ValueError: there are none.
     """
     if isinstance(content, list) and all(isinstance(name, str) for name in content):
         return [Row(f"entry {at}, {name!r:.60}", name.strip()) for at, name in enumerate(content, 1)]
     if isinstance(content, list) and all(isinstance(entry, dict) for entry in content):
         return read_entries(content)
     if isinstance(content, dict):
-        parts = [name for name in PARTS if isinstance(content.get(name), list | dict)]
-        if len(parts) == 1:
-            return rows_of(content[parts[0]])
-        if not parts:
-            return read_pairs(content)
-        raise ValueError(f"The JSON has several lists of classes, {' and '.join(map(repr, parts))}; keep one.")
+        return read_pairs(content)
     raise ValueError(f"The JSON has no list of names, and no names with values. {FORMATS}")
 
 
@@ -95,17 +81,3 @@ def row_of(name: object, value: object, number: int) -> Row:
 def as_text(value: object) -> str:
     """What JSON has for a number or text, as text."""
     return json.dumps(value) if isinstance(value, bool | list | dict) else str(value).strip()
-
-
-def unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON.
-
-    Raises:
-        ValueError: it has a key twice.
-    """
-    content: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in content:
-            raise ValueError(f"it has the key {key!r:.60} twice")
-        content[key] = value
-    return content

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int16, UInt, UInt8, UInt16
 
-from segmentation.class_json import looks_like_json, read_json
+from segmentation.class_json import read_json
 from segmentation.class_numbers import LEVELS
 from segmentation.class_table import FORMATS, Row, read_rows
 from swinv2.text_lines import lines_of, read_text
+from swinv2.text_trees import is_tree
 
 IGNORED = -1  # label of pixels of which nothing is known
 UNKNOWN = -2  # mark of values that the list does not have
@@ -83,7 +84,7 @@ class ClassList:
                 `reduce_zero_label`), value and name or name and value (between them a colon, comma, semicolon or tab,
                 or blanks behind a value in front; what follows another tab does not count); a table with headings in
                 usual words, as ADE20K's objectInfo150.txt or .csv or CamVid's class_dict.csv, whose colours do not
-                count; or JSON: names, names with values, or entries like COCO's categories.
+                count; or JSON or YAML: names, names with values, or entries like COCO's categories.
             reduce_zero_label: as in the class.
             ignore_index: as in the class.
 
@@ -166,8 +167,8 @@ def read_classes(text: str, suffix: str, first: int) -> list[Row]:
     Raises:
         ValueError: it is no class list.
     """
-    is_json = suffix == ".json" or looks_like_json(text)
-    rows = read_json(text) if is_json else read_rows(lines_of(text), suffix == ".csv", first)
+    tree = is_tree(text, suffix)
+    rows = read_json(text, suffix) if tree else read_rows(lines_of(text), suffix == ".csv", first)
     check_unique(rows)
     return rows
 

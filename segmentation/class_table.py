@@ -10,13 +10,15 @@ from typing import NamedTuple
 from segmentation.class_headings import NUMBER, WHOLE, Headings, is_title
 from segmentation.class_numbers import DELIMITERS, Cut, number_behind, number_in_front, to_value
 from swinv2.text_lines import Line
-from swinv2.text_tables import unquoted
+from swinv2.text_tables import plain_list, unquoted
 
 logger = logging.getLogger(__name__)
 
 COLUMNS = ("\t", ";", "|")  # those behind which a name ends
 CERTAIN = ("\t", ";", "|", ",")  # those that make a table of lines
-COLOUR = r"[\[(]?(?:\b\d{1,3}[ \t]{0,3}[,;: \t][ \t]{0,3}){2}\d{1,3}\b[\])]?"  # three numbers
+HEX = r"#[0-9a-fA-F]{6}\b"
+# three numbers, or as HTML has it
+COLOUR = rf"(?:{HEX}|[\[(]?(?:\b\d{{1,3}}[ \t]{{0,3}}[,;: \t][ \t]{{0,3}}){{2}}\d{{1,3}}\b[\])]?)"
 COLOUR_IN_FRONT = re.compile(rf"^{COLOUR}[\s,:;=|]{{1,16}}")
 COLOUR_BEHIND = re.compile(rf"[\s,:;=|]{{1,16}}{COLOUR}[:;,]{{0,3}}$")
 LABELME = "__ignore__"  # first line of labelme's lists, where values count from -1
@@ -24,7 +26,7 @@ NO_NAMES = ("---", "...", "[", "]", "{", "}")  # of YAML and JSON
 
 FORMATS = (
     "A class list has one class a line: a name, or its pixel value and its name ('7: sky'); or it is a table with "
-    "headings, 'name,value' or Idx and Name as in ADE20K's objectInfo150.txt; or it is JSON."
+    "headings, 'name,value' or Idx and Name as in ADE20K's objectInfo150.txt; or it is JSON or YAML."
 )
 
 
@@ -60,7 +62,7 @@ def read_rows(lines: Sequence[Line], commas: bool, first: int) -> list[Row]:
         if headings is not None:
             return read_table(headings, lines[1:], delimiter)
     lines = lines[1:] if is_title(lines[0].text) else lines
-    lines = without_colours(lines)
+    lines = plain_list(without_colours(lines))
     return read_values_in_front(lines, commas) or read_values_behind(lines, commas, first) or read_names(lines, first)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from swinv2.text_lines import Line, lines_of, read_text
-from swinv2.text_tables import plain, unquoted
+from swinv2.text_tables import check_one_split, plain, unquoted
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +21,6 @@ MAPS = (
     *("mask", "masks", "maskpath", "maskfile", "label", "labels", "labelpath", "map", "maps", "annotation", "gt"),
     *("annotations", "segmentation", "seg", "target", "groundtruth", "annotationpath", "output"),
 )
-SPLITS = ("split", "set", "subset", "fold", "usage", "phase", "partition")
 WINDOWS = re.compile("[A-Za-z]:")  # what absolute paths begin with there
 ADVICE = "A list has the names of the images, one a line, by their paths below their folder without suffix."
 
@@ -120,13 +119,8 @@ def columns_of(rows: Sequence[Sequence[str]], names: Names) -> list[int] | None:
     columns = [at for at, word in enumerate(words) if word in (*IMAGES, *MAPS)]
     if not any(words[at] in IMAGES for at in columns) or all(names.find(cell) for cell in rows[0]):
         return None
-    for at, word in enumerate(words):
-        values = sorted({row[at] for row in rows[1:] if at < len(row)})
-        if word in SPLITS and len(values) > 1:
-            raise ValueError(
-                f"The column {rows[0][at]!r} has {', '.join(values[:3])}, and all rows would be taken; write a list of "
-                "each."
-            )
+    for at, word in enumerate(rows[0]):
+        check_one_split(word, {row[at] for row in rows[1:] if at < len(row)})
     return columns
 
 

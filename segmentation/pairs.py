@@ -108,8 +108,10 @@ def files_by_name(
             files.append(File(file[: -len(suffix)], folder / file))
     if not files:
         rest = " and are no label maps (data.map_suffix)" if other_than else ""
+        option = "data.map_suffix" if what == "label maps" else "data.image_suffix"
+        there = f" It has others, e.g. {min(others)}; say with {option} how the names end." if others else ""
         raise FileNotFoundError(
-            f"The folder {folder} has no {what}; looked for names that end in {', '.join(suffixes)}{rest}."
+            f"The folder {folder} has no {what}; looked for names that end in {', '.join(suffixes)}{rest}.{there}"
         )
     others = [file for file in others if folder / file not in other_than]
     if others and suffixes == SUFFIXES:  # a suffix that somebody gave passes others over on purpose

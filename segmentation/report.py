@@ -12,6 +12,7 @@ from segmentation.scores import Scores
 from swinv2.confusion import Row, confused_pairs, draw_confusion, write_csv
 from swinv2.figures import save_figure
 from swinv2.fonts import legible
+from swinv2.whole_files import write_whole
 
 BARS = 40  # above each other, before there is a second column
 
@@ -30,7 +31,7 @@ def write_report(folder: Path, scores: Scores, class_names: Sequence[str]) -> li
     folder.mkdir(parents=True, exist_ok=True)
     names = ("scores.json", "classes.csv", "classes.png", "confusion.png", "confused.csv")
     means, classes, bars, confusion, confused = paths = [folder / name for name in names]
-    means.write_text(json.dumps(scores.figures(), indent=2))
+    write_whole(means, lambda part: part.write_text(json.dumps(scores.figures(), indent=2)))
     write_csv(classes, ("class", "pixels", "IoU", "accuracy"), class_rows(scores, class_names))
     pairs = confused_pairs(scores.confusion, class_names)
     write_csv(confused, ("truth", "predicted", "share_of_truth", "pixels"), pairs)

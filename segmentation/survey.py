@@ -3,7 +3,6 @@
 import logging
 import random
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 
 import numpy as np
 from jaxtyping import Int64
@@ -20,6 +19,7 @@ MAPS = 50  # to look at
 PIXELS = 1 << 28  # to look at, and then no more maps
 BLOCK = 1 << 22  # pixels that are counted at once
 MOST = 0.95  # share of unknown pixels that is worth a warning
+MOST_WRONG = 0.1  # share of a sample; more is no accident
 
 Counts = Int64[np.ndarray, " levels"]  # pixels of each value
 
@@ -40,16 +40,18 @@ def check_maps(pairs: Sequence[Pair], class_list: ClassList, split: str) -> None
         split: "training" or "validation".
 
     Raises:
-        ValueError: a map of the sample that is coloured, compressed with loss or has a value that is no class, or maps
-            with nothing to learn or to score.
+        ValueError: more than a tenth of the sample are coloured, compressed with loss or have a value that is no class,
+            or there is nothing to learn or to score.
     """
     least = {"training": 2, "validation": 1}[split]
-    sample = (pairs[position] for position in spread(len(pairs)))
-    counts = count(sample, class_list, lambda counts: counts.sum() >= PIXELS)
+    sample = [pairs[position] for position in spread(len(pairs))]
+    wrong: list[ValueError] = []
+    counts = count(sample, class_list, lambda counts: counts.sum() >= PIXELS, wrong)
+    check_wrong(wrong, len(sample), split)
     if counts.any() and classes_in(counts, class_list) < least:
         text = "A sample of the %s maps has %s; looking through all %d."
         logger.warning(text, split, "one class at most" if least > 1 else "no pixel of a class", len(pairs))
-        counts = count(pairs, class_list, lambda counts: classes_in(counts, class_list) >= least, ValueError)
+        counts = count(pairs, class_list, lambda counts: classes_in(counts, class_list) >= least, [])
         if classes_in(counts, class_list) < least:
             raise nothing_in(counts, class_list, split, len(pairs))
     left_out = counts[[*class_list.ignored]].sum() / max(counts.sum(), 1)
@@ -58,6 +60,25 @@ def check_maps(pairs: Sequence[Pair], class_list: ClassList, split: str) -> None
             f"Of the pixels in a sample of the {split} maps {left_out:.1%} are left out: "
             f"{in_words(counts, class_list)}. {ADVICE}"
         )
+
+
+def check_wrong(errors: Sequence[ValueError], total: int, split: str) -> None:
+    """See that the maps of a sample that are no label maps are few; the log tells of these.
+
+    Args:
+        errors: why each is none.
+        total: number of maps in the sample.
+        split: "training" or "validation".
+
+    Raises:
+        ValueError: they are more than a tenth.
+    """
+    if len(errors) > MOST_WRONG * total:
+        more = f" ({len(errors)} of {total} {split} maps that were looked at are wrong)" if len(errors) > 1 else ""
+        raise ValueError(f"{errors[0]}{more}")
+    if errors:
+        text = "%d of %d %s maps that were looked at are left out, first: %s"
+        logger.warning(text, len(errors), total, split, errors[0])
 
 
 def nothing_in(counts: Counts, class_list: ClassList, split: str, number: int) -> ValueError:
@@ -92,7 +113,7 @@ def count(
     pairs: Iterable[Pair],
     class_list: ClassList,
     is_enough: Callable[[Counts], bool],
-    passed_over: type[Exception] = UnreadableImageError,
+    wrong: list[ValueError],
 ) -> Counts:
     """How many pixels maps have of each value.
 
@@ -100,19 +121,20 @@ def count(
         pairs: whose maps are meant.
         class_list: what their values mean.
         is_enough: whether no other map needs to be looked at.
-        passed_over: errors of maps that do not count, besides of those that cannot be read: these are counted when
-            their turn comes.
-
-    Raises:
-        ValueError: a map that is no label map, or has a value that is no class.
+        wrong: takes up the errors of those that are no label maps or have a value that is no class; those that cannot
+            be read are counted when their turn comes.
     """
     counts = np.zeros(LEVELS, np.int64)
     for pair in pairs:
-        with suppress(UnreadableImageError, passed_over):
+        try:
             values = read_map(pair.map)
             class_list.to_labels(values, pair.map)
             for block in np.array_split(values, values.size // BLOCK + 1):
                 counts += np.bincount(block.ravel(), minlength=LEVELS)
+        except UnreadableImageError:
+            continue
+        except ValueError as error:
+            wrong.append(error)
         if is_enough(counts):
             break
     return counts

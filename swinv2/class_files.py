@@ -1,6 +1,5 @@
 """Files of class names: text of one name a line, tables with headings, and JSON."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,7 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .text_lines import Line, lines_of, read_text
-from .text_tables import DELIMITERS, delimiter_of, plain, positions, split, unquoted
+from .text_tables import DELIMITERS, delimiter_of, plain, plain_list, positions, split, unquoted
+from .text_trees import class_part, is_tree, load_tree
 
 NUMBERED = re.compile(r"(\d{1,9})(?:\s*[:,;\t|]\s*|\s+)(\S.*)")
 NUMBER = re.compile(r"\d{1,9}")
@@ -25,8 +25,8 @@ NUMBERS = (
 FEW = 3  # lines with numbers that are no accident
 FORMATS = (
     'A file of class names has one a line, in the order of the labels, e.g. "tench" or "n01440764 tench, Tinca tinca"; '
-    'or all with their labels, e.g. "0 tench"; or is JSON: a list of names, {"name": 0, …}, {"0": "name", …} or '
-    '{"0": ["n01440764", "tench"], …}.'
+    'or all with their labels, e.g. "0 tench"; or is JSON or YAML: a list of names, {"name": 0, …}, {"0": "name", …} '
+    'or {"0": ["n01440764", "tench"], …}.'
 )
 
 
@@ -46,9 +46,9 @@ def read_class_file(path: Path) -> ClassFile:
     """The names in a file; of ImageNet's the number and the first word for it: "n01440764 tench".
 
     Args:
-        path: JSON of names with their labels, or in their order; or text of one name a line, all with their label in
-            front ("0 walk", from 0 or 1 without gaps) or none; or a table with headings. Empty lines do not count, nor
-            do comments: `#` alone or before a blank.
+        path: JSON or YAML of names with their labels, or in their order; or text of one name a line, all with their
+            label in front ("0 walk", from 0 or 1 without gaps) or none; or a table with headings. Empty lines do not
+            count, nor do comments: `#` alone or before a blank.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -56,9 +56,9 @@ def read_class_file(path: Path) -> ClassFile:
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no file of class names {path}; check data.root and data.classes. {FORMATS}")
-    text = read_text(path, FORMATS)
+    text, suffix = read_text(path, FORMATS), path.suffix.lower()
     try:
-        found = names_in_json(load_json(text)) if path.suffix.lower() == ".json" else names_in_text(text)
+        found = names_in_tree(load_tree(text, suffix)) if is_tree(text, suffix) else names_in_text(text)
         names = [shorten(name) for name in found.names]
         check_names(names)
     except ValueError as error:
@@ -80,6 +80,7 @@ def names_in_text(text: str) -> ClassFile:
         return table
     if len(lines) > 1 and plain(lines[0].text) in NAMES:
         lines = lines[1:]  # the heading of a single column
+    lines = plain_list(lines)
     found = [numbered_name(line) for line in lines]
     if all(found[1:]) and not found[0] and is_heading(lines[0], [pair for pair in found if pair]):
         found = found[1:]
@@ -102,6 +103,15 @@ def names_in_table(lines: Sequence[Line]) -> ClassFile | None:
     if delimiter is None or len(lines) < 2:
         return None
     headings, *rows = (split(line, delimiter) for line in lines)
+    return names_in_columns(headings, rows)
+
+
+def names_in_columns(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> ClassFile | None:
+    """Names in rows below headings; None if no heading is known as that of names.
+
+    Raises:
+        ValueError: two columns may be the labels.
+    """
     columns = [*zip(*rows, strict=True)]
     numeric = [at for at, cells in enumerate(columns) if all(re.fullmatch(r"\d{1,9}", cell) for cell in cells)]
     named = [at for at in positions(headings, NAMES) if at not in numeric]
@@ -144,30 +154,22 @@ def count_on(labels: Sequence[int]) -> bool:
     return first in (0, 1) and sorted(labels) == [*range(first, first + len(labels))]
 
 
-def load_json(text: str) -> Any:
-    """The content of JSON.
-
-    Raises:
-        ValueError: it is none, or nested too deep.
-    """
-    try:
-        return json.loads(text)
-    except RecursionError as error:
-        raise ValueError("The JSON is nested too deep.") from error
-    except ValueError as error:
-        raise ValueError(f"It is no JSON: {error}.") from error
-
-
-def names_in_json(content: object) -> ClassFile:
-    """Names in a JSON list or object.
+def names_in_tree(content: object) -> ClassFile:
+    """Names in a list or object, which may be a part of a larger one.
 
     Raises:
         ValueError: it is neither, or the labels of the object have gaps.
     """
+    content = class_part(content)
     if isinstance(content, dict):
         return in_order(pairs_in_object(content))
     if isinstance(content, list) and all(isinstance(name, str) for name in content):
         return ClassFile(content)
+    if isinstance(content, list) and all(isinstance(entry, dict) for entry in content):
+        headings = [*dict.fromkeys(key for entry in content for key in entry)]
+        found = names_in_columns(headings, [[str(entry.get(key, "")) for key in headings] for entry in content])
+        if found is not None:
+            return found
     raise ValueError("The JSON is no list of names and no object of names with labels.")
 
 

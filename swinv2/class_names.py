@@ -5,24 +5,62 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from .class_files import SYNSET, read_class_file
+from .class_files import SYNSET, ClassFile, read_class_file
 from .class_files import names_in_text as names_in_text
+from .places import locate
+from .text_tables import PARTS
 
 logger = logging.getLogger(__name__)
 
+CLASSES = "classes.txt"  # name of a file of class names that need not be asked for
 MOST_CLASSES = 100_000  # that a list without class names may number
 NUMBER = re.compile(r"[0-9]{1,9}")
 SHOWN = 3  # names in a message
 
 
-def read_class_names(path: Path) -> list[str]:
-    """The names in a file, by label, as in `read_class_file`.
+def find_class_file(root: Path, classes: str | None) -> ClassFile | None:
+    """The file of class names that is asked for, or that is there; None if there is none.
+
+    Args:
+        root: folder that it is below.
+        classes: its name, or its own path; None for `CLASSES`.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no such file, or has a name twice or none.
+        FileNotFoundError: it is asked for, and not there.
+        ValueError: it is none.
     """
-    return read_class_file(path).names
+    if classes is None and not (root / CLASSES).is_file():
+        return None
+    return read_class_file(locate(root, classes or CLASSES))
+
+
+def check_no_splits(names: Sequence[str], folder: Path) -> None:
+    """See that folders of classes are not those of training and validation.
+
+    Args:
+        names: of the folders; one alone may be the class of trains.
+        folder: that they are in.
+
+    Raises:
+        ValueError: they are.
+    """
+    if len(names) > 1 and PARTS.issuperset(name.lower() for name in names):
+        raise ValueError(
+            f"The folders in {folder} are {', '.join(names)}: parts of the data, no classes. Name one of them instead, "
+            f"{folder / names[0]}, in data.train or data.val."
+        )
+
+
+def tell_one_class(class_names: Sequence[str], source: Path) -> None:
+    """Log that there is nothing to tell apart, where there is one class only.
+
+    Args:
+        class_names: by label.
+        source: where they are used.
+    """
+    if len(class_names) == 1:
+        text = "There is one class only, %s, so nothing in %s is to be told apart; is it the folder of the classes?"
+        logger.warning(text, class_names[0], source)
 
 
 def key_of(name: str) -> str:

@@ -80,7 +80,10 @@ def decode_jpeg(data: bytes, path: Path, upright: bool) -> Pixels:
         pixels = rgb_of(open_with_pillow(data, path, "JPEG"))
     else:
         with Decoding(path, "JPEG"):
-            pixels = imagecodecs.jpeg8_decode(data, outcolorspace="RGB")
+            pixels = imagecodecs.jpeg8_decode(
+                data, outcolorspace=None if header.lossless and header.channels == 1 else "RGB"
+            )
+            pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB) if pixels.ndim == 2 else pixels
     return turn(pixels, orientation_of(header.exif) if upright else 1)
 
 
@@ -139,7 +142,10 @@ def decode_other(kind: str) -> Callable[[bytes, Path, bool], Pixels]:
             raise wrong_depth(path, f"values of {bits} bits")
         image = open_with_pillow(data, path, kind)
         with quiet(path, kind):
-            return turn(rgb_of(image), image.getexif().get(ORIENTATION, 1) if upright else 1)
+            pixels = rgb_of(image)
+            if kind == "JPEG 2000" and bits < 8:  # which Pillow shifts up, so that white is not 255
+                pixels = ((pixels >> (8 - bits)) * (255 / ((1 << bits) - 1))).round().astype(np.uint8)
+            return turn(pixels, image.getexif().get(ORIENTATION, 1) if upright else 1)
 
     return decode
 

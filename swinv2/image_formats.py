@@ -22,8 +22,8 @@ OTHER_PICTURES = (  # suffixes of pictures that are not looked for: GIFs stand f
 START = 1024  # bytes that tell a format
 GIF = "GIF"
 FORMATS = {  # by the pattern that a file begins with
-    rb"\xff\xd8\xff": "JPEG",
-    rb"\x89PNG\r\n\x1a\n": "PNG",
+    rb"\xff\xd8\xff(?!\xf7|\xe8..SPIFF)": "JPEG",
+    rb"\x89PNG\r\n\x1a\n(?!.{4}CgBI)": "PNG",
     rb"RIFF.{4}WEBP": "WebP",
     rb"(?:II[*+]\0|MM\0[*+])(?!\x10\0\0\0CR\x02\0)": "TIFF",
     rb"BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\0\0\0": "BMP",
@@ -57,6 +57,8 @@ STRANGERS = {  # by pattern: what it is, and what to do
         "Cut it into frames, or use `swinv2 video`.",
     ),
     rb"\xff\x0a|\0\0\0\x0cJXL ": ("a JPEG XL", EXPORT),
+    rb"\xff\xd8\xff(?:\xf7|\xe8..SPIFF)": ("a JPEG-LS", EXPORT),
+    rb"\x89PNG\r\n\x1a\n.{4}CgBI": ("a PNG as Xcode packs it into apps (CgBI)", "Take the original picture."),
     rb"DDS |qoif|icns|II\xbc|P7\n|\x59\xa6\x6a\x95|\x8a[MJ]NG|\x0a[\0\x02\x03\x05]\x01|\x01\xda[\0\x01]": (
         "a picture of a format that is not read here",
         EXPORT,

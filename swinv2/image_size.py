@@ -28,6 +28,7 @@ PNG_CHANNELS = {GREY: 1, RGB: 3, PALETTE: 1, GREY_ALPHA: 2, RGB_ALPHA: 4}
 JPEG_START = b"\xff\xd8"
 JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of the segments that tell the size
 JPEG_END, JPEG_MARKER = b"\xff\xd9", re.compile(rb"\xff[^\0\xd0-\xd7\xff]")
+JPEG_LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF}  # of them
 JPEG_FRAME = struct.Struct(">xBHBHHB")  # marker, length, bits, height, width, channels
 JPEG_LENGTH = 4  # of marker and length
 JPEG_ALONE = {0x00, 0x01, *range(0xD0, 0xDA), 0xFF}  # markers without a segment, and what is none
@@ -61,6 +62,7 @@ class JpegHeader(NamedTuple):
         channels: 1, 3 or 4.
         exif: what its EXIF segment holds, else nothing.
         end: of the header in the file, bytes.
+        lossless: whether it keeps values as they are, which libjpeg gives in no other colours.
     """
 
     height: int
@@ -69,6 +71,7 @@ class JpegHeader(NamedTuple):
     channels: int
     exif: bytes
     end: int
+    lossless: bool
 
 
 def check_size(path: Path, kind: str, height: int, width: int, size: int, per_byte: float | None = None) -> None:
@@ -176,7 +179,8 @@ def parse_jpeg(data: bytes | mmap) -> JpegHeader | None:
         if length < 2 or marker == JPEG_SCAN:
             return None
         if marker in JPEG_FRAMES:
-            return JpegHeader(height, width, bits, channels, exif, at + JPEG_FRAME.size)
+            lossless = marker in JPEG_LOSSLESS
+            return JpegHeader(height, width, bits, channels, exif, at + JPEG_FRAME.size, lossless)
         segment = at + JPEG_LENGTH
         if marker == JPEG_APP1 and not exif and data[segment : segment + len(EXIF)] == EXIF:
             exif = data[segment : at + 2 + length]

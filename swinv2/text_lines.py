@@ -10,7 +10,21 @@ LONGEST = 4096  # characters of a line
 COMMENT = re.compile(r"#+(\s.*)?")  # '#' alone or before a blank; '#name' is a name
 CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+SEPARATOR = re.compile("sep=.")  # first line by which Excel is told how a table is parted
 SHOWN = 60  # characters of a line in a message
+
+PAGE = re.compile(rb"\s*<(?:!doctype|\?xml|html|(\w+)[\s>].*</\1>\s*\Z)", re.IGNORECASE | re.DOTALL)
+OTHERS = {  # what a file is that is no text, by its first bytes, and what to do
+    b"version https://git-lfs": ("a pointer of git-lfs", "run git lfs pull"),
+    b"PK\x03\x04": ("a ZIP archive or a table of Excel", "extract it, or save the table as CSV in UTF-8"),
+    b"\xd0\xcf\x11\xe0": ("a document of Office", "save the table as CSV in UTF-8"),
+    b"\x1f\x8b": ("compressed by gzip", "decompress it with gunzip"),
+    b"MATLAB 5.0": ("a file of MATLAB", "write what it says as text in UTF-8"),
+    b"\x89HDF": ("a file of HDF5 or MATLAB", "write what it says as text in UTF-8"),
+    b"\x80\x04\x95": ("a pickle of Python, which is not opened", "write what it says as text in UTF-8"),
+    b"PAR1": ("a table of Parquet", "save it as CSV"),
+    b"%PDF": ("a PDF document", "write what it says as text in UTF-8"),
+}
 
 
 class Line(NamedTuple):
@@ -37,12 +51,17 @@ def read_text(path: Path, advice: str) -> str:
         advice: what it should be, for messages.
 
     Raises:
-        ValueError: it is too large, or no text in UTF-8.
+        ValueError: it is too large, no text in UTF-8, or a page of HTML or XML.
     """
     size = path.stat().st_size
     if size > MOST_BYTES:
         raise ValueError(f"{path} is not a text file of {MOST_BYTES} bytes at most, it has {size}. {advice}")
     content = path.read_bytes()
+    kinds = [kind for magic, kind in OTHERS.items() if content.startswith(magic)]
+    if PAGE.match(content):
+        kinds = [("a page of HTML or XML, such as servers send with an error", "fetch it again, or write it as text")]
+    if kinds:
+        raise ValueError(f"{path} is not a text file but {kinds[0][0]}; {kinds[0][1]}. {advice}")
     if content.startswith(UTF_16):
         raise ValueError(f"{path} is not a text file in UTF-8 but in UTF-16; save it again in UTF-8. {advice}")
     try:
@@ -56,7 +75,7 @@ def read_text(path: Path, advice: str) -> str:
 
 
 def lines_of(text: str) -> list[Line]:
-    """The lines of a text that are neither empty nor comments.
+    """The lines of a text that are neither empty nor comments, nor say how a table is parted ("sep=;").
 
     Raises:
         ValueError: an over-long line, or a control character, which no text has.
@@ -70,6 +89,6 @@ def lines_of(text: str) -> list[Line]:
             raise ValueError(
                 f"The text has the control character {found[0]!r} in {line}; save it again as plain text in UTF-8."
             )
-        if line.text and not COMMENT.fullmatch(line.text):
+        if line.text and not COMMENT.fullmatch(line.text) and not (number == 1 and SEPARATOR.fullmatch(line.text)):
             lines.append(line)
     return lines

@@ -7,6 +7,13 @@ from collections.abc import Collection, Sequence
 from .text_lines import Line
 
 DELIMITERS = "\t;|,"
+SPLITS = ("split", "set", "subset", "fold", "usage", "phase", "partition")  # headings, see `check_one_split`
+PARTS = frozenset(  # what parts of a data set are called
+    ("train", "training", "val", "valid", "validate", "validation", "dev", "test", "testing", "eval", "evaluation")
+)
+NUMBERED = re.compile(
+    r"[\[(]?(\d{1,9})(?:\.?[\])]|\s*[-–—=]+>|\s+[-–—]|\.(?=\s))\s+(?=\S)"
+)  # "1) ", "[1] ", "1 - ", "1. "
 
 
 def split(line: Line, delimiter: str) -> list[str]:
@@ -52,6 +59,36 @@ def positions(headings: Sequence[str], words: Collection[str]) -> list[int]:
     """
     plainly = [plain(heading) for heading in headings]
     return [at for word in words for at, heading in enumerate(plainly) if heading == word]
+
+
+def plain_list(lines: Sequence[Line]) -> list[Line]:
+    """Lines of a list without the commas that programs put behind each, and with "1: name" for "1) name" and the like.
+
+    Lines stay as they are where not all but the last have a comma, or not all a number of one kind.
+    """
+    if len(lines) > 1 and all(line.text.endswith(",") for line in lines[:-1]):
+        lines = [line._replace(text=line.text.rstrip(", ") or line.text) for line in lines]
+    if all(NUMBERED.match(line.text) for line in lines):
+        lines = [line._replace(text=NUMBERED.sub(r"\1: ", line.text, count=1)) for line in lines]
+    return [*lines]
+
+
+def check_one_split(heading: str, values: Collection[str]) -> None:
+    """See that a column of training, validation and test has only one of them, as all rows are taken.
+
+    Args:
+        heading: of the column; others than those of splits may have any values.
+        values: in it.
+
+    Raises:
+        ValueError: it has several, by their names or numbers.
+    """
+    several = sorted({*values} - {""})
+    known = any(value.isdecimal() or plain(value) in PARTS for value in several)
+    if plain(heading) in SPLITS and len(several) > 1 and known:
+        raise ValueError(
+            f"The column {heading!r} has {', '.join(several[:3])}, and all rows would be taken; write a list of each."
+        )
 
 
 def unquoted(text: str) -> str:

@@ -51,7 +51,7 @@ MOST_BYTES = {NONE: 1, PACKBITS: 64, LZW: 2731, DEFLATE: 1032, OLD_DEFLATE: 1032
 
 COLOUR_FILTERS, LINEAR_RAW = 32803, 34892  # photometric interpretations of raw photos
 JPEG_END = b"\xff\xd9"
-REDUCED = 1  # flag of a page that is a smaller copy
+REDUCED, TRANSPARENCY = 1, 4  # flags of a page that is a smaller copy, or a mask
 SUBFILES, MAKE, DNG_VERSION, INK_SET = 330, 271, 50706, 332  # tags
 BITS, PHOTOMETRIC, ORIENTATION = 258, 262, 274
 
@@ -80,7 +80,7 @@ class TiffPicture(NamedTuple):
 
 
 def read_tiff(data: bytes, path: Path, accept: Callable[[TiffPage, Path], None]) -> TiffPicture:
-    """The first page of a TIFF; that there are others is said once.
+    """The first page of a TIFF that is no smaller copy or mask of another; that there are others is said once.
 
     Args:
         data: content of the file.
@@ -92,12 +92,12 @@ def read_tiff(data: bytes, path: Path, accept: Callable[[TiffPage, Path], None])
     """
     with quiet(path, TIFF):
         file = TiffFile(BytesIO(data))
-        page = file.pages.first
-        several = has_several_pages(file)
+        page, several = pick_page(file)
         orientation = page.tags.valueof(ORIENTATION, 1)
     if not is_told(page):
         raise damaged(path, TIFF, "a tag is missing, or is no number")
-    if DNG_VERSION in page.tags or (page.subfiletype & REDUCED and SUBFILES in page.tags and MAKE in page.tags):
+    first = file.pages.first.tags
+    if DNG_VERSION in first or (page.subfiletype & REDUCED and SUBFILES in first and MAKE in first):
         raise raw_photo(path)
     check_page(page, path, len(data))
     accept(page, path)
@@ -127,13 +127,15 @@ def has_colours(page: TiffPage) -> bool:
     return colours.shape[:-1] == (3,) and colours.dtype == np.uint16
 
 
-def has_several_pages(file: TiffFile) -> bool:
-    """Whether a second page is not a smaller copy of the first or its mask."""
-    try:
-        second = file.pages[1]
-    except IndexError:
-        return False
-    return isinstance(second, TiffPage) and not second.subfiletype
+def pick_page(file: TiffFile) -> tuple[TiffPage, bool]:
+    """The first page that is neither a smaller copy nor a mask, or else the first of all; whether more such follow."""
+    first: TiffPage | None = None
+    for page in file.pages:
+        if isinstance(page, TiffPage) and not int(page.subfiletype) & (REDUCED | TRANSPARENCY):
+            if first is not None:
+                return first, True
+            first = page
+    return first or file.pages.first, False
 
 
 def check_page(page: TiffPage, path: Path, size: int) -> None:

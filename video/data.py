@@ -39,7 +39,7 @@ class KineticsData(LightningDataModule):
         val: validation videos, likewise; None for no validation.
         train_videos: folder that the paths and ids of the training list are below.
         val_videos: likewise for the validation list.
-        classes: file of class names, below the root or by its own path; for its formats see `read_class_names`. By
+        classes: file of class names, below the root or by its own path; for its formats see `read_class_file`. By
             default classes.txt below the root, and where there is none the names or numbers that `train` has.
         frames: of a clip.
         stride: from one frame of a clip to the next, in frames of the video; for dense sampling.

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from swinv2.images import visible
 from video.frame_folder import is_frame
-from video.frame_names import kind_of
+from video.frame_names import kind_of, made_of_frames, tell_passed_over
 from video.suffixes import LOOPING, SUFFIXES
 
 logger = logging.getLogger(__name__)
@@ -98,18 +98,31 @@ def part(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 def below(folder: Path, above: Sequence[str] = ()) -> Iterator[Path]:
     """Files and folders of frames at any depth below a folder, in no order; hidden ones do not count.
 
+    Nor do folders of optical flow, masks, thumbnails and the like, by their names, beside others; the log tells.
+
     Args:
         folder: where to look.
         above: real paths of the folders that it was reached through, to which links may lead back, and of others that
             are not looked into.
     """
     here = os.path.realpath(folder)
-    for entry in visible(folder) if here not in above else ():
+    entries = visible(folder) if here not in above else []
+    beside = made_of_frames([entry.name for entry in entries if entry.is_dir() or is_video(entry.name)])
+    if beside:
+        tell_passed_over(f"the folder {beside[0]}")
+    for entry in entries:
         path = Path(folder, entry.name)
+        if entry.name in beside:
+            continue
         if not entry.is_dir() or has_frames(path):
             yield path
         elif entry.name != ARCHIVED:
             yield from below(path, (*above, here))
+
+
+def is_video(name: str) -> bool:
+    """Whether a file is a video by its suffix."""
+    return name.lower().endswith(SUFFIXES)
 
 
 def in_words(videos: Sequence[Path]) -> str:

@@ -24,6 +24,10 @@ BESIDE_FRAMES = {  # words in the names of what is made of frames, and of pictur
     *("disparity", "normal", "normals", "heatmap", "pose", "skeleton", "saliency", "edge", "edges"),
     *("thumb", "thumbs", "thumbnail", "thumbnails", "cover", "folder", "poster", "preview", "ids", "trainids"),
 }
+ONE = "|".join(sorted((word for word in BESIDE_FRAMES if len(word) > 1), key=len, reverse=True))
+FOLDER = re.compile(
+    rf"(?:(?:tvl1|rgb|images?|frames?|maps?)[-_ ]?)?(?:{ONE})(?:[-_ ]?(?:{ONE}|tvl1|images?|frames?|maps?|[xyuv]))?"
+)
 USUAL = {"img", "image", "frame", "frames", "rgb", "color", "colour", "video"}  # words in the names of any pictures
 
 
@@ -66,6 +70,17 @@ def without_others(kinds: Kinds) -> Kinds:
     usual = common.union(BESIDE_FRAMES, USUAL, *map(words, frames))
     chosen = {kind: names for kind, names in kinds.items() if kind in frames or not words(kind) <= usual}
     return chosen or kinds
+
+
+def made_of_frames(names: Sequence[str]) -> list[str]:
+    """Which folders are of what is made of frames, such as optical flow, and thus no videos; none if all would be.
+
+    Args:
+        names: of folders and of the videos beside them.
+    """
+    pairs = {one for pair in ({"u", "v"}, {"x", "y"}) if pair <= {*names} for one in pair}
+    found = [name for name in names if name in pairs or FOLDER.fullmatch(name.lower())]
+    return found if len(found) < len(names) else []
 
 
 def kind_of(name: str) -> str:

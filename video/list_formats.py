@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from swinv2.text_lines import Line, lines_of, read_text
 from swinv2.text_tables import plain, unquoted
+from swinv2.text_trees import is_tree
 from video.list_json import rows_of_json, rows_of_json_lines
 from video.list_rows import Row, row_of
 from video.list_tables import LABELS, PATHS, delimiter_of_most, rows_of_table
@@ -31,7 +32,9 @@ def read_rows(path: Path) -> list[Row]:
         raise FileNotFoundError(f"There is no list of videos {path}; check data.root and the name. {FORMATS}")
     text = read_text(path, FORMATS)
     try:
-        rows = PARSERS.get(path.suffix.lower(), rows_of_text)(text)
+        suffix = path.suffix.lower()
+        parse = rows_of_json if suffix not in PARSERS and is_tree(text, suffix) else PARSERS.get(suffix, rows_of_text)
+        rows = parse(text)
     except ValueError as error:
         raise ValueError(f"{path}: {error} {FORMATS}") from error
     if not rows:
@@ -77,7 +80,7 @@ def rows_of_lines(lines: Sequence[Line]) -> list[Row]:
     for line in lines:
         parts = cut(line.text)
         if parts is None:
-            raise ValueError(f"The {line}, has no path and label.")
+            raise ValueError(f"The {line}, has no path and label; a label is the number of a class, from 0.")
         inner = cut(parts.path)
         folder = [unquoted(inner.path)] if inner and inner.sign == parts.sign else []
         rows.append(row_of(parts.number, [unquoted(parts.path), *folder], line))

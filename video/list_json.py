@@ -5,11 +5,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from swinv2.class_files import load_json
 from swinv2.text_lines import lines_of
-from swinv2.text_tables import positions
+from swinv2.text_tables import SPLITS, check_one_split, plain, positions
+from swinv2.text_trees import load_tree
 from video.list_rows import Row, kinetics_places, row_of
-from video.list_tables import LABELS, PATHS
+from video.list_tables import LABELS, PART, PATHS, tell_parts
 
 HALF = re.compile("[\ud800-\udfff]")  # of a character
 TEMPLATE_FIRST = ("template", *LABELS)  # what Something-Something calls label is only said of one video
@@ -30,13 +30,14 @@ def rows_of_json(text: str) -> list[Row]:
     Raises:
         ValueError: no objects with ids, or one without class, as in the list of the test videos.
     """
-    content = load_json(text)
+    content = load_tree(text)
     if isinstance(content, dict):
         content = next((content[key] for key in WRAPPED if isinstance(content.get(key), list | dict)), content)
     if isinstance(content, dict) and is_class_table(content):
         raise ValueError(
             "The JSON has a number for each name: it is a file of class names, so give it as data.classes."
         )
+    check_keys([*content.values()] if isinstance(content, dict) else content)
     if isinstance(content, dict):
         return [row_of_entry(entry, key, f"entry {key!r:.60}") for key, entry in content.items()]
     if isinstance(content, list):
@@ -50,7 +51,21 @@ def rows_of_json_lines(text: str) -> list[Row]:
     Raises:
         ValueError: likewise.
     """
-    return [row_of_entry(load_json(line.text), None, str(line)) for line in lines_of(text)]
+    entries = {str(line): load_tree(line.text) for line in lines_of(text)}
+    check_keys([*entries.values()])
+    return [row_of_entry(entry, None, where) for where, entry in entries.items()]
+
+
+def check_keys(entries: object) -> None:
+    """See that entries are of one split, and log which of their keys tell parts of videos.
+
+    Raises:
+        ValueError: they are of several.
+    """
+    found = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    for key in dict.fromkeys(key for entry in found for key in entry):
+        check_one_split(key, {str(entry[key]) for entry in found if key in entry} if plain(key) in SPLITS else ())
+    tell_parts([*dict.fromkeys(key for entry in found for key in entry if PART.fullmatch(plain(key)))])
 
 
 def is_class_table(content: Mapping[str, Any]) -> bool:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-NO_LABEL = ("", "nan", "null", "<na>")  # what programs write where there is none
+NO_LABEL = ("", "nan", "null", "<na>", "#n/a", "#name?", "#value!", "#ref!")  # what programs write where there is none
 WHOLE = re.compile(r"\+?([0-9]+)(?:\.0*)?")
 NUMERIC = re.compile(r"[-+]?(?:[0-9]*[.,])?[0-9]+(?:[eE][-+]?[0-9]+)?|[-+]?inf(?:inity)?", re.IGNORECASE)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from swinv2.text_lines import Line
-from swinv2.text_tables import DELIMITERS, plain, positions, split
+from swinv2.text_tables import DELIMITERS, check_one_split, plain, positions, split
 from video.list_rows import Row, kinetics_places, row_of
 from video.suffixes import SUFFIXES
 
@@ -14,7 +14,19 @@ logger = logging.getLogger(__name__)
 
 PATHS = (  # headings as `plain` makes them, the likeliest first
     *("path", "paths", "videopath", "filepath", "relativepath", "clippath", "framepath", "file", "files", "filename"),
-    *("filenames", "videofile", "videofilename", "videoname", "video", "videos", "clip", "clips", "clipname", "name"),
+    *(
+        "filenames",
+        "videofile",
+        "videofilename",
+        "videoname",
+        "vidname",
+        "video",
+        "videos",
+        "clip",
+        "clips",
+        "clipname",
+        "name",
+    ),
     *("framedir", "framefolder", "framesdir", "folder", "dir", "directory", "youtubeid", "ytid", "videoid", "vid"),
     *("clipid", "id", "ids", "uid", "key", "item", "sample"),
 )
@@ -42,6 +54,9 @@ CERTAIN = (  # those that no video and no class is called
 )
 NUMBER = re.compile(r"[0-9]+(?:\.0*)?")
 KINETICS, TIMES = "youtubeid", ("timestart", "timeend")
+PART = re.compile(  # headings of where a part of a video begins or ends
+    "(start|stop|end|begin|segment|offset)(time|frame|sec|seconds|timestamp|s|ms|idx|index)?|(t|time|frame)(start|stop|end)"
+)
 FIX = "Name the columns by headings, e.g. 'path,label'."
 
 
@@ -62,8 +77,12 @@ def rows_of_table(lines: Sequence[Line]) -> list[Row]:
     path, label = columns
     times = [at for word in TIMES for at in positions(headings, [word])] if headings[path] == KINETICS else []
     rows = []
-    for line in lines[1:]:
-        cells = split(line, delimiter)
+    table = [split(line, delimiter) for line in lines[1:]]
+    for at, word in enumerate(written):
+        check_one_split(word, {cells[at] for cells in table if at < len(cells)})
+    if not times:
+        tell_parts([word for word in written if PART.fullmatch(plain(word))])
+    for line, cells in zip(lines[1:], table, strict=True):
         if len(cells) <= max(path, label, *times):
             raise ValueError(f"The {line}, has only {len(cells)} of {len(headings)} columns.")
         places = [cells[path]]
@@ -80,10 +99,12 @@ def rows_of_pairs(lines: Sequence[Line], delimiter: str) -> list[Row]:
         ValueError: a row with more or less than these, or an empty one of them.
     """
     table = [without_empty_end(split(line, delimiter)) for line in lines]
-    first = 1 if starts_with_headings(table) else 0
     for line, cells in zip(lines, table, strict=True):
         if len(cells) != 2:
             raise ValueError(f"The {line}, has no path (or id) and label, but {len(cells)} columns. {FIX}")
+    if all(has_suffix(label) and not has_suffix(path) for path, label in table[1:] or table):
+        table = [cells[::-1] for cells in table]  # the label is in front
+    first = 1 if starts_with_headings(table) else 0
     return [row_of(label, [path], line) for line, (path, label) in zip(lines[first:], table[first:], strict=True)]
 
 
@@ -156,6 +177,22 @@ def is_data(cell: str) -> bool:
 def tell_headings(found: str) -> None:
     """Log, once in a process, that a line is taken for headings."""
     logger.warning("The first line of a list of videos, %s, is taken for the headings of its columns", found)
+
+
+def tell_parts(words: Sequence[str]) -> None:
+    """Log which columns or keys tell parts of videos, as whole videos are taken.
+
+    Args:
+        words: these headings; there may be none.
+    """
+    if words:
+        tell_unused(", ".join(map(repr, words)))
+
+
+@cache
+def tell_unused(words: str) -> None:
+    """Log, once in a process, what of a list of videos is not used."""
+    logger.warning("%s of a list of videos are not used: each video is taken whole. Cut the parts out first.", words)
 
 
 def has_suffix(path: str) -> bool:

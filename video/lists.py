@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from swinv2.class_names import labels_of, name_classes
+from swinv2.class_names import check_no_splits, labels_of, name_classes, tell_one_class
 from video.files import ARCHIVED, below, has_video, part, report_passed_over
 from video.finding import VideoFinder
 from video.list_formats import read_rows
@@ -55,17 +55,18 @@ def read_videos(source: Path, videos: Path, class_names: Sequence[str] = (), fir
         videos: folder that paths and ids of a list are below.
         class_names: by label; without any, the classes are numbered or sorted by name, as `source` gives them. Give
             those of the training videos for the others, whose list may lack some class.
-        first: number that a list calls the first class by, 0 or 1.
+        first: number that a list, or folders, call the first class by, 0 or 1.
 
     Raises:
         FileNotFoundError: no list or folder, or more than half of the videos are missing.
         ValueError: no list, no videos, or a class that is not among `class_names`.
     """
     if source.is_dir():
-        return read_class_folders(source, class_names)
+        return read_class_folders(source, class_names, first)
     rows = read_rows(source)
     names = [*class_names] or name_classes([row.label for row in rows])
     labels = labels_of((row.label for row in rows), names, source, first)
+    tell_one_class(names, source)
     finder = VideoFinder(videos)
     items, missing = [], []
     for row in rows:
@@ -87,16 +88,17 @@ def class_folders(folder: Path) -> tuple[list[str], list[str]]:
         folder: what they are in; hidden ones do not count.
 
     Raises:
-        ValueError: a name that is no text.
+        ValueError: a name that is no text, or folders of training and validation.
     """
     entries = sorted(entry for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != ".")
     found = {entry.name: entry.name != ARCHIVED and has_video(entry) for entry in entries}
     if unnamed := [name for name in found if any("\ud800" <= letter <= "\udfff" for letter in name)]:
         raise ValueError(f"The name of the folder {unnamed[0]!a} in {folder} is not UTF-8; rename it.")
+    check_no_splits([name for name in found if found[name]], folder)
     return [name for name in found if found[name]], [name for name in found if not found[name]]
 
 
-def read_class_folders(folder: Path, class_names: Sequence[str] = ()) -> VideoList:
+def read_class_folders(folder: Path, class_names: Sequence[str] = (), first: int = 0) -> VideoList:
     """The videos, files or folders of frames, at any depth in one folder a class.
 
     The log tells which folders have no videos and are no classes, and which files are passed over.
@@ -104,29 +106,54 @@ def read_class_folders(folder: Path, class_names: Sequence[str] = ()) -> VideoLi
     Args:
         folder: what the class folders are in.
         class_names: as in `read_videos`; without any, the names of the folders, sorted.
+        first: number that folders call the first class by, where they have numbers.
 
     Raises:
         FileNotFoundError: no class folders, or no videos in them.
-        ValueError: a folder that is no class.
+        ValueError: a folder that is no class, or more videos in none than in folders.
     """
     folders, others = class_folders(folder)
     names = [*class_names] or folders
-    labels = labels_of(folders, names, folder)
-    items, strays = [], [entry for entry in folder.iterdir() if entry.is_file() and entry.name[0] != "."]
+    labels = labels_of(folders, names, folder, first)
+    tell_one_class(names, folder)
+    items, beside = [], [entry for entry in folder.iterdir() if entry.is_file() and entry.name[0] != "."]
+    loose, strays = part(sorted(beside))
     for name in (*folders, *others):
         found, passed_over = part(sorted(below(folder / name)) if name != ARCHIVED else [])
         items += [VideoItem(path, labels[name]) for path in found]
         strays += passed_over
     report_passed_over(strays, len(items), folder)
     if not items:
+        flat = f" It has {len(loose)} videos itself; move each into the folder of its class." if loose else ""
         raise FileNotFoundError(
             f"The folder {folder} has no folders of classes with videos in them; looked for {', '.join(SUFFIXES)} "
-            "files and for folders of pictures."
+            f"files and for folders of pictures.{flat}"
         )
+    check_loose(folder, loose, len(items))
     if others:
         text = "%d folders in %s have no videos and are no classes: %s"
         logger.warning(text, len(others), folder, in_short(others))
     return VideoList(items, names, [])
+
+
+def check_loose(folder: Path, loose: Sequence[Path], number: int) -> None:
+    """Log how many videos lie beside the folders of classes, and so are of no class.
+
+    Args:
+        folder: that they are in.
+        loose: these videos.
+        number: of the videos in folders.
+
+    Raises:
+        ValueError: they are more than those.
+    """
+    if not loose:
+        return
+    share = f"{len(loose)} of {len(loose) + number} videos in {folder} are in no folder of a class"
+    message = f"{share}, first {in_short(path.name for path in loose)}"
+    if len(loose) > number:
+        raise ValueError(f"{message}. Move each into the folder of its class, or give a list of paths and labels.")
+    logger.warning("%s; they are passed over", message)
 
 
 def report_missing(missing: Sequence[str], total: int, source: Path, videos: Path) -> None:

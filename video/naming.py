@@ -3,13 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from swinv2.class_files import ClassFile, read_class_file
-from swinv2.class_names import first_number, name_classes
-from swinv2.places import locate
+from swinv2.class_names import CLASSES, find_class_file, first_number, name_classes
 from video.list_formats import read_rows
 from video.lists import class_folders
-
-CLASSES = "classes.txt"  # name of a file of class names that need not be asked for
 
 
 def read_names(root: Path, train: str, classes: str | None) -> list[str]:
@@ -34,7 +30,7 @@ def read_names(root: Path, train: str, classes: str | None) -> list[str]:
 
 
 def read_first(root: Path, lists: Sequence[str | None], classes: str | None, names: Sequence[str]) -> int:
-    """The number that lists call the first class by: 0 or 1.
+    """The number that lists and folders call the first class by: 0 or 1.
 
     Args:
         root: see `KineticsData`.
@@ -46,14 +42,8 @@ def read_first(root: Path, lists: Sequence[str | None], classes: str | None, nam
         ValueError: labels count from 1, but classes do not; or a list is none.
     """
     source = next((root / name for name in lists if name is not None and (root / name).exists()), root)
-    if source.is_dir():
-        return 0
     file = find_class_file(root, classes)
-    return first_number([row.label for row in read_rows(source)], names, file.first if file else None, source)
-
-
-def find_class_file(root: Path, classes: str | None) -> ClassFile | None:
-    """The file of class names that is asked for, or that is there; None if there is none."""
-    if classes is None and not (root / CLASSES).is_file():
-        return None
-    return read_class_file(locate(root, classes or CLASSES))
+    if file is None and source.is_dir():
+        return 0  # classes are called as the folders are
+    labels = class_folders(source)[0] if source.is_dir() else [row.label for row in read_rows(source)]
+    return first_number(labels, names, file.first if file else None, source)

@@ -4,7 +4,7 @@ import itertools
 import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import av
@@ -102,6 +102,8 @@ class PyAVFootage(TimedFootage):
                 return  # fields of H.264 may be packets of their own
         self._begin()
         stamps = [frame.pts for frame in itertools.chain([self._frame], self._frames)]
+        if self._packets.corrupt[-1:].any():
+            tell_cut(self.path, len(stamps), self._file.header.frames)
         self._timeline = timeline_of(stamps, self._packets, self._file)
         self._begin()
 
@@ -178,3 +180,16 @@ class PyAVFootage(TimedFootage):
         self.length = length
         self._begin()
         self._go_to(length - 1)
+
+
+@cache
+def tell_cut(path: Path, frames: int, promised: int) -> None:
+    """Log, once in a process, that a file has lost its end.
+
+    Args:
+        path: the file.
+        frames: how many can be decoded.
+        promised: frames by the header; 0 if it does not say.
+    """
+    of_all = f" of {promised}" if promised else ""
+    logger.warning("%s is cut short: only %d%s frames of it are there", path, frames, of_all)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from torchvision.transforms import v2
 
-from ..class_names import name_classes, read_class_names
+from ..class_names import find_class_file, first_number, name_classes
+from ..images import visible
 from ..places import locate
 from ..shapes import Shapes
 from ..training.mixing import Mixing
@@ -20,8 +21,6 @@ from .shard_patterns import names_shards
 from .shards import read_shards
 from .transforms import eval_transform, train_transform
 
-CLASSES = "classes.txt"  # name of a file of class names that need not be asked for
-
 
 class ImageNetData(ImageData):
     """Images with one class each, in a folder for each class or in WebDataset shards; ImageNet needs only `root`.
@@ -34,7 +33,7 @@ class ImageNetData(ImageData):
             "train/*.tar".
         val: validation images, likewise; ImageNet-V2's folders, which have the labels as their names, will do. null
             trains without validation.
-        classes: file of class names, below the root or by its own path; for its formats see `read_class_names`. By
+        classes: file of class names, below the root or by its own path; for its formats see `read_class_file`. By
             default classes.txt below the root, and where there is none the folders or labels that `train` has.
         real_labels: file of the labels that are right for each validation image, below the root or by its own path:
             real.json of "Are we done with ImageNet?".
@@ -109,6 +108,18 @@ class ImageNetData(ImageData):
         """How many classes there are."""
         return len(self.class_names)
 
+    @cached_property
+    def first(self) -> int:
+        """Number that folders call the first class by where they have numbers: 0, or 1 if the class file does, too.
+
+        Raises:
+            ValueError: folders count from 1, but the file of class names does not.
+        """
+        file = find_class_file(self.root, self.classes)
+        folders = [self.root / split for split in (self.train, self.val) if split and (self.root / split).is_dir()]
+        names = [entry.name for folder in folders for entry in visible(folder) if entry.is_dir()]
+        return first_number(names, self.class_names, file.first, folders[0]) if file and folders else 0
+
     def setup(self, stage: str) -> None:
         """Find what a stage needs, and see that a sample of the images can be read.
 
@@ -124,7 +135,7 @@ class ImageNetData(ImageData):
             self.find_predicted()
             return
         if self.val is not None:
-            val, real = read_items(self.root, self.val, self.class_names), []
+            val, real = read_items(self.root, self.val, self.class_names, self.first), []
             if self.real_labels is not None:
                 names = [item.name for item in val]
                 real = read_real_labels(locate(self.root, self.real_labels), names, self.num_classes)
@@ -132,7 +143,7 @@ class ImageNetData(ImageData):
         elif stage == "validate":
             raise ValueError("There is nothing to validate on; name a folder of images or shards with --data.val.")
         if stage == "fit":
-            self.train_on(read_items(self.root, self.train, self.class_names))
+            self.train_on(read_items(self.root, self.train, self.class_names, self.first))
             self.mixing = Mixing(self.num_classes, *self.alphas) if any(self.alphas) else None
 
 
@@ -143,8 +154,8 @@ def read_names(root: Path, train: str, classes: str | None) -> list[str]:
         FileNotFoundError: there is neither a file of names nor training images.
         ValueError: the file is none.
     """
-    if classes is not None or (root / CLASSES).is_file():
-        return read_class_names(locate(root, classes or CLASSES))
+    if (file := find_class_file(root, classes)) is not None:
+        return file.names
     if names_shards(root, train):
         return name_classes([str(read_shards(root, train).labels.max())])
     try:
@@ -155,20 +166,21 @@ def read_names(root: Path, train: str, classes: str | None) -> list[str]:
         ) from error
 
 
-def read_items(root: Path, split: str, class_names: Sequence[str]) -> ImageItems:
+def read_items(root: Path, split: str, class_names: Sequence[str], first: int = 0) -> ImageItems:
     """The images of a split, in class folders or shards.
 
     Args:
         root: folder that the split is below.
         split: folder, or pattern of shards, which ends in .tar.
         class_names: by label.
+        first: number that folders call the first class by, where they have numbers.
 
     Raises:
         FileNotFoundError: there are none.
         ValueError: they have other classes.
     """
     if not names_shards(root, split):
-        return read_class_folders(root / split, class_names)
+        return read_class_folders(root / split, class_names, first)
     images = read_shards(root, split)
     check_numbers(images.labels, class_names, root / split)
     return images

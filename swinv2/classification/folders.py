@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int32
 
-from ..class_names import labels_of
+from ..class_names import check_no_splits, labels_of
 from ..images import SUFFIXES, files_below, is_image, read_bytes, visible
 from ..passed_over import check_passed_over
 from .items import ImageItems, Strings
@@ -66,13 +66,16 @@ def class_folders(folder: Path) -> list[str]:
 
     Raises:
         FileNotFoundError: there are none.
+        ValueError: they are folders of training and validation.
     """
     names = subfolders(folder)
     with ThreadPoolExecutor(READERS) as threads:
         there = [*threads.map(lambda name: has_image(folder / name), names)]
     if not any(there):
         raise no_images(folder)
-    return in_order(name for name, image in zip(names, there, strict=True) if image)
+    found = in_order(name for name, image in zip(names, there, strict=True) if image)
+    check_no_splits(found, folder)
+    return found
 
 
 def no_images(folder: Path) -> FileNotFoundError:
@@ -126,7 +129,7 @@ def in_order(names: Iterable[str]) -> list[str]:
     return sorted(found, key=int) if all(name.isdecimal() for name in found) else found
 
 
-def read_class_folders(folder: Path, class_names: Sequence[str] = ()) -> FolderImages:
+def read_class_folders(folder: Path, class_names: Sequence[str] = (), first: int = 0) -> FolderImages:
     """The images in the folders of classes and in folders in these; hidden ones do not count.
 
     The log counts what is there but no image, folders without images, and classes that have none.
@@ -134,24 +137,28 @@ def read_class_folders(folder: Path, class_names: Sequence[str] = ()) -> FolderI
     Args:
         folder: what the folders of classes are in.
         class_names: by label; by default the names of the folders. Those of the training images for all others.
+        first: number that folders call the first class by, where they have numbers.
 
     Raises:
         FileNotFoundError: no folders of classes, or no images in them.
-        ValueError: a folder that is no class, or more pictures that are passed over than images.
+        ValueError: a folder that is no class, or more pictures that are passed over, or in no folder, than images.
     """
     names = in_order(subfolders(folder))
     with ThreadPoolExecutor(READERS) as threads:
         found = dict(zip(names, threads.map(lambda name: list_class(folder, name), names), strict=True))
-    strays = [entry.name for entry in visible(folder) if not entry.is_dir()]
+    beside = [entry.name for entry in visible(folder) if not entry.is_dir()]
+    strays = [name for name in beside if not is_image(name)]
     strays += [stray for listing in found.values() for stray in listing.strays]
     listings = {name: found[name] for name in in_order(name for name in names if len(found[name].images))}
     if not listings:
         raise no_images(folder)
+    check_no_splits([*listings], folder)
     files = Strings(file for listing in listings.values() for file in listing.images)
+    check_loose(folder, sorted(filter(is_image, beside)), len(files))
     check_passed_over(folder, strays, files, len(files))
     tell_no_classes(folder, {name: len(found[name].strays) for name in names if name not in listings})
     classes = [*class_names] or [*listings]
-    labels = labels_of(map(composed, listings), [*map(composed, classes)], folder)
+    labels = labels_of(map(composed, listings), [*map(composed, classes)], folder, first)
     of_folders = np.array([labels[composed(name)] for name in listings], np.int32)
     images = FolderImages(folder, files, np.repeat(of_folders, [len(one.images) for one in listings.values()]))
     check_labels(images.labels, classes, folder)
@@ -167,6 +174,26 @@ def list_class(folder: Path, name: str) -> Listing:
     """
     files = sorted(f"{name}/{file}" for file in files_below(folder / name))
     return Listing(Strings(filter(is_image, files)), [file for file in files if not is_image(file)])
+
+
+def check_loose(folder: Path, loose: Sequence[str], number: int) -> None:
+    """Let the log count the images beside the folders of classes, which are of no class.
+
+    Args:
+        folder: that they are in.
+        loose: their names.
+        number: of the images in folders.
+
+    Raises:
+        ValueError: they are more than those.
+    """
+    if not loose:
+        return
+    share = f"{len(loose)} of {len(loose) + number} images in {folder} are in no folder of a class"
+    message = f"{share}, first {', '.join(loose[:SHOWN])}"
+    if len(loose) > number:
+        raise ValueError(f"{message}. Move each into the folder of its class.")
+    logger.warning("%s; they are passed over", message)
 
 
 def tell_no_classes(folder: Path, files: Mapping[str, int]) -> None:

@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int32
 
+from ..class_names import tell_one_class
+
 logger = logging.getLogger(__name__)
 
 SHOWN = 3  # names in a message
 
 
 def check_labels(labels: Int32[np.ndarray, " n"], class_names: Sequence[str], source: Path) -> None:
-    """See that labels are those of classes; the log counts the classes that have none.
+    """See that labels are those of classes; the log counts the classes that have none, and tells of one class alone.
 
     Raises:
         ValueError: a label beyond the classes.
@@ -25,6 +27,7 @@ def check_labels(labels: Int32[np.ndarray, " n"], class_names: Sequence[str], so
             f"{', '.join(class_names[:SHOWN])}, … with labels from 0 to {len(class_names) - 1}. Give all classes in a "
             "file (data.classes)."
         )
+    tell_one_class(class_names, source)
     counts = np.bincount(labels, minlength=len(class_names))
     if empty := [name for name, count in zip(class_names, counts, strict=True) if not count]:
         text = "%d of the %d classes have no images in %s, first %s"

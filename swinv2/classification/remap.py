@@ -64,7 +64,7 @@ def read_rows(path: Path) -> list[int]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path} of rows; give model.head_rows the path of map22kto1k.txt.")
-    words = path.read_text(encoding="utf-8", errors="replace").split()
+    words = path.read_text(encoding="utf-8-sig", errors="replace").split()
     wrong = [word for word in words if not re.fullmatch("[0-9]{1,9}", word)]
     if wrong or not words:
         given = repr(wrong[0][:40]) if wrong else "nothing"

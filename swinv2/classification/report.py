@@ -8,6 +8,7 @@ import numpy as np
 
 from ..confusion import confused_pairs, draw_confusion, write_csv
 from ..figures import save_figure
+from ..whole_files import write_whole
 from .scores import Scores
 
 
@@ -28,7 +29,7 @@ def write_report(folder: Path, scores: Scores, class_names: Sequence[str], left_
         folder / name for name in ("scores.json", "classes.csv", "confusion.png", "confused.csv")
     )
     counts = {"scored": scores.number} | ({} if left_out is None else {"left_out": left_out})
-    means.write_text(json.dumps(scores.figures() | counts, indent=2))
+    write_whole(means, lambda part: part.write_text(json.dumps(scores.figures() | counts, indent=2)))
     accuracy = ["" if np.isnan(share) else f"{share:.6f}" for share in scores.accuracy]
     write_csv(classes, ("class", "number", "accuracy"), zip(class_names, scores.counts.tolist(), accuracy, strict=True))
     if scores.confusion is None:

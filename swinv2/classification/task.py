@@ -17,7 +17,7 @@ from ..pixels import normalize
 from ..training.agreement import check_class_count
 from ..training.averaging import averages_of
 from ..training.finite import NotFiniteError
-from ..training.gathering import gather
+from ..training.gathering import gather, mean_over_processes
 from ..training.left_out import check_scored, left_out_lines, nothing_predicted
 from ..training.other_window import other_window
 from ..training.schedules import OptimizerConfig
@@ -157,12 +157,13 @@ class ClassificationTask(Task):
         guesses = logits.topk(min(TOP, logits.shape[1]), dim=1).indices
         hits = guesses == labels[:, None]
         figures = {"train/top1": hits[:, 0].float().mean(), "train/top5": hits.any(1).float().mean()}
-        self.log_dict(figures, batch_size=len(labels))
+        self.log_dict(mean_over_processes(figures), batch_size=len(labels))
         self.throughput.items += len(labels) * self.trainer.world_size
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Log the images a second, once for all batches whose gradients make a step."""
-        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if every and (self.global_step + 1) % every == 0:
             self.log("images_per_second", self.throughput.read())
 
     def on_validation_epoch_start(self) -> None:

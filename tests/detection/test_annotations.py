@@ -10,6 +10,11 @@ import pytest
 from detection.annotations import CocoAnnotations
 
 
+def messages(caplog):
+    """What the log says, but for the one crowd of the data set."""
+    return [record.message for record in caplog.records if "crowd regions" not in record.message]
+
+
 def test_labels_follow_the_category_ids(coco):
     """Labels are positions in the ascending list of ids, whatever the file's order and gaps."""
     annotations = CocoAnnotations(coco.write())
@@ -78,7 +83,7 @@ def test_boxes_without_area_are_left_out(coco, caplog, box):
     with caplog.at_level(logging.WARNING):
         annotations = CocoAnnotations(coco.write())
     assert annotations.target(7, with_regions=True)["labels"].tolist() == [0]
-    assert [record.message for record in caplog.records] == [
+    assert messages(caplog) == [
         f"{coco.json}: 1 of 4 boxes have no area within their image and are left out of training, "
         f"first annotation 0: {box}"
     ]
@@ -130,9 +135,9 @@ def test_segmentations_of_no_use_are_left_out(coco, caplog, name):
         annotations = CocoAnnotations(coco.write())
     assert annotations.target(7, with_regions=True)["labels"].tolist() == [1]
     assert "segmentation" not in annotations.of_image(7)[1]
-    (record,) = caplog.records
-    assert "1 of 4 segmentations are of no use and left out" in record.message
-    assert re.search(f"first annotation 11: its segmentation {reason}", record.message)
+    (said,) = messages(caplog)
+    assert "1 of 4 segmentations are of no use and left out" in said
+    assert re.search(f"first annotation 11: its segmentation {reason}", said)
 
 
 @pytest.mark.parametrize("name", UNUSABLE)
@@ -153,7 +158,7 @@ def test_placeholders_of_annotation_tools_are_left_out(coco, caplog, left):
         annotations = CocoAnnotations(coco.write())
     assert annotations.has_masks
     assert len(annotations.of_image(7)) == 2
-    assert ["1 of 5 annotations have neither" in record.message for record in caplog.records] == [True]
+    assert ["1 of 5 annotations have neither" in said for said in messages(caplog)] == [True]
 
 
 def test_normalised_boxes(coco):
@@ -342,3 +347,44 @@ def test_not_coco(coco, text, message):
     coco.json.write_text(text)
     with pytest.raises(ValueError, match=message):
         CocoAnnotations(coco.json)
+
+
+def test_ids_of_sixty_bits(coco):
+    """Ids that hashes make are whole numbers."""
+    coco.content["images"][2]["id"] = 2**62
+    assert [*CocoAnnotations(coco.write()).images] == [7, 3, 2**62]
+
+
+@pytest.mark.parametrize("key", ["file_name", "id"])
+def test_half_letters(coco, key):
+    """A name that cannot be written is an error before anything is written."""
+    coco.content["images"] = coco.content["images"][:1]
+    coco.content["images"][0][key] = "\ud83d"
+    with pytest.raises(ValueError, match=rf"images\[0\] has {key} "):
+        CocoAnnotations(coco.write())
+
+
+@pytest.mark.parametrize("box", [[], None])
+def test_placeholders_without_a_box_are_left_out(coco, caplog, box):
+    """What a tool leaves of a deleted object may have no box at all."""
+    coco.content["annotations"].append({"id": 9, "image_id": 7, "category_id": 5, "bbox": box, "segmentation": []})
+    with caplog.at_level(logging.WARNING):
+        annotations = CocoAnnotations(coco.write())
+    assert len(annotations.of_image(7)) == 2
+    assert ["1 of 5 annotations have neither" in said for said in messages(caplog)] == [True]
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"), [("segments_info", "panoptic file"), ("caption", "file of captions"), ("coco_url", "LVIS")]
+)
+def test_files_of_other_tasks(coco, key, hint):
+    """A file of COCO's other tasks, or of LVIS, is named as such."""
+    coco.content["annotations"][0] = {"id": 1, "image_id": 7, key: "something"}
+    with pytest.raises(ValueError, match=rf"annotations\[0\] lacks .*This looks like .*{hint}"):
+        CocoAnnotations(coco.write())
+
+
+def test_file_without_objects_is_not_scored(coco):
+    """An empty list of annotations is as none."""
+    coco.content["annotations"] = []
+    assert not CocoAnnotations(coco.write()).scored

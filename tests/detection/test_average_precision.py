@@ -150,3 +150,11 @@ def test_table():
         "dog                  3   1.000    0.125",
     ]
     assert format_table([]) == ""
+
+
+@pytest.mark.parametrize("area", [0, 1e-3, 1e20])
+def test_impossible_area_is_worked_out(coco, truth, area):
+    """An `area` that cannot be of its box does not decide the size."""
+    for annotation in coco.content["annotations"]:
+        annotation["area"] = area
+    assert scores(coco, {7: truth})["APs"] == pytest.approx(1)

@@ -236,14 +236,14 @@ def test_map_is_missing(tmp_path):
 @pytest.mark.parametrize("content", [["cat"], {"cat": 1}, "cat"])
 def test_map_must_be_an_object_of_texts(tmp_path, content):
     """Lists, and numbers as classes, are an error."""
-    with pytest.raises(ValueError, match="is no JSON object of texts and nulls; write"):
+    with pytest.raises(ValueError, match=r"is no JSON object of texts and nulls: it has .*; write"):
         read_class_map(class_map(tmp_path, content))
 
 
 def test_map_must_be_json(tmp_path):
     """YAML is an error."""
     (tmp_path / "map.json").write_text("cat: Cat")
-    with pytest.raises(ValueError, match=r"map\.json is no JSON \(.*\); write"):
+    with pytest.raises(ValueError, match=r"map\.json is no JSON that can be read \(.*\); write"):
         read_class_map(tmp_path / "map.json")
 
 
@@ -258,3 +258,11 @@ def test_shipped_map_names_classes_of_objects365():
     assert len(known) == len(set(known)) == 365
     assert set(values) <= set(known)
     assert len(set(values)) == 80
+
+
+@pytest.mark.parametrize("content", ['{"cat": "Cat", "cat": null}', "[" * 100_000])
+def test_map_must_be_json_that_says_one_thing(tmp_path, content):
+    """A class that comes twice, and lists without end."""
+    (tmp_path / "map.json").write_text(content)
+    with pytest.raises(ValueError, match=r"map\.json is no JSON that can be read \(.*twice|depth.*\); write"):
+        read_class_map(tmp_path / "map.json")

@@ -90,8 +90,8 @@ def test_truncated_image_is_replaced(coco, caplog, training):
     images = CocoDetection(coco.folder, coco.write(), training=training)
     with caplog.at_level(logging.WARNING):
         assert [images[0][1]["image_id"] for _ in range(2)] == [3, 3]
-    (record,) = caplog.records
-    assert record.message.startswith(f"Left out an image, 1 of {len(images)} so far: {path} is cut short or damaged")
+    (said,) = [record.message for record in caplog.records if "crowd regions" not in record.message]
+    assert said.startswith(f"Left out an image, 1 of {len(images)} so far: {path} is cut short or damaged")
 
 
 def test_image_of_another_size_is_left_out(coco):
@@ -175,3 +175,27 @@ def test_nothing_to_train_on(coco):
     assert torch.equal(CocoDetection(coco.folder, path)[0][1]["boxes"], torch.zeros(0, 4))
     with pytest.raises(ValueError, match="no annotated objects"):
         CocoDetection(coco.folder, path, training=True)
+
+
+def test_missing_images_are_compared_with_the_folder(coco):
+    """The message says how the file is called that may be meant, or what there is."""
+    path = coco.write()
+    for name, hint in (("train/7.JPG", "There is '7.png'"), ("other.png", "The folder has 3 files, first '12.png'")):
+        coco.content["images"][0]["file_name"] = name
+        with pytest.raises(FileNotFoundError, match=hint):
+            CocoDetection(coco.folder, coco.write())
+    assert path == coco.json
+
+
+def test_image_whose_map_has_other_classes_is_left_out(coco, tmp_path):
+    """A semantic map with a class that the model does not have would end the training within a step."""
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    for record in coco.content["images"]:
+        labels = np.full((record["height"], record["width"]), 9 if record["id"] == 7 else 1, np.uint8)
+        cv2.imwrite(str(maps / f"{record['id']}.png"), labels)
+    images = CocoDetection(coco.folder, coco.write(), training=True, semantic_maps=SemanticMaps(maps))
+    images.semantic_classes = 5
+    assert images[0][1]["image_id"] == 3
+    with pytest.raises(UnreadableImageError, match=r"has the class 9, but the model's semantic_classes are 5"):
+        images.read(0)

@@ -75,13 +75,12 @@ def test_the_worst_come_first_and_only_so_many(annotations):
 def test_matches_are_those_of_coco(coco):
     """On random boxes and crowds the same detections are wrong and the same objects missed as in COCO's code."""
     rng = np.random.default_rng(0)
-    size = {"image_id": 7, "segmentation": coco.content["annotations"][0]["segmentation"]}
 
     def boxes(count):
         return [[*rng.integers(0, 12, 2).tolist(), *rng.integers(8, 16, 2).tolist()] for _ in range(count)]
 
     coco.content["annotations"] = [
-        {"id": i, "bbox": box, "category_id": (CAT, DOG)[i % 2], "iscrowd": int(i % 7 == 0), **size}
+        {"id": i, "bbox": box, "category_id": (CAT, DOG)[i % 2], "iscrowd": int(i % 7 == 0), "image_id": 7}
         for i, box in enumerate(boxes(30), start=1)
     ]
     annotations = CocoAnnotations(coco.write())
@@ -159,3 +158,12 @@ def test_part_is_around_the_box():
     view = draw_part(pixels, [(np.array([200, 100, 280, 180], np.float64), TRUTH)])
     assert (view[TILE // 4 + 4 : 3 * TILE // 4 - 4, TILE // 4 + 4 : 3 * TILE // 4 - 4] == 200).all()
     assert (view[: TILE // 4 - 4] == 0).all()
+
+
+def test_boxes_of_any_size_can_be_drawn():
+    """A box that reaches far out of its image is drawn as far as it is seen."""
+    pixels = np.zeros((40, 60, 3), np.uint8)
+    view = draw_part(
+        pixels, [(np.array([0, 0, 1e12, 1e12]), (235, 95, 0)), (np.array([5.0, 5, 20, 20]), (0, 140, 225))]
+    )
+    assert view.any()

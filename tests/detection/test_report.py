@@ -92,3 +92,12 @@ def test_bars_of_many_classes_stand_in_columns():
     figure = draw_bars([ClassScore(str(i), 1, {"box": i / 80}) for i in range(80)])
     assert [len(axes.patches) for axes in figure.axes] == [40, 40]
     assert figure.get_size_inches()[1] < 14
+
+
+def test_names_of_classes_are_cut():
+    """A name of many lines or letters leaves room for the bars."""
+    (axes,) = draw_bars([ClassScore("a\nb " + "long " * 50, 3, {"box": 0.5})]).axes
+    (text,) = (one.get_text() for one in axes.get_yticklabels())
+    assert text.startswith("a b long")
+    assert text.endswith("… (3)")
+    assert len(text) < 50

@@ -104,3 +104,13 @@ def test_palette(maps):
     classes = maps.read(RECORDS[0])
     classes += 1
     assert classes[0].tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+def test_maps_of_windows_names(maps):
+    """A name with backslashes finds its map as it finds its image."""
+    folder = maps.folder / "train"
+    folder.mkdir()
+    (maps.folder / "0.png").rename(folder / "0.png")
+    record = ImageRecord(0, "train\\0.jpg", 6, 8)
+    maps.check([record])
+    assert maps.read(record).shape == (6, 8)

@@ -206,14 +206,26 @@ def test_data_with_boxes_only(shapes, tmp_path, monkeypatch, capsys):
 
 
 def test_validation_data_without_objects(shapes, tmp_path, monkeypatch, capsys):
-    """Nothing to find is no figure, not a crash."""
+    """Nothing to find is an error before the first step of a training, not epochs without a figure."""
     monkeypatch.chdir(tmp_path)
     empty = tmp_path / "empty"
     shutil.copytree(shapes, empty)
     path = empty / "annotations/instances_val.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"annotations": []}))
-    assert main(["detection", "fit", "--config", recipe(empty, tmp_path)]) == 0
-    assert "box   AP nan" in capsys.readouterr().out
+    assert main(["detection", "fit", "--config", recipe(empty, tmp_path)]) == 1
+    assert "set data.val_annotations to null to train without validation" in capsys.readouterr().err
+
+
+def test_prediction_of_what_cannot_be_read(trained, tmp_path, capsys):
+    """Files that cannot be read are counted beside the results, and an error if there are no others."""
+    path, _ = trained
+    (tmp_path / "text.png").write_text("no image")
+    predict = ["detection", "predict", "--config", path, "--data.images", str(tmp_path / "*.png")]
+    assert main(predict) == 1
+    assert "None of the images could be read" in capsys.readouterr().err
+    cv2.imwrite(str(tmp_path / "good.png"), np.full((30, 40, 3), 90, np.uint8))
+    assert main(predict) == 0
+    assert "1 of 2 images could not be read" in capsys.readouterr().out
 
 
 def test_images_smaller_than_a_patch(shapes, tmp_path, trained):

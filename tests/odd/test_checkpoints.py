@@ -344,7 +344,7 @@ def check(given: Given, source: Any, good: bool, folder: Path, messages: Message
         layout_lacks = given.layout in HEADLESS and (key.startswith("head.") or given.layout == "features")
         if good and not (layout_lacks and re.search(r"^head\.|\.norm\d+\.", key)):
             return f"{key} is lost: {warned}"
-        if not re.search("lacks|stay as they were|another shape", warned):
+        if not re.search("lacks|stay as they were", warned):
             return f"{key} stays in silence: {report}"
     windows = [(window, window) for window in given.windows]
     if model.backbone.pretrained_window_sizes != windows and "does not say" not in warned:

@@ -48,8 +48,14 @@ def test_synonyms_that_classes_share(tmp_path):
         "0\tperson\tisthing=1\n1\ttraffic light\tisthing=1\n11\tstop sign\n",
         "0,person\n1, traffic light\n11,stop sign",
         "\ufeff# COCO-stuff\n\n0:person\n1:traffic light\n\n11:stop sign\n",
+        "0) person\n1) traffic light\n11) stop sign\n",
+        "[0] person\n[1] traffic light\n[11] stop sign\n",
+        "0 - person\n1 - traffic light\n11 - stop sign\n",
+        "0 person #dc143c\n1 traffic light #faaa1e\n11 stop sign #dcdc00\n",
+        "{0: 'person', 1: 'traffic light',\n 11: 'stop sign'}\n",
+        "sep=;\nvalue;name\n0;person\n1;traffic light\n11;stop sign\n",
     ],
-    ids=["colon", "blanks", "tabs", "commas", "comments"],
+    ids=["colon", "blanks", "tabs", "commas", "comments", "brackets", "squares", "dash", "colours", "Python", "Excel"],
 )
 def test_values_and_names(tmp_path, text):
     """Value and name may be set apart in several ways; names may have blanks."""
@@ -304,3 +310,10 @@ def test_many_values_that_are_no_class():
     """Of many wrong values the first are shown."""
     with pytest.raises(ValueError, match=r"14 \(1 pixels\) and 2 more\. The list"):
         ClassList(("a", "b"), (0, 1)).to_labels(np.arange(10, 17, dtype=np.uint8)[None])
+
+
+@pytest.mark.parametrize("text", ["nc: 2\nnames: [sky, no]\n", "names:\n  0: sky\n  1: no\n", "- sky\n- no\n"])
+def test_yaml(tmp_path, text):
+    """Of YAML the names count, not the lines, and its words are no truth values."""
+    (tmp_path / "data.yaml").write_text(text)
+    assert ClassList.read(tmp_path / "data.yaml").names == ("sky", "no")

@@ -126,3 +126,13 @@ def test_large_maps(pairs, monkeypatch):
     monkeypatch.setattr(survey, "read_map", lambda path: read.append(path) or np.resize(np.uint8([0, 1]), (2, 5)))
     check_maps(pairs([0], [0], [0], [0]), ROADS, "validation")
     assert len(read) == 2
+
+
+def test_few_maps_that_are_none(pairs, caplog):
+    """A tenth of the maps at most may be none, as they are left out; the log tells, and more are an error."""
+    maps = pairs(*[[0, 1]] * 10, [0, 7])
+    check_maps(maps, ROADS, "training")
+    assert "1 of 11 training maps that were looked at are left out, first: " in caplog.text
+    write_map(maps[0].map, np.full((2, 5), 9, np.uint8))
+    with pytest.raises(ValueError, match=r"are no class: .*\(2 of 11 training maps that were looked at are wrong\)"):
+        check_maps(maps, ROADS, "training")

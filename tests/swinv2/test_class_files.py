@@ -25,6 +25,17 @@ from swinv2.class_files import read_class_file
         ("classes.csv", "walk,0\nstand up,2\nsit down,1\n"),
         ("classes.txt", "Nummer Name\n0 walk\n1 sit down\n2 stand up\n"),
         ("classes.txt", '"walk"\n"sit down"\n"stand up"\n'),
+        ("classes.txt", "'walk',\n'sit down',\n'stand up',\n"),
+        ("classes.txt", "{0: 'walk',\n 1: 'sit down',\n 2: 'stand up'}\n"),
+        ("classes.txt", '["walk", "sit down", "stand up"]'),
+        ("classes.txt", "1) walk\n2) sit down\n3) stand up\n"),
+        ("classes.csv", "sep=;\n1;walk\n2;sit down\n3;stand up\n"),
+        ("data.yaml", "nc: 3\nnames:\n  0: walk\n  1: sit down\n  2: stand up\n"),
+        ("config.json", '{"id2label": {"0": "walk", "1": "sit down", "2": "stand up"}, "label2id": {"walk": 0}}'),
+        (
+            "labels.json",
+            '{"categories": [{"id": 0, "name": "walk"}, {"id": 2, "name": "stand up"}, {"id": 1, "name": "sit down"}]}',
+        ),
     ],
 )
 def test_names_by_label(tmp_path, name, text):

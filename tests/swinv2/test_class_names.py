@@ -4,15 +4,23 @@ import re
 
 import pytest
 
-from swinv2.class_names import first_number, labels_of, name_classes, read_class_names
+from swinv2.class_names import (
+    check_no_splits,
+    find_class_file,
+    first_number,
+    labels_of,
+    name_classes,
+    tell_one_class,
+)
 
 NAMES = ["walk", "run", "jump"]
 
 
 def test_names_of_a_file(tmp_path):
-    """They come by label."""
+    """They come by label, from the file that is asked for or has the usual name."""
+    assert find_class_file(tmp_path, None) is None
     (tmp_path / "classes.txt").write_text("1 walk\n2 run\n")
-    assert read_class_names(tmp_path / "classes.txt") == ["walk", "run"]
+    assert find_class_file(tmp_path, None) == find_class_file(tmp_path, "classes.txt") == (["walk", "run"], 1)
 
 
 def test_what_folders_call_a_class(tmp_path):
@@ -88,3 +96,19 @@ def test_labels_from_one_beside_classes_from_zero(tmp_path, numbered):
     """They are an error that says how to mend it."""
     with pytest.raises(ValueError, match=r"count from 1 to 3, the 3 classes from 0.*'1 walk'.*take 1 from each label"):
         first_number(["1", "2", "3"], NAMES, numbered, tmp_path)
+
+
+def test_parts_of_the_data_are_no_classes(tmp_path):
+    """Folders of training and validation are an error with the one to name; a single one may be of trains."""
+    check_no_splits(["train"], tmp_path)
+    check_no_splits(["train", "tram"], tmp_path)
+    with pytest.raises(ValueError, match=r"are train, Val: parts of the data, no classes\. Name one"):
+        check_no_splits(["train", "Val"], tmp_path)
+
+
+def test_one_class_alone(tmp_path, caplog):
+    """One class alone is told, as it makes any training perfect."""
+    tell_one_class(["cat", "dog"], tmp_path)
+    assert not caplog.text
+    tell_one_class(["images"], tmp_path)
+    assert "There is one class only, images" in caplog.text

@@ -141,3 +141,26 @@ def test_nothing_on_the_terminal(capfd):
         except (UnreadableImageError, ImageDepthError):
             continue
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("bits", [1, 4])
+def test_jpeg_2000_of_few_bits(bits):
+    """White is 255 whatever the number of bits."""
+    values = PIXELS[..., 0] >> (8 - bits)
+    expected = (values * (255 // ((1 << bits) - 1))).astype(np.uint8)[..., None].repeat(3, axis=2)
+    assert np.array_equal(decode_image(imagecodecs.jpeg2k_encode(values, bitspersample=bits), FILE), expected)
+
+
+@pytest.mark.parametrize("pixels", [SMOOTH, SMOOTH[..., 0].copy()], ids=["RGB", "grey"])
+def test_lossless_jpeg(pixels):
+    """A lossless JPEG comes as it was, also a grey one, which libjpeg does not turn into RGB."""
+    expected = pixels if pixels.ndim == 3 else pixels[..., None].repeat(3, axis=2)
+    assert np.array_equal(decode_image(imagecodecs.jpeg8_encode(pixels, lossless=True), FILE), expected)
+
+
+def test_formats_that_begin_like_others():
+    """JPEG-LS is no damaged JPEG, and Apple's packed PNG no damaged PNG."""
+    with pytest.raises(UnreadableImageError, match="a JPEG-LS"):
+        decode_image(imagecodecs.jpegls_encode(RGB), FILE)
+    with pytest.raises(UnreadableImageError, match=r"CgBI.*original picture"):
+        decode_image(b"\x89PNG\r\n\x1a\n" + chunk(b"CgBI", b"P\0 \6") + save(RGB, "PNG")[8:], FILE)

@@ -41,3 +41,28 @@ def test_large_file(tmp_path):
         file.truncate(1 << 32)
     with pytest.raises(ValueError, match=r"not a text file of 268435456 bytes at most, it has 4294967296\. Help\."):
         read_text(tmp_path / "a.txt", "Help.")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"<!DOCTYPE html>\n<html>404</html>", "a page of HTML or XML"),
+        (b'<View>\n<Label value="cat"/>\n</View>\n', "a page of HTML or XML"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n", "run git lfs pull"),
+        (b"PK\x03\x04rest", "a table of Excel; .* CSV"),
+        (b"\x1f\x8brest", "gunzip"),
+        (b"MATLAB 5.0 MAT-file", "a file of MATLAB"),
+    ],
+)
+def test_files_that_are_no_text(tmp_path, content, message):
+    """What is no list of anybody's is named for what it is; a name in angle brackets is a text."""
+    (tmp_path / "a.txt").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"a\.txt is not a text file but .*{message}.* Help\."):
+        read_text(tmp_path / "a.txt", "Help.")
+    (tmp_path / "a.txt").write_text("<unknown>\n<sky>\n")
+    assert read_text(tmp_path / "a.txt", "Help.") == "<unknown>\n<sky>\n"
+
+
+def test_line_for_excel():
+    """A first line by which Excel is told the separator does not count."""
+    assert lines_of("sep=;\na;b\nsep=;\n") == [Line(2, "a;b"), Line(3, "sep=;")]

@@ -3,7 +3,7 @@
 import pytest
 
 from swinv2.text_lines import Line
-from swinv2.text_tables import delimiter_of, plain, positions, split, unquoted
+from swinv2.text_tables import check_one_split, delimiter_of, plain, plain_list, positions, split, unquoted
 
 
 def lines(*texts):
@@ -66,3 +66,27 @@ def test_headings():
 def test_quotes(text, inner):
     """Only quotes around the whole are taken away."""
     assert unquoted(text) == inner
+
+
+@pytest.mark.parametrize(
+    "texts", [("1) a", "2) b"), ("[1] a", "[2] b"), ("1 - a", "2 - b"), ("1. a", "2. b"), ("1 -> a", "(2) b")]
+)
+def test_numbers_of_a_list(texts):
+    """Numbers in front are told by a colon, whatever sign they have."""
+    assert [line.text for line in plain_list(lines(*texts))] == ["1: a", "2: b"]
+
+
+def test_plain_lists():
+    """Commas that a program needs go; numbers that are parts of names, or of some of them, stay."""
+    assert [line.text for line in plain_list(lines("'a',", "'b'"))] == ["'a'", "'b'"]
+    assert plain_list(lines("1) a", "b")) == lines("1) a", "b")
+    assert plain_list(lines("737-200", "747-400")) == lines("737-200", "747-400")
+
+
+def test_one_split():
+    """A column of parts of the data has one of them; other columns, and other words, may have any."""
+    for heading, values in (("split", ["train"]), ("split", ["x", "y"]), ("name", ["train", "val"])):
+        check_one_split(heading, values)
+    for heading, values in (("Subset", ["train", "val"]), ("fold", ["0", "1"])):
+        with pytest.raises(ValueError, match=rf"column '{heading}' has .*, and all rows would be taken"):
+            check_one_split(heading, values)

@@ -171,3 +171,22 @@ def test_jpeg_in_a_tiff():
         end = file.pages.first.dataoffsets[-1] + file.pages.first.databytecounts[-1] - 2
     with pytest.raises(UnreadableImageError, match="a strip or tile ends before its last pixels"):
         decode_image(data[:end] + bytes(2) + data[end + 2 :], FILE)
+
+
+@pytest.mark.parametrize("mask", [False, True], ids=["smaller copy", "mask"])
+def test_copies_and_masks_before_the_image(mask):
+    """The image is the first page that is no smaller copy and no mask, wherever these are."""
+    buffer, pixels = BytesIO(), PIXELS[..., :3]
+    with tifffile.TiffWriter(buffer) as file:
+        if mask:
+            file.write(pixels[..., 0] > 9, photometric="mask", subfiletype=4, metadata=None)
+        else:
+            file.write(pixels[::4, ::4].copy(), photometric="rgb", subfiletype=1, metadata=None)
+        file.write(pixels, photometric="rgb", metadata=None)
+    assert np.array_equal(decode_image(buffer.getvalue(), FILE), pixels)
+
+
+def test_copy_alone_is_read():
+    """A file whose only page says that it is a copy is read."""
+    pixels = PIXELS[..., :3]
+    assert np.array_equal(decode_image(tiff(pixels, photometric="rgb", subfiletype=1), FILE), pixels)

@@ -126,3 +126,13 @@ def test_names_are_unique():
     """Two files of one name are told apart by their position."""
     files = VideoFiles([Path("x/a.mp4"), Path("y/a.mp4")])
     assert [files[index]["name"] for index in range(2)] == ["1_a", "2_a"]
+
+
+def test_folders_of_what_is_made_of_frames(tmp_path, caplog):
+    """Folders of optical flow, masks and thumbnails beside others are no videos; alone they are."""
+    names = ("s/rgb/1.jpg", "s/tvl1_flow/1.jpg", "s/u/1.jpg", "s/v/1.jpg", "thumbs/a.jpg", "a.mp4", "mask_01/1.jpg")
+    for name in (*names, "other/flow/1.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert found(tmp_path, ".") == ["a.mp4", "mask_01", "other/flow", "s/rgb"]
+    assert "are passed over, such as the folder" in caplog.text

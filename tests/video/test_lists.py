@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from video.list_tables import tell_unused
 from video.lists import VideoItem, read_class_folders, read_videos
 
 
@@ -341,3 +342,60 @@ def test_folder_without_classes(videos):
     """A folder of videos without class folders is refused."""
     with pytest.raises(FileNotFoundError, match="no folders of classes with videos"):
         read_class_folders(videos("a.mp4"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("list.csv", "label,youtube_id,time_start,time_end,split\nrun,a,1,2,train\nrun,b,1,2,validate\n"),
+        ("list.json", {"a": {"label": "run", "subset": "train"}, "b": {"label": "run", "subset": "val"}}),
+        ("list.jsonl", '{"id": "a", "label": 0, "split": "train"}\n{"id": "b", "label": 0, "split": "test"}\n'),
+    ],
+)
+def test_list_of_several_splits(videos, listing, name, content):
+    """A list of training and validation together would train on both, and so is refused."""
+    with pytest.raises(ValueError, match="and all rows would be taken; write a list of each"):
+        read_videos(listing(name, content), videos("a.mp4", "b.mp4"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("list.csv", "path,start_frame,end_frame,label\na.mp4,0,9,0\nb.mp4,9,20,1\n"),
+        ("list.json", [{"path": "a.mp4", "start_frame": 3, "label": 0}, {"path": "b.mp4", "end_frame": 3, "label": 1}]),
+    ],
+)
+def test_parts_of_videos_are_told(videos, listing, caplog, name, content):
+    """Where a list tells parts of videos, the log says that these are taken whole."""
+    tell_unused.cache_clear()
+    assert len(read_videos(listing(name, content), videos("a.mp4", "b.mp4")).items) == 2
+    assert "'start_frame', 'end_frame' of a list of videos are not used: each video is taken whole" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("list.csv", "run,a.mp4\nwalk,b.mp4\n"),
+        ("list.csv", "sep=;\npath;label\na.mp4;run\nb.mp4;walk\n"),
+        ("list.txt", [{"path": "a.mp4", "label": "run"}, {"path": "b.mp4", "label": "walk"}]),
+    ],
+)
+def test_lists_in_other_ways(videos, listing, name, content):
+    """Labels may stand in front of files, a first line may be for Excel, and JSON may be called a text."""
+    found = read_videos(listing(name, content), videos("a.mp4", "b.mp4"))
+    assert [(item.path.name, item.label) for item in found.items] == [("a.mp4", 0), ("b.mp4", 1)]
+
+
+def test_videos_beside_class_folders(videos, caplog):
+    """Videos in no folder of a class are counted, and more of them than in folders are an error."""
+    folder = videos("run/a.mp4", "walk/b.mp4", "c.mp4")
+    assert len(read_class_folders(folder).items) == 2
+    assert "1 of 3 videos in" in caplog.text
+    with pytest.raises(ValueError, match=r"3 of 5 videos in .* are in no folder of a class, first c\.mp4, d\.mp4"):
+        read_class_folders(videos("d.mp4", "e.mp4"))
+
+
+def test_folders_of_splits(videos):
+    """The folder above those of training and validation has no classes."""
+    with pytest.raises(ValueError, match="train, val: parts of the data, no classes"):
+        read_class_folders(videos("train/run/a.mp4", "val/run/b.mp4"))

@@ -56,3 +56,14 @@ def test_names_of_class_folders(tmp_path):
         (tmp_path / "train" / name).parent.mkdir(parents=True)
         (tmp_path / "train" / name).touch()
     assert read_names(tmp_path, "train", None) == ["run", "swim"]
+
+
+def test_class_folders_that_are_numbers(tmp_path):
+    """Folders 1, 2, … belong to the classes of a file that counts from 1, also where the last one is missing."""
+    for name in "12":
+        (tmp_path / "train" / name).mkdir(parents=True)
+        (tmp_path / "train" / name / "a.mp4").touch()
+    (tmp_path / "classes.txt").write_text("1 walk\n2 run\n3 jump\n")
+    names = read_names(tmp_path, "train", None)
+    first = read_first(tmp_path, ("train", None), None, names)
+    assert [item.label for item in read_videos(tmp_path / "train", tmp_path, names, first).items] == [0, 1]

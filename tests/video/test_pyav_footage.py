@@ -406,3 +406,13 @@ def test_file_is_closed(encode):
         assert not file._source.closed and len(file._container.streams) == 1
     assert file._source.closed and len(file._container.streams) == 0
     assert next(footage._frames, None) is None
+
+
+@pytest.mark.parametrize(("flags", "told"), [("faststart", " of 45"), ("frag_keyframe+empty_moov", "")])
+def test_lost_end_is_told(encode, caplog, flags, told):
+    """The log says how many frames are there of a file whose end is missing, and of how many by its header."""
+    path = encode("cut.mp4", frames=45, options={"g": "10"}, movflags=flags)
+    content = path.read_bytes()
+    path.write_bytes(content[: (content.rfind(b"mdat") + len(content)) // 2])
+    with PyAVFootage(path) as footage:
+        assert f"cut.mp4 is cut short: only {footage.length}{told} frames of it are there" in caplog.text

@@ -211,3 +211,15 @@ def test_nothing_to_say(photos, caplog, data_of):
     with caplog.at_level(logging.WARNING):
         data_of(photos.root).setup("fit")
     assert caplog.text == ""
+
+
+def test_class_folders_that_are_numbers(photos, data_of):
+    """Folders 1, 2, … are those of a file of names that counts from 1, also where the last one is missing."""
+    (photos.root / "cat_to_name.json").write_text(json.dumps({"1": "rose", "2": "tulip", "3": "lily"}))
+    for split in ("train", "val"):
+        for number, name in enumerate(("ant", "bee"), start=1):
+            (photos.root / split / name).rename(photos.root / split / str(number))
+    data = data_of(photos.root, classes="cat_to_name.json")
+    data.setup("fit")
+    assert (data.class_names, data.first) == (["rose", "tulip", "lily"], 1)
+    assert {*data.train_set.items.labels.tolist()} == {*data.val_set.items.labels.tolist()} == {0, 1}

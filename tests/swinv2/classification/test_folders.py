@@ -168,3 +168,21 @@ def test_file_that_is_gone(photos):
 def test_class_names_by_the_caller(photos):
     """Names in another order than that of the folders give their labels."""
     assert read_class_folders(photos.root / "train", ["bee", "ant"]).labels.tolist() == [1, 1, 0, 0]
+
+
+def test_images_beside_class_folders(photos, caplog):
+    """Images in no folder of a class are counted as such, and more of them than in folders are an error."""
+    photos.add("train/loose.jpg")
+    assert len(photos.items()) == 4
+    assert "1 of 5 images in" in caplog.text
+    for index in range(4):
+        photos.add(f"train/{index}.jpg")
+    with pytest.raises(ValueError, match=r"5 of 9 images in .* are in no folder of a class, first 0\.jpg, 1\.jpg"):
+        photos.items()
+
+
+def test_folders_of_splits(photos):
+    """The folder above those of training and validation has no classes."""
+    for read in (class_folders, read_class_folders):
+        with pytest.raises(ValueError, match="train, val: parts of the data, no classes"):
+            read(photos.root)

@@ -1,0 +1,112 @@
+"""Texts that hold lists and objects, whatever the file is called: JSON, YAML, and what programs in Python print."""
+
+import ast
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]  # its types are a package of their own
+
+PYTHON = re.compile(r"""\s*(?:\w+\s*=\s*)?(?=[\[{(]\s*(?:["']|\d+\s*:|\[|\{|\())""")  # "names = ['cat', 'dog']"
+MOST_PYTHON = 1 << 22  # letters that are read as Python, which takes far more memory
+YAML = (".yaml", ".yml")
+CLASSES = ("categories", "classes", "class_names", "labels", "names", "id2label", "label2id", "class_to_idx")
+
+
+def is_tree(text: str, suffix: str) -> bool:
+    """Whether a text is a list or an object, and no lines of names, of which one may be in brackets.
+
+    Args:
+        text: content of a file.
+        suffix: of its name, in small letters.
+    """
+    start = text.lstrip()
+    is_json = start[:1] in ("{", "[") and start[1:].lstrip()[:1] in ("", '"', "{", "[", "]", "}")
+    return suffix in (".json", *YAML) or is_json or PYTHON.match(text) is not None
+
+
+def load_tree(text: str, suffix: str = ".json") -> Any:
+    """What a text holds, with texts for all keys and, of YAML, for all values.
+
+    Args:
+        text: content of a file.
+        suffix: of its name, in small letters.
+
+    Raises:
+        ValueError: it is none of these formats, nested too deep, or has a key twice.
+    """
+    if suffix in YAML:
+        return load_yaml(text)
+    try:
+        return json.loads(text, object_pairs_hook=unique)
+    except RecursionError as error:
+        raise ValueError("It is no JSON that can be read: it is nested too deep.") from error
+    except json.JSONDecodeError as error:
+        start = PYTHON.match(text)
+        if start is None or len(text) > MOST_PYTHON:
+            raise ValueError(f"It is no JSON: {error}.") from error
+        return load_python(text[start.end() :], error)
+
+
+def load_python(text: str, reason: Exception) -> Any:
+    """The list or dict that a text of Python is.
+
+    Args:
+        text: from the bracket on.
+        reason: why it is no JSON.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return as_json(ast.literal_eval(text.rstrip()))
+    except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError) as error:
+        raise ValueError(f"It is no JSON: {reason}.") from error
+
+
+def as_json(value: object) -> object:
+    """A value of Python as JSON has it: with lists for tuples, and texts for keys."""
+    if isinstance(value, dict):
+        return unique([(str(key), as_json(one)) for key, one in value.items()])
+    return [as_json(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def load_yaml(text: str) -> Any:
+    """What YAML holds; numbers and words like "no" are texts.
+
+    Raises:
+        ValueError: it is none, or has aliases, which may stand for far more than there is memory for.
+    """
+    try:
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            raise ValueError("The YAML has aliases (*name); write out what they stand for.")
+        return as_json(yaml.load(text, yaml.BaseLoader))  # of texts, lists and dicts only
+    except (yaml.YAMLError, RecursionError, TypeError) as error:
+        raise ValueError(f"It is no YAML: {' '.join(str(error).split())}.") from error
+
+
+def class_part(content: object) -> object:
+    """Where a larger object has the classes under a usual key, what is there; otherwise all of it.
+
+    Raises:
+        ValueError: several keys may be that of the classes.
+    """
+    found = [key for key in CLASSES if isinstance(content, dict) and isinstance(content.get(key), list | dict)]
+    found = [key for key in found if key != "label2id" or "id2label" not in found]  # the two say the same
+    if len(found) > 1:
+        raise ValueError(f"There are several lists of classes, {' and '.join(map(repr, found))}; keep one.")
+    return content[found[0]] if found and isinstance(content, dict) else content
+
+
+def unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON.
+
+    Raises:
+        ValueError: it has a key twice.
+    """
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        twice = next(key for at, (key, _) in enumerate(pairs) if key in {one for one, _ in pairs[:at]})
+        raise ValueError(f"It has the key {twice!r:.60} twice.")
+    return content
