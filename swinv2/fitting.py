@@ -15,6 +15,22 @@ logger = logging.getLogger(__name__)
 
 _REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _WHOLE = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+_MADE_OF = (  # endings of names of what a weight is computed from, and how the weight itself is saved
+    (
+        r"(lora_|base_layer\.|modules_to_save\.|original_module\.|ia3_l|oft_|hada_|vera_lambda).*",
+        "a part of an adapter (LoRA), which is not merged into its weight; save model.merge_and_unload().state_dict().",
+    ),
+    (
+        r"weight_(orig|mask)",
+        "a part of a pruned or normed weight; call torch.nn.utils.prune.remove or remove_spectral_norm on each module, "
+        "and save the weights then.",
+    ),
+    (
+        r"weight_[gv]|parametrizations\..*",
+        "a part of a weight that is computed anew each time; call torch.nn.utils.parametrize.remove_parametrizations "
+        "or remove_weight_norm on each module, and save the weights then.",
+    ),
+)
 _SIZES: dict[tuple[int, tuple[int, ...]], str] = {
     (96, (2, 2, 6, 2)): "tiny",
     (96, (2, 2, 18, 2)): "small",
@@ -136,6 +152,16 @@ def _fit_patches(weight: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, str]:
         changes.append(f"repeated over {math.prod(frames)} frames")
         weight = weight.unflatten(1, (asked, *(1 for _ in frames))).expand(shape) / math.prod(frames)
     return weight, " and ".join(changes)
+
+
+def made_of(key: str) -> str:
+    """Why a tensor is not yet a weight but what one is computed from, and what to do; nothing if it is not such a part.
+
+    Args:
+        key: name of the tensor.
+    """
+    found = (f"is {reason}" for pattern, reason in _MADE_OF if re.search(rf"\.{pattern}$", key))
+    return next(found, "")
 
 
 def defect(value: Tensor, dtype: torch.dtype = torch.float64) -> str:

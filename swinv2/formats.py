@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from .fitting import defect
+from .fitting import defect, made_of
 from .layouts import LAYOUTS, last_stage, rename
 from .parts import Parts, split
 
@@ -55,7 +55,7 @@ def official_parts(state: Mapping[str, Tensor], source: str) -> Parts:
     parts = split(state, source)
     weights = {key: value for key, value in parts.inside.items() if not _BUFFER.fullmatch(key)}
     for key, value in weights.items():
-        if _IN_BACKBONE.fullmatch(key) and (reason := defect(value)):
+        if _IN_BACKBONE.fullmatch(key) and (reason := made_of(key) or defect(value)):
             raise ValueError(f"{key} {reason}")
     last = [(f"norm{last_stage(weights)}", "norm")]
     result: dict[str, Tensor] = {}

@@ -161,6 +161,8 @@ def _lack(keys: Collection[str]) -> str:
     """Why keys are not those of SwinV2, and what to do."""
     if any("relative_position_bias_table" in key for key in keys):
         return "they have tables of position biases, thus are Swin V1's; use a file of Swin V2"
+    if any(".lora_" in key for key in keys):
+        return "they are an adapter (LoRA) without the model; save model.merge_and_unload().state_dict() of both"
     if backbone_prefixes(keys):
         return "they have networks for the position bias, but no patch embedding; give the file of the whole backbone"
     return f"known are the layouts {', '.join(LAYOUTS)}; rename the keys to one of them"

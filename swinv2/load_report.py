@@ -59,7 +59,8 @@ class LoadReport:
         """
         skipped = {name: change for name, change in self.adapted if name not in self.matched}
         if reasons := [f"{name} {change}" for name, change in skipped.items()]:
-            logger.warning("%s: %d tensors of another shape: %s", label, len(skipped), "; ".join(reasons[:4]))
+            text = "%s: %d tensors that do not fit stay as they were initialised: %s"
+            logger.warning(text, label, len(skipped), "; ".join(reasons[:4]))
         beside = [name for name in self.missing if name.startswith(last_norm) or not name.startswith(prefix)]
         left = [key for key in self.unexpected if not _IN_BACKBONE.match(key) and not _OUTPUT_NORM.fullmatch(key)]
         if absent := [name for name in beside if name not in skipped]:

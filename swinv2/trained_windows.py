@@ -55,8 +55,15 @@ def architecture(content: Mapping[Any, Any]) -> str:
     """The name of the model and the side of its images, which the training of timm notes beside the weights."""
     name, options = content.get("arch"), getattr(content.get("args"), "__dict__", {})
     more = options.get("model_kwargs")
-    side = options.get("img_size") or (more.get("img_size") if isinstance(more, Mapping) else None)
-    return "" if not isinstance(name, str) else f"{name}_img{side}" if isinstance(side, int) else name
+    given = options.get("img_size") or (more.get("img_size") if isinstance(more, Mapping) else None)
+    return _at_size(name, given) if isinstance(name, str) else ""
+
+
+def _at_size(name: str, given: Any) -> str:
+    """The name of a model with the side of its images: a number or equal ones; nothing if the images are no squares."""
+    sides = set(given) if isinstance(given, list | tuple) else {given}
+    side = sides.pop() if len(sides) == 1 else ""
+    return name if side is None else f"{name}_img{side}" if isinstance(side, int) else ""
 
 
 def configuration(path: Path) -> str:
@@ -68,9 +75,9 @@ def configuration(path: Path) -> str:
     try:
         content = json.loads(path.read_bytes())
         if "architecture" in content:
-            return f"{content['architecture']}_img{content['model_args']['img_size']}"
+            return _at_size(content["architecture"], content["model_args"]["img_size"])
         pretrained = any(content.get("pretrained_window_sizes", ()))
-        return "" if pretrained else f"window{content['window_size']}_{content['image_size']}"
+        return "" if pretrained else _at_size(f"window{content['window_size']}_1", content["image_size"])
     except (OSError, ValueError, TypeError, LookupError, AttributeError):
         return ""
 

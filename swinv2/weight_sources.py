@@ -1,25 +1,26 @@
 """Where a checkpoint lies: at a path, at an address or on the Hugging Face hub, and what else lies beside it."""
 
 import hashlib
-import logging
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from urllib.error import URLError
-from urllib.parse import quote, urljoin, urlparse
+from urllib.parse import quote, urljoin, urlsplit
+from urllib.request import url2pathname
 
 import torch
 
-from .places import Finder
+from .digests import check_recorded, digest_in
+from .downloads import download
+from .file_kinds import describe, kind_of
+from .hub import HUB, from_hub
+from .places import Finder, safe_part
 from .trained_windows import configuration
 from .weight_shards import shards_beside
 
-logger = logging.getLogger(__name__)
-
-HUB = "hf-hub:"
-ADDRESSES = ("http://", "https://", "file://")
+ADDRESSES = ("http://", "https://")
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 _WHOLE = ("model.safetensors", "pytorch_model.bin")
 _IN_DIRECTORY = (*_WHOLE, *(f"{name}.index.json" for name in _WHOLE))
@@ -53,13 +54,15 @@ def locate(source: str) -> Located:
     Raises:
         FileNotFoundError: there is no such file.
         ConnectionError: it cannot be downloaded.
+        ValueError: what was downloaded is no checkpoint, or was altered since.
     """
     if source.startswith(HUB):
         return _on_hub(source.removeprefix(HUB))
-    if source.startswith(ADDRESSES):
+    if source.lower().startswith(ADDRESSES):
         return _at_address(source)
-    path = Path(os.path.expanduser(source))
-    found = path if path.exists() else Finder(Path()).find(source)
+    name = url2pathname(urlsplit(source).path) if source.startswith("file://") else source
+    path = Path(os.path.expanduser(name))
+    found = path if os.path.exists(path) else Finder(Path()).find(name)
     if found is not None and found.is_dir():
         found = _in_directory(found)
     if found is None or not found.is_file():
@@ -108,46 +111,42 @@ def _at_address(address: str) -> Located:
 
 
 def _download(address: str) -> Path:
-    known = hashlib.sha256(address.encode()).hexdigest()[:8]  # many addresses end in model.safetensors
-    path = Path(torch.hub.get_dir(), "checkpoints", f"{known}-{Path(urlparse(address).path).name}")
+    known = hashlib.sha256(address.encode(errors="surrogatepass")).hexdigest()[:8]  # many end in model.safetensors
+    name = Path(re.split(r"[?#]", address)[0]).name
+    path = Path(torch.hub.get_dir(), "checkpoints", safe_part(f"{known}-{name}"))
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        logger.info("downloading %s to %s", address, path)
-        try:
-            torch.hub.download_url_to_file(address, str(path))
-        except (URLError, OSError) as error:
-            raise ConnectionError(
-                f"{address} cannot be downloaded ({error}); check address and network, or copy the file to {path}."
-            ) from error
+        download(address, path, digest_in(name), partial(_check_start, address))
+    check_recorded(path)
     return path
+
+
+def _check_start(address: str, path: Path) -> None:
+    """See by the first bytes that it is worth to wait for the others.
+
+    Raises:
+        ValueError: they are of no checkpoint and no index of one.
+    """
+    with path.open("rb") as file:
+        start = file.read(4)
+    if kind_of(path) == "other" and start != b"PK\x03\x04" and start.lstrip()[:1] != b"{":
+        raise ValueError(f"{address} cannot be read: {describe(path)}")
 
 
 def _on_hub(name: str) -> Located:
-    owner, repository, *file = f"{name}/".split("/", 2)
-    wanted = [file[0].rstrip("/")] if file and file[0] else _IN_DIRECTORY
+    owner, repository, rest = f"{name.rstrip('/')}//".split("/", 2)
+    file = rest.strip("/")
+    wanted = [file] if file else _IN_DIRECTORY
     for filename in wanted:
-        if path := _from_hub(f"{owner}/{repository}", filename, name):
-            return Located(path, partial(_shard, f"{owner}/{repository}", filename, name))
-    listed = " or ".join(wanted if file and file[0] else _WHOLE)
+        if path := from_hub(f"{owner}/{repository}", filename):
+            return Located(path, partial(_shard, f"{owner}/{repository}", filename))
+    listed = file or " or ".join(_WHOLE)
     raise FileNotFoundError(f"{HUB}{name} has no {listed}; name the file: {HUB}owner/name/file.")
 
 
-def _shard(repository: str, index: str, name: str, shard: str) -> Path:
-    path = _from_hub(repository, urljoin(index, shard), name)
+def _shard(repository: str, index: str, shard: str) -> Path:
+    path = from_hub(repository, urljoin(index, shard))
     if path is None:
-        raise FileNotFoundError(f"{HUB}{name}/{index} names the shard {shard}, which is not there; name another file.")
+        raise FileNotFoundError(
+            f"{HUB}{repository}/{index} names the shard {shard}, which is not there; name another file."
+        )
     return path
-
-
-def _from_hub(repository: str, filename: str, name: str) -> Path | None:
-    """A file of a repository, None if it has no such file."""
-    from huggingface_hub import errors, hf_hub_download
-
-    try:
-        return Path(hf_hub_download(repository, filename))
-    except errors.LocalEntryNotFoundError as error:
-        raise ConnectionError(f"{HUB}{name} cannot be downloaded; check the network, or give a file.") from error
-    except errors.EntryNotFoundError:
-        return None
-    except (errors.HfHubHTTPError, errors.HFValidationError) as error:
-        raise FileNotFoundError(f"{HUB}{name} is not on the hub ({error}); write {HUB}owner/name.") from error

@@ -9,7 +9,7 @@ from torch import nn
 
 from .backbone import SwinTransformerV2
 from .checkpoints import Checkpoint, errors_of, open_checkpoint, read_checkpoint, write_checkpoint
-from .fitting import check_coverage, check_variant
+from .fitting import check_coverage, check_variant, defect
 from .formats import from_official, has_place, official_parts
 from .layouts import detect_format
 from .load_report import LoadReport, grouped
@@ -98,6 +98,9 @@ def open_weights(source: str | Path | Mapping[Any, Any]) -> tuple[Checkpoint, Pa
         ValueError: the checkpoint cannot be read, or has no backbone or one with numbers that are none.
     """
     checkpoint = open_checkpoint(source)
+    for key, value in checkpoint.tensors.items():
+        if value.is_nested:  # without a shape that could be compared
+            raise ValueError(f"{checkpoint.label}: {key} {defect(value)}")
     try:
         layout = detect_format(checkpoint.tensors)
     except ValueError as error:

@@ -27,6 +27,7 @@ MODULES = {
     "opencv-python-headless": "cv2",
     "pillow-heif": "pillow_heif",
     "pillow": "PIL",
+    "pyyaml": "yaml",
 }  # packages that are imported under another name
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from swinv2.backbone import SwinTransformerV2
-from swinv2.fitting import check_coverage, check_variant, defect, fit
+from swinv2.fitting import check_coverage, check_variant, defect, fit, made_of
 
 PATCHES = torch.rand(8, 3, 4, 4)
 PROJECTION = "backbone.patch_embed.proj.weight"
@@ -154,3 +154,19 @@ def test_what_is_no_weight_is_said_why(value, dtype, reason):
     """Nothing of a weight in full numbers of its type."""
     assert defect(value, dtype).startswith(reason)
     assert bool(defect(value, dtype)) == bool(reason)
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        ("layers.0.blocks.0.attn.qkv.lora_A.default.weight", "adapter"),
+        ("layers.0.blocks.0.attn.qkv.base_layer.weight", "adapter"),
+        ("layers.0.blocks.0.mlp.fc1.weight_orig", "pruned or normed"),
+        ("layers.0.blocks.0.mlp.fc1.parametrizations.weight.original0", "computed anew"),
+        ("layers.0.blocks.0.mlp.fc1.weight_g", "computed anew"),
+    ],
+)
+def test_parts_of_weights_are_told(key, reason):
+    """What LoRA, pruning and norms of weights leave in place of a weight."""
+    assert reason in made_of(key)
+    assert not made_of("layers.0.blocks.0.mlp.fc1.weight")

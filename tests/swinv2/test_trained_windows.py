@@ -138,6 +138,8 @@ def test_some_tables_are_too_few():
         ({"img_size": 128}, "swinv2_tiny_window8_256_img128"),
         ({"img_size": None}, "swinv2_tiny_window8_256"),
         ({"model_kwargs": {"img_size": 64}}, "swinv2_tiny_window8_256_img64"),
+        ({"model_kwargs": {"img_size": (64, 64)}}, "swinv2_tiny_window8_256_img64"),
+        ({"model_kwargs": {"img_size": (64, 32)}}, ""),
     ],
 )
 def test_training_of_timm_notes_the_model(options, name):
@@ -151,11 +153,17 @@ def test_training_of_timm_notes_the_model(options, name):
     ("content", "name"),
     [
         (
+            {"architecture": "swinv2_tiny_window8_256", "model_args": {"img_size": [128, 128]}},
+            "swinv2_tiny_window8_256_img128",
+        ),
+        ({"architecture": "swinv2_tiny_window8_256", "model_args": {"img_size": [128, 64]}}, ""),
+        ({"window_size": 8, "image_size": [128, 128]}, "window8_1_img128"),
+        (
             {"architecture": "swinv2_tiny_window8_256", "model_args": {"img_size": 128}},
             "swinv2_tiny_window8_256_img128",
         ),
         ({"architecture": "swinv2_tiny_window8_256"}, ""),  # its images may have had another size
-        ({"window_size": 8, "image_size": 128, "pretrained_window_sizes": [0, 0, 0, 0]}, "window8_128"),
+        ({"window_size": 8, "image_size": 128, "pretrained_window_sizes": [0, 0, 0, 0]}, "window8_1_img128"),
         ({"window_size": 24, "image_size": 384, "pretrained_window_sizes": [12, 12, 12, 6]}, ""),
         ([1], ""),
         ("x", ""),

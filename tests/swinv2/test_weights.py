@@ -164,7 +164,7 @@ def test_a_head_of_other_classes_stays_as_it_was(caplog):
     assert report.missing == ("head.weight", "head.bias")
     assert "not loaded, since (5, 192) is not (7, 192): head" in str(report)
     assert (
-        "the state dict: 2 tensors of another shape: head.weight not loaded, since (5, 192) is not (7, 192)"
+        "the state dict: 2 tensors that do not fit stay as they were initialised: head.weight not loaded, since (5"
         in caplog.text
     )
 
@@ -173,7 +173,7 @@ def test_own_heads_of_other_classes_stay_as_they_were(caplog):
     """A detector of other classes keeps all but its last layer."""
     report = load_weights(Detector(num_classes=7), randomised(Detector()).state_dict())
     assert report.missing == ("classes.weight", "classes.bias")
-    assert "2 tensors of another shape" in caplog.text
+    assert "2 tensors that do not fit stay as they were" in caplog.text
 
 
 def test_any_number_of_channels():
@@ -415,6 +415,37 @@ def test_heads_without_numbers_stay_as_they_were(caplog):
         load_weights(model, official() | {"norm.weight": torch.full((192,), math.inf)})
 
 
+@pytest.mark.parametrize(
+    "strange",
+    [
+        lambda value: (value * 9).to(torch.int8),
+        lambda value: value > 0,
+        lambda value: value.to(torch.complex64),
+        lambda value: value.to_sparse(),
+        lambda value: value / 0,
+        lambda value: value.to(torch.float8_e4m3fn),
+        lambda value: value[:0],
+        lambda value: torch.nested.nested_tensor([value[0], value[0]]),
+    ],
+    ids=["whole", "boolean", "complex", "sparse", "infinite", "8 bits", "empty", "nested"],
+)
+@pytest.mark.parametrize("key", ["layers.0.blocks.0.attn.proj.weight", "head.weight"])
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors", "ignore:.*sparse tensor invariants")
+def test_strange_tensors_are_named(tmp_path, caplog, key, strange):
+    """File and tensor, in an error or, beside the backbone, in a warning; the model has no such numbers."""
+    weights = official()
+    torch.save(weights | {key: strange(weights[key])}, tmp_path / "strange.pth")
+    model = classifier()
+    try:
+        load_weights(model, tmp_path / "strange.pth")
+        said = caplog.text
+    except ValueError as error:
+        said = str(error)
+    assert "strange.pth" in said
+    assert f"{key} " in said
+    assert all(value.isfinite().all() for value in model.parameters())
+
+
 def test_numbers_beyond_the_type_of_the_model_are_refused():
     """In half precision they would be infinite."""
     with pytest.raises(ValueError, match=r"backbone.norm3.bias has 1 of 192 values that are not finite"):
@@ -473,3 +504,21 @@ def test_errors_say_which_of_several_models_they_mean():
     both = by_prefix(official(), "student.") | by_prefix(official(depths=(1, 1, 1, 1)), "teacher.")
     with pytest.raises(ValueError, match=r"the state dict \(at teacher\) is of another model"):
         load_weights(classifier(), both)
+
+
+def test_adapters_that_are_not_merged_are_refused(tmp_path):
+    """With LoRA beside a weight, the weight alone would give other features."""
+    weights = official()
+    key = "layers.0.blocks.0.attn.qkv.weight"
+    whole = weights.pop(key)
+    parts = {"base_layer.weight": whole, "lora_A.default.weight": whole[:4], "lora_B.default.weight": whole[:, :4]}
+    adapted = weights | {key.replace("weight", name): value for name, value in parts.items()}
+    adapted = {f"base_model.model.{name}": value for name, value in adapted.items()}
+    with pytest.raises(
+        ValueError, match=r"base_layer\.weight is a part of an adapter .*; save model\.merge_and_unload"
+    ):
+        load_weights(classifier(), adapted)
+    with pytest.raises(ValueError, match=r"base_layer.weight is a part of an adapter"):
+        convert(adapted, tmp_path / "out.pth", "timm")
+    with pytest.raises(ValueError, match=r"they are an adapter \(LoRA\) without the model"):
+        load_weights(classifier(), {name: value for name, value in adapted.items() if "lora" in name})
