@@ -15,6 +15,7 @@ from .tensor_files import read_file
 from .trained_windows import architecture
 from .weight_shards import check_whole, read_shards
 from .weight_sources import SUFFIXES, Located, locate
+from .whole_files import write_torch, write_whole
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,9 @@ def read_checkpoint(source: str | Path | Mapping[Any, Any]) -> dict[str, Tensor]
     Args:
         source: a file of safetensors or torch; an index of shards (model.safetensors.index.json); a directory holding
             model.safetensors or pytorch_model.bin or the index of one, or what DeepSpeed saved; an address (http,
-            https, file), whose file is kept in the cache of torch.hub; `hf-hub:owner/name` or
-            `hf-hub:owner/name/file` on the Hugging Face hub; or a state dict, on its own or within a checkpoint.
+            https), whose file is kept in the cache of torch.hub; a `file:` address, read where it is;
+            `hf-hub:owner/name` or `hf-hub:owner/name/file` on the Hugging Face hub; or a state dict, on its own or
+            within a checkpoint.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -64,6 +66,9 @@ def open_checkpoint(source: str | Path | Mapping[Any, Any]) -> Checkpoint:
         ConnectionError: the address cannot be reached.
         ValueError: the file is truncated or no checkpoint, or holds no tensors.
     """
+    if not isinstance(source, str | Path | Mapping) or not str(source).strip():
+        given = "an empty text" if isinstance(source, str) else f"a {type(source).__name__}"
+        raise ValueError(f"weights are a path, an address or a state dict, got {given}; give e.g. model.state_dict().")
     if isinstance(source, Mapping):
         label, content, notes = "the state dict", source, ""
     else:
@@ -107,21 +112,16 @@ def write_checkpoint(
     path = Path(path)
     if path.suffix not in SUFFIXES:
         raise ValueError(f"weights are written to files ending in {', '.join(SUFFIXES)}, got {path.name}.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {key: value.clone(memory_format=torch.contiguous_format) for key, value in state.items()}
-    unfinished = path.with_name(f".{path.name}.part")  # the tensors may lie in the very file that is written
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import save_file
+    tensors = {
+        key: value.clone(memory_format=torch.contiguous_format) for key, value in state.items()
+    }  # of path itself, maybe
+    if path.suffix == ".safetensors":
+        from safetensors.torch import save  # save_file would leave a file of its own if it is killed
 
-            save_file(tensors, unfinished, metadata={"format": "pt"})
-        else:
-            torch.save({container: tensors, **more} if container else tensors, unfinished)
-        unfinished.replace(path)
-    except Exception as error:  # safetensors and torch have errors of their own for a full disk
-        raise OSError(f"{path} cannot be written ({error}); make room, or write elsewhere.") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+        data = save(tensors, metadata={"format": "pt"})
+        write_whole(path, lambda part: part.write_bytes(data), len(data))
+    else:
+        write_torch(path, {container: tensors, **more} if container else tensors)
 
 
 def _read(source: str, located: Located) -> Mapping[Any, Any]:
@@ -133,4 +133,5 @@ def _read(source: str, located: Located) -> Mapping[Any, Any]:
     except ValueError as error:
         for path in located.downloads[-1:]:
             path.unlink(missing_ok=True)  # a new try downloads anew
+            path.with_name(f"{path.name}.sha256").unlink(missing_ok=True)  # or takes what is put there by hand
         raise ValueError(f"{source} cannot be read: {error}") from None

@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Collection, Sequence
+from difflib import get_close_matches
 from functools import partial
 from importlib import import_module, metadata
 from pathlib import Path
@@ -106,7 +107,13 @@ def _reason(error: Exception) -> str:
 
 def _models(pattern: str) -> None:
     from swinv2.tables import models_table
+    from swinv2.variants import VARIANTS, list_models
 
+    if not list_models(pattern):
+        near = get_close_matches(pattern, VARIANTS, n=1, cutoff=0.0)[0]
+        raise ValueError(
+            f"no model's name matches '{pattern}'; give one such as {near}, or a pattern such as '*base*'."
+        )
     print(models_table(pattern))
 
 

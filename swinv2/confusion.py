@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterable, Sequence
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +12,21 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from .fonts import legible
+from .whole_files import write_whole
 
 LABELLED = 40  # classes; the names of more would cover each other
 WRITTEN = 12  # classes whose cells have room for a number
 PAIRS = 100  # listed
 
-Row = Sequence[str | int]
+Row = Sequence[str | int | float]
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Row]) -> None:
     """Write a table; names of files that are no UTF-8 keep their bytes."""
-    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        csv.writer(file).writerows([header, *rows])
+    text = StringIO(newline="")
+    csv.writer(text).writerows([header, *rows])
+    data = text.getvalue().encode("utf-8", "surrogateescape")
+    write_whole(path, lambda part: part.write_bytes(data))
 
 
 def confused_pairs(confusion: Int64[np.ndarray, "k k"], class_names: Sequence[str]) -> list[Row]:

@@ -1,6 +1,7 @@
 """Figures of matplotlib as files."""
 
 import warnings
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from matplotlib import rc_context, rcParams
 from matplotlib.figure import Figure
 
 from .fonts import in_use
+from .whole_files import write_bytes
 
 
 def save_figure(path: Path, figure: Figure) -> None:
@@ -16,8 +18,13 @@ def save_figure(path: Path, figure: Figure) -> None:
     Args:
         path: the file, whose folder is there.
         figure: names in it are `legible`.
+
+    Raises:
+        OSError: it cannot be written.
     """
     fonts: Any = {"font.sans-serif": [*rcParams["font.sans-serif"], *in_use]}
     with warnings.catch_warnings(), rc_context(fonts):
         warnings.filterwarnings("ignore", "Glyph", UserWarning)
-        figure.savefig(path, dpi=110)
+        data = BytesIO()
+        figure.savefig(data, format=path.suffix[1:], dpi=110)
+    write_bytes(path, data.getvalue())

@@ -95,7 +95,7 @@ def describe(path: Path) -> str:
     if not head.strip(b"\0"):
         return f"it begins with {len(head)} zeros; download or copy it again."
     if head.isascii() and all(byte >= 32 or byte in b"\t\r\n" for byte in head):
-        return f"it is a text ({head[:40].decode().split(chr(10))[0].strip()} …), not weights; give their file."
+        return f"it is a text ({head.decode().strip()[:40].splitlines()[0]} …), not weights; give their file."
     return f"it is truncated or no checkpoint ({path.stat().st_size:,} bytes); download or copy it again."
 
 

@@ -12,6 +12,7 @@ from swinv2.image_size import png_header as png_header
 from swinv2.image_size import size_in_header as size_in_header
 from swinv2.images import read_bytes
 from swinv2.stored_values import Stored, no_classes, stored_values
+from swinv2.whole_files import write_bytes
 
 Values = UInt8[np.ndarray, "h w"] | UInt16[np.ndarray, "h w"]
 
@@ -64,7 +65,7 @@ def write_map(path: Path, values: Values) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    path.write_bytes(cv2.imencode(".png", values)[1].tobytes())
+    write_bytes(path, cv2.imencode(".png", values)[1].tobytes())
 
 
 def map_size(path: Path) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from .fonts import dejavu, font, font_of, legible
+from .whole_files import write_bytes
 
 LEAST_SIDE = 512  # smaller pictures are enlarged, so that labels can be read
 GOLDEN_RATIO = 0.618034
@@ -53,13 +54,7 @@ def save(path: Path, picture: Picture) -> None:
     fits, data = cv2.imencode(path.suffix, picture[..., ::-1])  # `imwrite` ends Python for names that are not UTF-8
     if not fits:
         raise OSError(f"{path} cannot be written: {picture.shape[:2]} pixels are too many for its format.")
-    try:
-        path.write_bytes(data.tobytes())
-    except OSError as error:
-        path.unlink(missing_ok=True)  # half of a picture looks like a damaged one
-        raise OSError(
-            f"{path} cannot be written: {error.strerror}; does the folder exist, and is there room?"
-        ) from error
+    write_bytes(path, data.tobytes())
 
 
 def class_colour(label: int, shade: int = 0) -> Colour:

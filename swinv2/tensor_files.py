@@ -1,6 +1,7 @@
 """What is in one file of weights: read by what the file is, never by its suffix, and nothing in it is ever run."""
 
 import zipfile
+import zlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,6 +51,19 @@ def _load(path: Path, zipped: bool) -> Any:
         return torch.load(path if mapped else file, map_location="cpu", weights_only=True, mmap=mapped)
 
 
+def damage_of(path: Path) -> str | None:
+    """What is wrong with a checkpoint that torch has written, by its check sums; None if nothing is.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    try:
+        _check_sums(path)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, zlib.error) as error:
+        return f"{path.stat().st_size:,} bytes; {error}"
+    return None
+
+
 def _check_sums(path: Path) -> bool:
     """Compare the check sums of an archive, which torch does not, and say whether its parts are stored as they are.
 
@@ -86,7 +100,8 @@ class _NumPy:
 
 def _reason(path: Path, error: Exception) -> str:
     said = (str(error) or type(error).__name__).splitlines()[0]
-    if isinstance(error, UnpicklingError) and (zipfile.is_zipfile(path) or "unsupported" in str(error).lower()):
+    told = isinstance(error, UnpicklingError) and "unsupported" in str(error).lower()
+    if told or (isinstance(error, UnpicklingError | TypeError | ValueError) and zipfile.is_zipfile(path)):
         return (
             "it holds Python objects that cannot be skipped; where they are known, save the tensors alone: "
             "torch.save({'model': checkpoint['model']}, path)."

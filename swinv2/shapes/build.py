@@ -3,7 +3,6 @@
 import json
 import logging
 import shutil
-import uuid
 import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -12,6 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 from jaxtyping import UInt8
+
+from swinv2.whole_files import beside, remove_leftovers
 
 RECORD = "shapes.json"
 VERSION = 2  # to be raised when the same plan no longer gives the same files
@@ -73,21 +74,27 @@ def make_once(folder: Path, plan: Plan, write: Callable[[Path, Plan], None]) -> 
 
     Raises:
         FileExistsError: if the folder holds anything but this data set.
+        OSError: if it cannot be written.
     """
     final = folder.resolve()
     if is_made(final, plan):
         log.info("%s is there already", folder)
         return folder
     log.info("making %s: %d + %d of %d pixels", folder, plan.train, plan.val, plan.size)
-    partial = final.with_name(f".{final.name}.{uuid.uuid4().hex}")
-    partial.mkdir(parents=True)
+    if remove_leftovers(final.parent, final.name):
+        log.info("removed what killed processes had begun to make of it")
+    partial = beside(final)
     try:
+        partial.mkdir(parents=True)
         write(partial, plan)
         (partial / RECORD).write_text(json.dumps(asdict(plan)))
         partial.rename(final)
-    except OSError:
+    except OSError as error:
         if not is_made(final, plan):  # unless another process was faster
-            raise
+            raise OSError(
+                f"Sample data cannot be made in {folder} ({error.strerror}: {error.filename}); make room there, or "
+                "choose another folder."
+            ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder

@@ -6,13 +6,15 @@ from typing import Any, cast
 
 import torch
 from lightning import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 
 from ..backbone import SwinTransformerV2
 
 log = logging.getLogger(__name__)
 
-OF_TRAINING = ("loss", "grad_norm", "epoch", "step")  # metrics that every training has
+OF_TRAINING = ("loss", "grad_norm")  # metrics that every training has
+OF_CHECKPOINTS = ("epoch", "step")  # that checkpoints alone can be chosen by
 NOT_OURS = (
     "is not one that this task has written; to start from other weights, use --model.weights instead of --ckpt_path."
 )
@@ -53,7 +55,9 @@ def read_classes(path: str) -> list[str]:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # whatever torch raises for a file that is not its own, or holds more than tensors
         raise ValueError(f"The checkpoint {path} {NOT_OURS}") from error
-    return checkpoint_classes(checkpoint if isinstance(checkpoint, Mapping) else {})
+    if not isinstance(checkpoint, Mapping) or "class_names" not in checkpoint:
+        raise ValueError(f"The checkpoint {path} {NOT_OURS}")
+    return checkpoint_classes(checkpoint)
 
 
 def check_class_names(known: Sequence[str], saved: Sequence[str]) -> None:
@@ -138,6 +142,8 @@ def check_tensors(model: nn.Module, checkpoint: Mapping[str, Any]) -> None:
 def check_monitors(trainer: Trainer, metrics: Sequence[str]) -> None:
     """See that what callbacks watch (early stopping, checkpoints) is a metric of the training or the validation.
 
+    Before the first step, the metrics "train/…" are not known and are taken for granted.
+
     Args:
         trainer: with its callbacks.
         metrics: of the validation; none are known if it is empty.
@@ -146,16 +152,19 @@ def check_monitors(trainer: Trainer, metrics: Sequence[str]) -> None:
         ValueError: a metric that never comes, or one of the validation where there is none.
     """
     validates = trainer.limit_val_batches != 0
+    trained = [name for name in trainer.callback_metrics if name.startswith("train/")]
     for callback in trainer.callbacks if metrics else ():  # type: ignore[attr-defined]
         name = getattr(callback, "monitor", None)
-        if not isinstance(name, str) or name in OF_TRAINING or name.startswith(("train/", "lr-")):
+        if not isinstance(name, str) or name in (*OF_TRAINING, *trained):
             continue
-        if name not in metrics or not validates:
-            known = [*metrics] if validates else ["none of a validation, which this run does not have"]
-            raise ValueError(
-                f"{type(callback).__name__} watches {name!r}, which never comes in this run; its metrics are "
-                f"{', '.join([*known, *OF_TRAINING])}. Set its monitor to one of them."
-            )
+        own = OF_CHECKPOINTS if isinstance(callback, ModelCheckpoint) else ()
+        if name in own or (name.startswith("train/") and not trained) or (name in metrics and validates):
+            continue
+        known = [*metrics] if validates else ["none of a validation, which this run does not have"]
+        raise ValueError(
+            f"{type(callback).__name__} watches {name!r}, which never comes in this run; its metrics are "
+            f"{', '.join([*known, *OF_TRAINING, *trained, *own])}. Set its monitor to one of them."
+        )
 
 
 def shape(value: Any) -> tuple[int, ...]:

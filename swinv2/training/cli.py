@@ -3,28 +3,30 @@
 import argparse
 import logging
 import re
-import shutil
 import sys
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
 from jsonargparse import Namespace
 from lightning import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from .agreement import read_classes
 from .epochs import SeededEpochs
 from .health import FiniteTraining
 from .last_checkpoint import LastCheckpoint, WholeFiles
-from .messages import CAUSE, constructible, empty_keys, explain
+from .loggers import Board, MetricsTable, quiet_writers
+from .messages import CAUSE, check_filled, constructible, explain, recipes
+from .recipe_files import WrongRecipeError, check_recipes
 from .resuming import ResumedOptimizer
-from .run_folder import find_checkpoint, next_version, set_aside
+from .run_folder import KeptRuns, claim_version, find_checkpoint
+from .trainer_settings import check_numbers, check_settings
+from .trusted_code import OPTION, limit_code
 
 log = logging.getLogger(__name__)
 
@@ -67,15 +69,19 @@ def run(
         KeyboardInterrupt: stopped by Ctrl-C, and nothing was saved.
     """
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_wanted)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), quiet_writers():
         warnings.filterwarnings("ignore", NOISE.pattern)
         try:
+            args = limit_code(args)
             if args[:1] == ["plan"]:
                 cli = import_module(".plan", __package__).PlanCLI
                 args = ["fit", *args[1:]]
             else:
                 cli = TaskCLI
             cli(task, data, args, name, monitor, complete, mode)
+        except WrongRecipeError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(2) from None
         except (MisconfigurationException, ValueError) as error:
             cause = CAUSE.search(str(error))
             raise ValueError(cause[1] if cause else str(error)) from error
@@ -160,6 +166,8 @@ class TaskCLI(LightningCLI):
         super().setup_parser(*args)
         self._subcommand_parsers["validate"].set_defaults({"ckpt_path": "best", "verbose": False})
         self._subcommand_parsers["predict"].set_defaults({"ckpt_path": "best", "return_predictions": False})
+        for subparser in self._subcommand_parsers.values():
+            subparser.epilog = f"{OPTION} MODULE lets the recipe name classes of another module (docs/security.md)."
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the two checkpoints, which a recipe may change."""
@@ -178,24 +186,26 @@ class TaskCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, or leave with a short message and code 2."""
         try:
+            if args and args[0] in self._subcommand_parsers:
+                check_recipes(recipes(args))
             self.config = parser.parse_args(args)
-        except argparse.ArgumentError as error:
-            print(f"error: {self._explain(str(error), args)}", file=sys.stderr)
+            config = self.config[self.config.subcommand]
+            check_filled(config, dict(zip(("model", "data"), self.classes, strict=True)), args)
+            check_numbers(config)
+            check_settings(config, self.config.subcommand)
+        except (argparse.ArgumentError, WrongRecipeError) as error:
+            print(f"error: {self._explain(error, args)}", file=sys.stderr)
             raise SystemExit(2) from None
-        command = self.config.subcommand
-        parts = dict(zip(("model", "data"), self.classes, strict=True))
-        if empty := empty_keys(self.config[command], parts, args):
-            print(f"error: {empty}\n  all options: swinv2 {self.name} {command} --help", file=sys.stderr)
-            raise SystemExit(2)
 
-    def _explain(self, message: str, args: Sequence[str]) -> str:
+    def _explain(self, error: Exception, args: Sequence[str]) -> str:
         parser = self._subcommand_parsers.get(args[0] if args else "")
         if parser is None:
             commands = ", ".join(self.subcommands())
             return f"expected a command first ({commands}), got {args[0] if args else 'nothing'}"
-        options = re.findall(r"--([\w.]+)", parser.format_help())
-        classes = constructible(*self.classes)
-        text = explain(message, args, options, classes)
+        text = str(error)
+        if not isinstance(error, WrongRecipeError):
+            options = re.findall(r"--([\w.]+)", parser.format_help())
+            text = explain(text, args, options, constructible(*self.classes))
         return f"{text}\n  all options: swinv2 {self.name} {args[0]} --help"
 
     def _parse_ckpt_path(self) -> None:
@@ -237,8 +247,8 @@ class TaskCLI(LightningCLI):
         fits = self.subcommand == "fit"
         if trainer.logger in (None, True):
             folder = Path(trainer.default_root_dir)
-            version = next_version(folder)
-            kwargs["logger"] = fits and [logger(folder, "", version) for logger in (TensorBoardLogger, CSVLogger)]
+            version = claim_version(folder) if fits and not trainer.fast_dev_run else 0
+            kwargs["logger"] = fits and [logger(folder, "", version) for logger in (Board, MetricsTable)]
         if trainer.plugins is None:
             kwargs["plugins"] = [WholeFiles()]
         if trainer.enable_checkpointing is False:
@@ -249,33 +259,6 @@ class TaskCLI(LightningCLI):
             places = {Path(group.dirpath) for group in (config.best_checkpoint, config.last_checkpoint)}
             self.trainer_defaults["callbacks"] = [SeededEpochs(), ResumedOptimizer(), KeptRuns(places), *rates]
         return super().instantiate_trainer(**kwargs)
-
-
-class KeptRuns(Callback):
-    """Keeps the checkpoints of earlier runs when a new one starts; one that fails before its first step leaves no log.
-
-    Args:
-        folders: where the checkpoints are.
-    """
-
-    def __init__(self, folders: Collection[Path]):
-        self.folders = folders
-        self.started = False
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Called by the trainer before the first step, when nothing can be wrong with the data any more."""
-        self.started = True
-        if trainer.ckpt_path is None and not trainer.fast_dev_run and trainer.is_global_zero:  # type: ignore[attr-defined]
-            for folder in self.folders:
-                set_aside(folder)
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Called whatever stops the trainer."""
-        if self.started or not trainer.is_global_zero:
-            return
-        for folder in (getattr(board, "log_dir", None) for board in trainer.loggers):
-            if folder:
-                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_wanted(record: logging.LogRecord) -> bool:

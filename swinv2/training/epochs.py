@@ -85,6 +85,9 @@ class ShardSampler(EpochSampler):
 class SeededDataset(Dataset[Any]):
     """A data set whose random transforms depend on seed, epoch and item, not on the process that loads it.
 
+    Items are asked for as (epoch, index), or by their index alone where the trainer has put its own sampler in place of
+    ours (`overfit_batches`); then they are those of the first epoch each time.
+
     Args:
         dataset: what is wrapped.
         seed: the same in all processes.
@@ -97,8 +100,8 @@ class SeededDataset(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.dataset)  # type: ignore[arg-type]
 
-    def __getitem__(self, item: tuple[int, int]) -> Any:
-        epoch, index = item
+    def __getitem__(self, item: tuple[int, int] | int) -> Any:
+        epoch, index = (0, item) if isinstance(item, int) else item
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed((self.seed + epoch) * STRIDE + index)  # CPU only
             return self.dataset[index]

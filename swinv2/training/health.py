@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from .finite import not_finite
+from .replay import save_replay
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ class FiniteTraining(Callback):
     """Leaves out steps whose gradients are not finite, and stops a training that has too many of them in a row.
 
     Such a step changes neither weights nor moments. A checkpoint with a number that is not finite is never written. The
-    norm of all gradients is logged as `grad_norm`.
+    norm of all gradients is logged as `grad_norm`. What the last step was computed from is kept in the run's folder.
 
     Args:
         most_skipped: how many steps in a row may be left out, 0 or more.
@@ -44,6 +45,14 @@ class FiniteTraining(Callback):
         self.most_skipped = most_skipped
         self.skipped = 0  # in a row
         self.loss = math.nan
+        self.batches: list[Any] = []  # of the step under way
+        self.random_state = torch.empty(0)  # before them
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Called by the trainer before a batch."""
+        if batch_idx % trainer.accumulate_grad_batches == 0:
+            self.batches, self.random_state = [], torch.get_rng_state()
+        self.batches.append(batch)
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         """Called by the trainer with the loss of a batch."""
@@ -71,13 +80,26 @@ class FiniteTraining(Callback):
         spoilt = not_finite(dict(pl_module.named_buffers()))
         if spoilt or self.skipped > self.most_skipped:
             held = f", and so is {spoilt[0]}, which the batch has changed" if spoilt else ""
+            kept = self._keep(trainer, pl_module)
             raise DivergedTrainingError(
                 f"The loss ({float(self.loss):g}) or its gradients are not finite in step {trainer.global_step + 1} "
-                f"and {self.skipped - 1} before it{held}: training stopped. {last_good(trainer)} {REMEDY}"
+                f"and {self.skipped - 1} before it{held}: training stopped. {last_good(trainer)} "
+                f"{REMEDY}{kept}"
             )
         if trainer.is_global_zero:
             text = "Step %d is left out, the %d. in a row of at most %d: the loss (%g) or its gradients are not finite"
             log.warning(text, trainer.global_step + 1, self.skipped, self.most_skipped, float(self.loss))
+
+    def _keep(self, trainer: Trainer, pl_module: LightningModule) -> str:
+        """Write what the step was computed from; a sentence that says where."""
+        folder = Path(trainer.log_dir or trainer.default_root_dir)
+        path = folder / f"replay_{trainer.global_rank}.pt"
+        try:
+            step = trainer.global_step + 1
+            save_replay(path, pl_module, self.batches, step, self.random_state, float(self.loss))
+        except OSError as error:
+            return f" What the step was computed from is not kept: {error}"
+        return f" What the step was computed from is in {path}."
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Called by the trainer before a checkpoint is written.

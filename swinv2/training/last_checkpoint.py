@@ -1,18 +1,17 @@
 """The checkpoint to go on from: whole whenever a run is killed, and up to date when it is asked to end."""
 
-import os
-import shutil
 import signal
 import sys
 import threading
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning import LightningModule, Trainer
 from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from ..whole_files import write_torch
 
 
 class LastCheckpoint(ModelCheckpoint):
@@ -60,6 +59,12 @@ class LastCheckpoint(ModelCheckpoint):
         super().on_train_epoch_end(trainer, pl_module)
         super().on_train_batch_end(trainer, pl_module, None, None, 0)
 
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Called after the last step: a finished run's last checkpoint is its end, whatever is saved in between."""
+        super().on_train_end(trainer, pl_module)
+        if not self._should_skip_saving_checkpoint(trainer):
+            self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
+
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Called whatever stops the trainer: save if it was asked to end, and say how to go on."""
         if isinstance(exception, SIGTERMException):
@@ -72,7 +77,7 @@ class LastCheckpoint(ModelCheckpoint):
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and then puts it there at once, so that the file there is always whole."""
+    """Writes checkpoints so that a file is always whole and on the disk, whatever ends the process or the computer."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write a checkpoint.
@@ -81,24 +86,8 @@ class WholeFiles(TorchCheckpointIO):
             checkpoint: what is in it.
             path: its file.
             storage_options: of other storages; not used.
+
+        Raises:
+            OSError: it cannot be written, as on a full disk; an earlier file is as it was.
         """
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.part")
-        try:
-            torch.save(checkpoint, part)
-            os.replace(part, path)
-        except (OSError, RuntimeError) as error:  # the latter where PyTorch's writer finds the disk full
-            part.unlink(missing_ok=True)
-            raise OSError(
-                f"{path} cannot be written ({str(error).splitlines()[0]}); {free_bytes(path.parent):,} bytes are free, "
-                "and an earlier file is as it was. Is the disk full, or the folder closed? Make room, or give "
-                "trainer.default_root_dir another disk."
-            ) from error
-        finally:
-            part.unlink(missing_ok=True)
-
-
-def free_bytes(folder: Path) -> int:
-    """Room on the disk of a folder."""
-    return shutil.disk_usage(folder).free
+        write_torch(Path(path), checkpoint)

@@ -75,7 +75,7 @@ def training_length(trainer: Namespace, data: LightningDataModule, items: int) -
     """
     devices, accumulation = count_devices(trainer), trainer.accumulate_grad_batches
     share = math.ceil(items / (devices * trainer.num_nodes))
-    data.train_set = StandIn(share)  # type: ignore[attr-defined]
+    data.train_set = StandIn(max(share, 0))  # type: ignore[attr-defined]
     loader = data.train_dataloader()
     batches = limited(len(loader), trainer.limit_train_batches)
     if batches < 1:

@@ -11,11 +11,16 @@ from typing import Any, get_args
 
 from jsonargparse import Namespace
 
+from .recipe_files import WrongRecipeError
+
 KEY = re.compile(
     r"unrecognized arguments: -*([\w.]+)|ambiguous option: -*([\w.]+)"
     r"|accept option '([\w.]+)'|Option '([\w.]+)' is not accepted"
 )
+STRAY = re.compile(r"unrecognized arguments: (?:.* )?([^-\s]\S*\.(?:yaml|yml|json))")
 MISSING = re.compile(r"arguments are required: (.+)")
+GROUPS = ("model", "data", "trainer", "best_checkpoint", "last_checkpoint", "health")  # of keys
+CONFIG = re.compile(r"Unexpected config: (.*)|\"config\": Path is not a file: '(.+)'", re.DOTALL)
 FILE = re.compile(r"File does not exist: '(.+)'")
 VALUE = re.compile(r'key "([\w.]+)":\s*Expected an? (.+)\. Got value: (.+)')
 CLASS = re.compile(r"class_path '([\w.]+)'|import path string: ([\w.]+)|Import path ([\w.]+) does not")
@@ -24,6 +29,7 @@ NESTED = re.compile(  # an option of a class that stands for an option
 )
 EXPECTED = re.compile(r"- (Expected an? [^\n]+\. Got value: [^\n]+)")
 CAUSE = re.compile(r"Union subtypes\n.*?Errors:\n\s+- (?!Expected|Problem)([^\n]+)", re.DOTALL)  # what a class raised
+FOREIGN = re.compile(r"Importing '([\w.]+)' is not allowed")
 UNION = re.compile(r'key "([\w.]+)":.*Subtypes: \[(.*?)\]\n.*Given value: (.+)', re.DOTALL)
 
 
@@ -36,14 +42,28 @@ def explain(message: str, args: Sequence[str], options: Sequence[str], classes: 
         options: names of all options, e.g. "trainer.devices".
         classes: classes that a recipe can name, see `constructible`.
     """
+    if match := FOREIGN.search(message):
+        name = _given(match)
+        return (
+            f"class_path '{name}' is code of another project, which would be run{_place(name, args)}\n"
+            f"  if you trust it, add --allow {name.split('.')[0]}"
+        )
     if match := CAUSE.search(message):
         return _given(match)
+    if match := STRAY.search(message):
+        return f"{match[1]} stands alone; a recipe is given by --config {match[1]}"
     if match := KEY.search(message):
-        return _unknown_key(_given(match), args, options, classes)
+        key = _given(match)
+        if key in options:
+            return f"{key} stands without its dashes; write --{key} VALUE"
+        return _unknown_key(key, args, options, classes)
     if match := MISSING.search(message):
         names = re.sub(r"\b(fit|validate|predict)\.", "", _given(match)).split(", ")
         on_command_line = f" or on the command line (--{names[0]} …)" if names[0] in options else ""
         return f"missing: {', '.join(names)}\n  set it in a recipe (--config FILE){on_command_line}"
+    if match := CONFIG.search(message):
+        given = (match[1] or match[2] or "nothing").splitlines()[0]
+        return f"--config takes the file of a recipe, e.g. --config recipe.yaml, got {given}"
     if match := FILE.search(message):
         path = Path(os.path.relpath(_given(match)))
         return f"no such file: {path}{_nearest(path.name, {p.name: str(p) for p in path.parent.glob('*.yaml')})}"
@@ -62,20 +82,25 @@ def explain(message: str, args: Sequence[str], options: Sequence[str], classes: 
     if match := UNION.search(message):
         key, allowed, value = match.groups()
         return f"{key}: expected one of {_plain(allowed)}, got '{value}'{_place(key, args)}"
-    source = " ".join(map(str, _recipes(args)))
+    source = " ".join(map(str, recipes(args)))
     return "\n".join(_plain(message).replace('"<unicode string>"', source).splitlines()[:4])
 
 
-def empty_keys(config: Namespace, parts: Mapping[str, type], args: Sequence[str]) -> str | None:
-    """A message about keys that are left empty (null) although they need a value; the parser lets them through.
+def check_filled(config: Namespace, parts: Mapping[str, type], args: Sequence[str]) -> None:
+    """See that no key is left empty (null) that needs a value; the parser lets such through.
 
     Args:
         config: of one command.
         parts: classes that groups of keys are the arguments of.
         args: the command line.
+
+    Raises:
+        WrongRecipeError: one is.
     """
-    empty = [key for part, cls in parts.items() for key in _empty(config[part], cls, part)]
-    return f"{empty[0]} is empty; give it a value, or leave it out{_place(empty[0], args)}" if empty else None
+    empty = [group for group in GROUPS if group in config and config[group] is None]
+    empty = empty or [key for part, cls in parts.items() for key in _empty(config[part], cls, part)]
+    if empty:
+        raise WrongRecipeError(f"{empty[0]} is empty; give it a value, or leave it out{_place(empty[0], args)}")
 
 
 def _empty(values: Any, cls: Any, prefix: str) -> Iterator[str]:
@@ -84,7 +109,7 @@ def _empty(values: Any, cls: Any, prefix: str) -> Iterator[str]:
         module, _, name = values.class_path.rpartition(".")
         cls, values, prefix = (
             getattr(import_module(module), name),
-            values.get("init_args", Namespace()),
+            values.get("init_args") or Namespace(),
             f"{prefix}.init_args",
         )
     for name, parameter in inspect.signature(cls).parameters.items():
@@ -130,17 +155,18 @@ def _nearest(name: str, names: Mapping[str, str]) -> str:
 def _place(key: str, args: Sequence[str]) -> str:
     """Where a key or value stands in a recipe, unless it comes from the command line."""
     word = re.compile(rf"\b{re.escape(key.split('.')[-1])}\b")
-    recipes = [*map(str, _recipes(args))]
-    if any(word.search(arg) for arg in args if not any(arg.endswith(recipe) for recipe in recipes)):
+    files = recipes(args)
+    if any(word.search(arg) for arg in args if not any(arg.endswith(str(file)) for file in files)):
         return ""
-    for path in _recipes(args):
-        for number, line in enumerate(path.read_text().splitlines(), 1):
+    for path in files:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             if word.search(line.split("#")[0]):
                 return f" ({path}, line {number})"
     return ""
 
 
-def _recipes(args: Sequence[str]) -> list[Path]:
+def recipes(args: Sequence[str]) -> list[Path]:
+    """Files that a command line gives by --config."""
     paths = re.findall(r"(?:^|\0)(?:--config|-c)[=\0]([^\0]+)", "\0".join(args))
     return [Path(path) for path in paths if Path(path).is_file()]
 

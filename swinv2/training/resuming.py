@@ -19,6 +19,9 @@ SHOWN = 3  # groups in a message
 class ResumedOptimizer(Callback):
     """Gives the optimizer of a resumed training the settings that are asked for now, and tells which have changed."""
 
+    def __init__(self) -> None:
+        self.went_on = False
+
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Called by the trainer before the state of the optimizer is taken over.
 
@@ -31,6 +34,7 @@ class ResumedOptimizer(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Called by the trainer when the state of the optimizer is taken over."""
+        self.went_on = True
         if not isinstance(pl_module, Task) or trainer.ckpt_path is None:
             return
         config, (optimizer,) = pl_module.optimizer_config, trainer.optimizers
@@ -50,6 +54,15 @@ class ResumedOptimizer(Callback):
             more = f", and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
             log.warning(
                 "Going on with other settings than those of the checkpoint: %s", ", ".join([*changes][:SHOWN]) + more
+            )
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Called by the trainer after the training, which may have been over before."""
+        if trainer.ckpt_path is not None and not self.went_on and trainer.is_global_zero:
+            log.warning(
+                "Nothing was trained: the checkpoint is one after %d epochs and %d steps, and training ends with "
+                "trainer.max_epochs %s and max_steps %d; to go on, raise them.",
+                *(trainer.current_epoch, trainer.global_step, trainer.max_epochs, trainer.max_steps),
             )
 
 

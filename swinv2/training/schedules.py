@@ -24,7 +24,7 @@ class OptimizerConfig:
     Args:
         lr: highest learning rate, above 0.
         weight_decay: 0 or more.
-        betas: of AdamW.
+        betas: of AdamW, each from 0 to below 1.
         layer_decay: factor per layer of the backbone, above 0, at most 1, which switches it off.
         layer_decay_merging: whether a patch merging is in the layer of the block before it ("shared", as in SimMIM) or
             a layer of its own ("own", as in MIM-Depth).
@@ -34,7 +34,7 @@ class OptimizerConfig:
         warmup_start_factor: first learning rate over `lr`, from 0 to 1.
         schedule: "multistep" falls to a tenth at each milestone and stays constant without any; "cosine" and "linear"
             fall to `min_lr` over the steps after the warm-up.
-        milestones: epochs at which "multistep" falls, parts of an epoch allowed.
+        milestones: epochs at which "multistep" falls, above 0, parts of an epoch allowed.
         min_lr: where "cosine" and "linear" end, from 0 to `lr`.
 
     Raises:
@@ -73,6 +73,16 @@ class OptimizerConfig:
             )
         if self.milestones and self.schedule != "multistep":
             raise ValueError(f"milestones go with schedule: multistep, got {self.schedule}; leave one of them out.")
+        self._check_ranges()
+
+    def _check_ranges(self) -> None:
+        if not all(0 <= beta < 1 for beta in self.betas) or not 0 <= self.warmup_start_factor <= 1:
+            raise ValueError(
+                "betas must be from 0 to below 1, e.g. 0.9 and 0.999, and warmup_start_factor from 0 to 1, got "
+                f"{', '.join(map(str, self.betas))} and {self.warmup_start_factor}."
+            )
+        if any(epoch <= 0 for epoch in self.milestones):
+            raise ValueError(f"milestones must be epochs above 0, got {list(self.milestones)}; leave the others out.")
 
     def factor(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
         """Learning rate of a step over `lr`.
@@ -133,6 +143,27 @@ class OptimizerConfig:
         known = cache(steps)
         scheduler = LambdaLR(optimizer, lambda step: self.factor(step, *(known() if step else (FAR, FAR))))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def doubts_of_validation(trainer: Trainer, steps_per_epoch: int, total_steps: int) -> list[str]:
+    """Whether a training ends before its first validation, in sentences.
+
+    Args:
+        trainer: with its data set up.
+        steps_per_epoch: optimizer steps of an epoch.
+        total_steps: optimizer steps of the whole training.
+    """
+    every, interval = trainer.check_val_every_n_epoch, trainer.val_check_batch
+    if not trainer.enable_validation or interval is None or math.isinf(interval):
+        return []
+    first = math.ceil(interval / trainer.accumulate_grad_batches) + ((every or 1) - 1) * steps_per_epoch
+    if total_steps >= first:
+        return []
+    return [
+        f"Training ends after {total_steps} steps, before the first validation, after {first}: there will be no score "
+        "and no best checkpoint, only the last one. Validate earlier (trainer.val_check_interval, "
+        "check_val_every_n_epoch), or train longer."
+    ]
 
 
 def training_steps(trainer: Trainer) -> tuple[int, int]:

@@ -21,7 +21,9 @@ from .agreement import (
     check_windows,
 )
 from .finite import check_finite
-from .schedules import OptimizerConfig, training_steps
+from .gathering import mean_over_processes
+from .loggers import Board
+from .schedules import OptimizerConfig, doubts_of_validation, training_steps
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,7 @@ class Task(LightningModule):
         self.optimizer_config = optimizer
         self.output = output
         self.class_names: list[str] = []
+        self.watched = False  # whether what callbacks watch has come
         if weights is not None:
             load_weights(model, weights)
 
@@ -64,23 +67,37 @@ class Task(LightningModule):
         Raises:
             ValueError: one does not.
         """
+        self.watched = False
         check_monitors(self.trainer, self.validation_metrics())
 
     def on_train_start(self) -> None:
         """Say what of the schedule will not come."""
         if self.trainer.is_global_zero:
-            for doubt in self.optimizer_config.doubts(*training_steps(self.trainer)):
+            steps = training_steps(self.trainer)
+            for doubt in [*self.optimizer_config.doubts(*steps), *doubts_of_validation(self.trainer, *steps)]:
                 log.warning(doubt)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """See the same again after the first step, when the metrics of the training are known.
+
+        Raises:
+            ValueError: a callback waits for one that did not come.
+        """
+        if not self.watched:
+            check_monitors(self.trainer, self.validation_metrics())
+            self.watched = True
 
     def validation_metrics(self) -> Sequence[str]:
         """Names of what a validation logs, by which checkpoints can be chosen and training be stopped."""
         return ()
 
     def log_losses(self, losses: Mapping[str, Tensor], batch_size: int) -> Tensor:
-        """Log the losses of a training step, and give their sum."""
+        """Log the losses of a training step, means over all processes, and give the sum of this one's."""
         total = torch.stack(list(losses.values())).sum()
-        self.log("loss", total, prog_bar=True, batch_size=batch_size)
-        self.log_dict({f"train/{name}": loss for name, loss in losses.items()}, batch_size=batch_size)
+        figures = {"loss": total} | {f"train/{name}": loss for name, loss in losses.items()}
+        figures = mean_over_processes(figures)
+        self.log("loss", figures.pop("loss"), prog_bar=True, batch_size=batch_size)
+        self.log_dict(figures, batch_size=batch_size)
         return total
 
     def show(self, name: str, picture: Picture) -> None:
@@ -88,7 +105,9 @@ class Task(LightningModule):
         self.write(f"pictures/{name}.png", picture)
         tag = f"validation/{name}".encode("utf-8", "replace").decode()  # names of files may have other bytes
         for board in self.loggers:
-            if isinstance(board, TensorBoardLogger):
+            if isinstance(board, Board):
+                board.add_picture(tag, picture, self.global_step)
+            elif isinstance(board, TensorBoardLogger):
                 board.experiment.add_image(tag, picture, self.global_step, dataformats="HWC")
 
     def write(self, name: str, picture: Picture) -> Path:
@@ -102,9 +121,18 @@ class Task(LightningModule):
 
         Args:
             name: parts with slashes between them; they may come from data, see `safe_name`.
+
+        Raises:
+            OSError: the folder cannot be made.
         """
         path = self.folder / safe_name(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(
+                f"The folder {path.parent} for results cannot be made ({error.strerror}: {error.filename}); give "
+                "model.output, or trainer.default_root_dir, a folder that can be written."
+            ) from error
         return path
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -1,7 +1,6 @@
 """`swinv2 windows`: one checkpoint at several windows and image sizes, without fine-tuning (the paper's table 1)."""
 
 import argparse
-import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
@@ -14,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..cli import TASKS, task_of
+from ..confusion import write_csv
 from ..figures import save_figure
 
 
@@ -70,8 +70,7 @@ def main(args: Sequence[str]) -> None:
     if not points:
         return  # the first process has them
     table, picture = own.output / "windows.csv", own.output / "windows.png"
-    with table.open("w", newline="") as file:
-        csv.writer(file).writerows([("short_edge", "window_size", metric), *points])
+    write_csv(table, ("short_edge", "window_size", metric), points)
     save_figure(picture, (draw_pairs if own.pairs else draw)({"": points}, metric))
     print(f"\nshort edge  window  {metric:>5}")
     for point in points:

@@ -1,14 +1,11 @@
 import argparse
 import gzip
 
-import huggingface_hub
 import numpy as np
 import pytest
 import torch
-from huggingface_hub import errors
-from safetensors.torch import save_file
 
-from swinv2.checkpoints import read_checkpoint, write_checkpoint
+from swinv2.checkpoints import open_checkpoint, read_checkpoint, write_checkpoint
 
 WEIGHTS = {"patch_embed.proj.weight": torch.arange(48.0).view(1, 3, 4, 4), "norm.bias": torch.tensor([1.0, 2.0])}
 
@@ -58,12 +55,12 @@ def test_a_full_disk_leaves_no_half_file(tmp_path, monkeypatch):
     """What was there before stays, and the error names the file."""
     write_checkpoint(WEIGHTS, tmp_path / "weights.pth")
 
-    def save(content, path):
-        path.write_bytes(b"half")
+    def save(content, file):
+        file.write(b"half")
         raise RuntimeError("PytorchStreamWriter failed writing file")
 
     monkeypatch.setattr(torch, "save", save)
-    with pytest.raises(OSError, match=r"weights.pth cannot be written \(PytorchStreamWriter .*; make room"):
+    with pytest.raises(OSError, match=r"weights.pth cannot be written \("):
         write_checkpoint({}, tmp_path / "weights.pth")
     assert [path.name for path in tmp_path.iterdir()] == ["weights.pth"]
     assert equal(read_checkpoint(tmp_path / "weights.pth"))
@@ -207,84 +204,14 @@ def test_a_file_without_tensors_is_refused(tmp_path, content, listed):
         read_checkpoint(tmp_path / "log.pth")
 
 
-def test_an_address_is_downloaded_once(tmp_path, monkeypatch):
-    """A file at an address is kept, and read from there the next time."""
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
-    file = tmp_path / "weights.pth"
-    torch.save(WEIGHTS, file)
-    assert equal(read_checkpoint(file.as_uri()))
-    file.unlink()
-    assert equal(read_checkpoint(file.as_uri()))
+@pytest.mark.parametrize("source", ["", " "])
+def test_an_empty_name_is_no_folder(source):
+    """Path() would take it for the folder that one is in."""
+    with pytest.raises(ValueError, match="a path, an address or a state dict, got an empty text"):
+        open_checkpoint(source)
 
 
-def test_addresses_of_one_file_name_are_kept_apart(tmp_path, monkeypatch):
-    """Many repositories call their file model.safetensors."""
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
-    for i in range(2):
-        (tmp_path / str(i)).mkdir()
-        save_file({"weight": torch.tensor([i])}, tmp_path / str(i) / "model.safetensors")
-    states = [read_checkpoint((tmp_path / str(i) / "model.safetensors").as_uri()) for i in range(2)]
-    assert [state["weight"].item() for state in states] == [0, 1]
-
-
-def test_a_broken_download_is_not_kept(tmp_path, monkeypatch):
-    """A page in place of a file is refused, and the next try downloads anew."""
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
-    file = tmp_path / "weights.pth"
-    file.write_text("<html>busy</html>")
-    with pytest.raises(ValueError, match="web page"):
-        read_checkpoint(file.as_uri())
-    torch.save(WEIGHTS, file)
-    assert equal(read_checkpoint(file.as_uri()))
-
-
-def test_an_address_out_of_reach_is_explained(tmp_path, monkeypatch):
-    """The error says where to put the file by hand."""
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
-    with pytest.raises(ConnectionError, match=r"gone.pth cannot be downloaded .* copy the file to .*-gone.pth"):
-        read_checkpoint((tmp_path / "gone.pth").as_uri())
-
-
-@pytest.fixture
-def hub(tmp_path, monkeypatch):
-    """A hub with a repository timm/tiny of one file, and nothing else."""
-    torch.save(WEIGHTS, tmp_path / "pytorch_model.bin")
-
-    def download(repository, file):
-        if repository != "timm/tiny":
-            raise errors.HFValidationError("no such repository")
-        if file != "pytorch_model.bin":
-            raise errors.EntryNotFoundError("404")
-        return str(tmp_path / file)
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-
-
-@pytest.mark.parametrize("name", ["hf-hub:timm/tiny", "hf-hub:timm/tiny/pytorch_model.bin"])
-def test_the_hub_is_read(hub, name):
-    """A repository of the Hugging Face hub, or a file in it, holds weights."""
-    assert equal(read_checkpoint(name))
-
-
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [
-        ("hf-hub:timm/tiny/swin.pth", "has no swin.pth; name the file: hf-hub:owner/name/file"),
-        ("hf-hub:tiny", "is not on the hub .*; write hf-hub:owner/name"),
-    ],
-)
-def test_what_the_hub_lacks_is_explained(hub, name, reason):
-    """The error says how to name a file of the hub."""
-    with pytest.raises(FileNotFoundError, match=reason):
-        read_checkpoint(name)
-
-
-def test_a_hub_out_of_reach_is_explained(monkeypatch):
-    """Without a network, the error says so."""
-
-    def download(repository, file):
-        raise errors.LocalEntryNotFoundError("offline")
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    with pytest.raises(ConnectionError, match="hf-hub:timm/tiny cannot be downloaded; check the network"):
-        read_checkpoint("hf-hub:timm/tiny")
+def test_a_name_that_no_file_can_have_does_not_exist():
+    """Whatever the system says of names that are too long."""
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        open_checkpoint("x" * 5000)

@@ -158,3 +158,9 @@ def test_ctrl_c(task, capsys):
     task(stop)
     assert cli.main(["detection"]) == 130
     assert capsys.readouterr().err == "Stopped.\n"
+
+
+def test_models_that_nobody_has_are_an_error(capsys):
+    """A pattern without a match is no empty table."""
+    assert cli.main(["models", "swin_tiny*"]) == 1
+    assert "no model's name matches 'swin_tiny*'; give one such as swinv2_" in capsys.readouterr().err

@@ -112,3 +112,9 @@ def test_a_damaged_archive_is_no_checkpoint(tmp_path):
     (tmp_path / "weights.pth").write_bytes(data[:place] + bytes(4) + data[place + 4 :])
     assert kind_of(tmp_path / "weights.pth") == "other"
     assert "truncated or no checkpoint" in describe(tmp_path / "weights.pth")
+
+
+def test_a_text_is_shown_from_its_first_words(tmp_path):
+    """Empty lines at the start tell nobody what it is."""
+    (tmp_path / "weights.pth").write_text("\n\nmodel: {}\n")
+    assert "a text (model: {} …), not weights" in describe(tmp_path / "weights.pth")

@@ -4,6 +4,8 @@ import hashlib
 import json
 import logging
 import shutil
+import subprocess
+import sys
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +24,7 @@ from swinv2.shapes.coco import CATEGORY_IDS, CROWDED, EMPTY, SEMANTIC_CLASSES, p
 from swinv2.shapes.drawing import KINDS
 from swinv2.shapes.kinetics import FRAMES, MOTIONS, PLACES, clip
 from swinv2.shapes.scenes import scene
+from swinv2.whole_files import HOST
 
 TRAIN, VAL, SIZE = 24, 8, 64
 
@@ -300,6 +303,21 @@ def test_interrupted_data_is_not_there(tmp_path, monkeypatch):
             make_detection(tmp_path / "detection", 8, 2, 32)
     assert not list(tmp_path.iterdir())
     assert len(list((make_detection(tmp_path / "detection", 8, 2, 32) / "train").iterdir())) == 8
+
+
+def test_what_a_killed_process_had_begun_is_removed(tmp_path):
+    """By the next one that makes the same data."""
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    (tmp_path / f".detection.{HOST}.{dead.stdout.strip()}.{'0' * 32}.part/train").mkdir(parents=True)
+    write_shapes(tmp_path, ["detection"], train=1, val=1, size=32)
+    assert [path.name for path in tmp_path.iterdir()] == ["detection"]
+
+
+def test_folder_that_cannot_be_made_is_named(tmp_path):
+    """With what to do."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"Sample data cannot be made in .*file.detection \(.*make room there, or choose"):
+        write_shapes(tmp_path / "file", ["detection"], train=1, val=1, size=32)
 
 
 def test_complete_data_is_used_as_it_is(tmp_path, caplog):

@@ -1,4 +1,5 @@
 import argparse
+import io
 import zipfile
 
 import pytest
@@ -86,3 +87,10 @@ def test_what_is_no_mapping_is_named(tmp_path, content, name):
     """So that a message can say what there is."""
     torch.save(content, tmp_path / "weights.pth")
     assert read_file(tmp_path / "weights.pth").keys() == {name}
+
+
+def test_objects_of_any_state_are_no_damage(tmp_path):
+    """What cannot be passed over is said to be so, also where torch stumbles over it."""
+    torch.save({"model": WEIGHTS, "log": io.BytesIO(b"text")}, tmp_path / "weights.pth")
+    with pytest.raises(ValueError, match="Python objects that cannot be skipped"):
+        read_file(tmp_path / "weights.pth")

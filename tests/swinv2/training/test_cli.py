@@ -199,10 +199,10 @@ def test_logs_and_checkpoints_can_be_switched_off(swinv2_toy, folder, option):
 
 
 def test_checkpoints_can_be_configured(swinv2_toy, folder):
-    """A recipe may change the arguments of both checkpoints."""
+    """A recipe may change the arguments of both checkpoints; the last one is the end, whatever the interval."""
     swinv2_toy("fit", "--best_checkpoint.mode", "min", "--model.best", "0", "--last_checkpoint.every_n_epochs", "3")
     assert weights(folder / "checkpoints/best.ckpt")["epoch"] == 1
-    assert weights(folder / "checkpoints/last.ckpt")["epoch"] == 2
+    assert weights(folder / "checkpoints/last.ckpt")["epoch"] == 3
 
 
 def test_checkpoints_can_be_kept_elsewhere(swinv2_toy, tmp_path, capsys):
@@ -250,3 +250,21 @@ def test_terminal_is_clean(swinv2_toy, caplog, capfd):
     shown = "".join([*capfd.readouterr(), caplog.text])
     assert "weights of epoch 0" in shown
     assert not any(noise in shown for noise in ("Tip:", "TPU", "many workers", "not empty", "Warning"))
+
+
+def test_nothing_left_to_train_is_said(swinv2_toy, caplog):
+    """A run that is resumed at its end does nothing, and says what to raise."""
+    swinv2_toy("fit")
+    swinv2_toy("fit", "--ckpt_path", "last", "--trainer.max_epochs", "5")
+    assert "Nothing was trained" not in caplog.text
+    swinv2_toy("fit", "--ckpt_path", "last", "--trainer.max_epochs", "5")
+    assert "Nothing was trained: the checkpoint is one after 5 epochs and 20 steps" in caplog.text
+
+
+def test_settings_that_make_no_run_are_known_before_anything_is_built(swinv2_toy, capsys, folder):
+    """The message names the key, and no run is begun."""
+    with pytest.raises(SystemExit) as end:
+        swinv2_toy("fit", "--trainer.accumulate_grad_batches", "0")
+    assert end.value.code == 2
+    assert "trainer.accumulate_grad_batches is 0; it must be 1 or more" in capsys.readouterr().err
+    assert not folder.exists()

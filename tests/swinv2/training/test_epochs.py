@@ -145,3 +145,9 @@ def test_few_shards_at_a_time():
     parts = [files[start : start + 10 * POOL] for start in range(0, len(files), 10 * POOL)]
     assert [len({*part}) for part in parts] == [POOL] * 3
     assert len({*files[:10]}) > 2
+
+
+def test_items_without_an_epoch_are_those_of_the_first():
+    """So `overfit_batches` works, for which Lightning has a sampler of its own."""
+    data = SeededDataset(Numbers(), 0)
+    assert data[3] == data[0, 3]

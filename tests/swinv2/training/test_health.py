@@ -78,6 +78,20 @@ def test_too_many_in_a_row_stop_the_training(train, tmp_path):
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]["weight"].isfinite()
 
 
+def test_step_that_stopped_the_training_can_be_computed_again(train, tmp_path):
+    """From the batch, the weights and the random numbers that are kept, with the same result."""
+    with pytest.raises(DivergedTrainingError, match=r"computed from is in .*replay_0\.pt"):
+        train(bad=(5,), most_skipped=0)
+    kept = torch.load(tmp_path / "replay_0.pt", weights_only=True)
+    model = Toy(bad=(0,))
+    model.load_state_dict(kept["state_dict"])
+    assert kept["step"] == 6
+    assert kept["state_dict"]["weight"] != 1
+    assert torch.equal(kept["batches"][0], torch.ones(2))
+    assert math.isnan(kept["loss"])
+    assert len(kept["optimizer_states"][0]["state"]) == 1
+
+
 def test_last_good_checkpoint_is_named(train, tmp_path):
     """What was saved before is said, or that nothing was."""
     with pytest.raises(DivergedTrainingError, match=r"The last good checkpoint is .*last.ckpt"):

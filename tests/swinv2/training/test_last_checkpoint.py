@@ -64,13 +64,21 @@ def train(tmp_path):
     """Trains for two epochs, and gives the model."""
 
     def run(
-        folder="run", end=None, resume=False, batch_size=2, accumulate=1, signals=(signal.SIGTERM,), code=None, **saving
+        folder="run",
+        end=None,
+        resume=False,
+        batch_size=2,
+        accumulate=1,
+        signals=(signal.SIGTERM,),
+        code=None,
+        epochs=2,
+        **saving,
     ):
         torch.manual_seed(0)
         task, given = Toy(end, signals), {"save_on_exception": True, "save_on_train_epoch_end": True, **saving}
         last = LastCheckpoint(tmp_path / folder, "last", enable_version_counter=False, **given)
         trainer = Trainer(
-            **QUIET, max_epochs=2, accumulate_grad_batches=accumulate, callbacks=[SeededEpochs(), last],
+            **QUIET, max_epochs=epochs, accumulate_grad_batches=accumulate, callbacks=[SeededEpochs(), last],
             default_root_dir=tmp_path,
         )  # fmt: skip
         path = tmp_path / folder / "last.ckpt" if resume else None
@@ -160,6 +168,16 @@ def test_last_step_of_an_epoch_is_saved_at_its_end(train, tmp_path):
     assert checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"] == 2
 
 
+def test_end_of_a_run_is_saved_whatever_the_interval(train, saved, tmp_path):
+    """And a longer training goes on from it as if it had not ended."""
+    train(every_n_train_steps=5)
+    assert saved() == (24, 12)
+    whole, _ = train("whole", epochs=3), train("ended", every_n_train_steps=7)
+    second = train("ended", resume=True, epochs=3, every_n_train_steps=7)
+    assert second.seen == whole.seen[48:]
+    assert torch.equal(second.weight, whole.weight)
+
+
 def test_other_batches_go_on_at_the_same_place(train, caplog):
     """With batches of another size the rest of the epoch is the same."""
     whole, _ = train("whole"), train(end=(1, 5))
@@ -187,11 +205,11 @@ def test_full_disk(tmp_path, monkeypatch):
     WholeFiles().save_checkpoint({"step": 1}, path)
 
     def fill(content, part):
-        part.write_bytes(b"half")
+        part.write(b"half")
         raise RuntimeError("unexpected pos 64 vs 0\n and more")
 
     monkeypatch.setattr(torch, "save", fill)
-    with pytest.raises(OSError, match=r"last.ckpt cannot be written \(unexpected pos 64 vs 0\); [\d,]+ bytes are free"):
+    with pytest.raises(OSError, match=r"last.ckpt cannot be written \(unexpected pos 64 vs 0\); [\d,]+ bytes of space"):
         WholeFiles().save_checkpoint({"step": 2}, path)
     assert [one.name for one in tmp_path.iterdir()] == ["last.ckpt"]
     assert torch.load(path, weights_only=True) == {"step": 1}

@@ -201,3 +201,44 @@ def test_constructible_classes_are_those_of_the_project():
     """What constructors ask for, and what stands in for it, but no class of a library."""
     assert set(constructible(Task, Data)) >= {Task, Data, BoxFinder, CascadeBoxFinder}
     assert nn.Linear not in constructible(Task, Data)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "first"),
+    [
+        (
+            "trainer:\n  max_epochs: 1\n",
+            "trainer:\n",
+            "trainer is empty; give it a value, or leave it out (recipe.yaml, line ",
+        ),
+        (
+            "trainer:",
+            "last_checkpoint:\ntrainer:",
+            "last_checkpoint is empty; give it a value, or leave it out (recipe.yaml",
+        ),
+        ("data: {root: somewhere, batch_size: 2}", "data:", "missing: data.root\n"),
+    ],
+)
+def test_an_empty_part_is_named(message, old, new, first):
+    """A heading without anything below it is null in YAML."""
+    assert message("fit", "--config", "recipe.yaml", old=old, new=new).startswith(first)
+
+
+@pytest.mark.parametrize(
+    ("args", "first"),
+    [
+        (("recipe.yaml",), "recipe.yaml stands alone; a recipe is given by --config recipe.yaml\n"),
+        (("--config", "recipe.yaml", "trainer.max_epochs=1"), "trainer.max_epochs stands without its dashes; write --"),
+        (("--config", ""), "--config takes the file of a recipe, e.g. --config recipe.yaml, got nothing\n"),
+        (("--config", "."), "--config takes the file of a recipe, e.g. --config recipe.yaml, got "),
+    ],
+)
+def test_what_stands_in_the_wrong_place(message, args, first):
+    """A recipe or an option without its dashes is told from a key that does not exist."""
+    assert message("fit", *args).startswith(first)
+
+
+def test_a_key_twice_is_no_recipe(message):
+    """The parser would take the second one in silence."""
+    text = message("fit", "--config", "recipe.yaml", old="trainer:", new="trainer: {max_epochs: 3}\ntrainer:")
+    assert text.startswith("the recipe recipe.yaml has the key 'trainer' twice, in line 9 and in line 10")

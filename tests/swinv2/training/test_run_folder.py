@@ -1,8 +1,13 @@
 """Where runs are kept."""
 
-import pytest
+import subprocess
+import sys
 
-from swinv2.training.run_folder import find_checkpoint, next_version, set_aside
+import pytest
+import torch
+
+from swinv2.training.run_folder import claim_version, find_checkpoint, next_version, set_aside
+from swinv2.whole_files import HOST, write_torch
 
 
 def test_versions_are_counted(tmp_path):
@@ -27,10 +32,59 @@ def test_checkpoints_are_set_aside_one_after_the_other(tmp_path):
 def test_a_sharded_checkpoint_is_a_folder(tmp_path):
     """Training that is sharded over several devices writes folders."""
     (tmp_path / "last.ckpt").mkdir()
+    (tmp_path / "last.ckpt/.metadata").write_bytes(b"")
     assert find_checkpoint("last", {"last": tmp_path}) == tmp_path / "last.ckpt"
+
+
+def test_another_folder_is_none(tmp_path):
+    """The message names the checkpoints in it."""
+    (tmp_path / "run/checkpoints").mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"run is a folder, and no checkpoint in parts.*\(it holds none\)"):
+        find_checkpoint(str(tmp_path / "run"), {})
+    (tmp_path / "run/checkpoints/best.ckpt").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"\(it holds .*run/checkpoints/best.ckpt\)"):
+        find_checkpoint(str(tmp_path / "run"), {})
 
 
 def test_a_path_is_taken_as_it_is(tmp_path):
     """Neither best nor last: a file somewhere."""
     with pytest.raises(FileNotFoundError, match=r"no checkpoint some/where.ckpt"):
         find_checkpoint("some/where.ckpt", {"last": tmp_path})
+
+
+def test_two_runs_never_share_a_version(tmp_path):
+    """A version is taken by making its folder."""
+    assert [claim_version(tmp_path / "run") for _ in range(3)] == [0, 1, 2]
+    assert (tmp_path / "run/version_2").is_dir()
+
+
+def test_folder_of_what_a_killed_run_had_begun_is_removed(tmp_path):
+    """It is not set aside, and neither are those that were before."""
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    for name in ("checkpoints", "checkpoints.1", "checkpoints.2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f".last.ckpt.{HOST}.{dead.stdout.strip()}.{'0' * 32}.part").write_text("")
+    (tmp_path / "checkpoints.2/best.ckpt").write_text("")
+    set_aside(tmp_path / "checkpoints")
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == [
+        "checkpoints.2",
+        "checkpoints.2/best.ckpt",
+    ]
+
+
+@pytest.mark.parametrize("damage", ["cut", "bit"])
+def test_damaged_checkpoint_is_named_and_a_whole_one_offered(tmp_path, damage):
+    """By the check sums in the file."""
+    for name in ("best", "last", "older"):
+        write_torch(tmp_path / f"{name}.ckpt", {"step": torch.arange(1000)})
+    data = bytearray((tmp_path / "last.ckpt").read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "last.ckpt").write_bytes(data if damage == "bit" else data[:2000])
+    (tmp_path / "older.ckpt").write_bytes(b"")
+    with pytest.raises(
+        ValueError, match=r"last.ckpt is not a complete.*best.ckpt is whole: go on .* --ckpt_path .*best"
+    ):
+        find_checkpoint("last", {"last": tmp_path})
+    (tmp_path / "best.ckpt").unlink()
+    with pytest.raises(ValueError, match=r"There is no whole one beside it"):
+        find_checkpoint("last", {"last": tmp_path})

@@ -5,7 +5,7 @@ import torch
 from lightning import LightningModule, Trainer
 from torch import nn
 
-from swinv2.training.schedules import OptimizerConfig, training_steps
+from swinv2.training.schedules import OptimizerConfig, doubts_of_validation, training_steps
 
 
 def factors(steps, total=100, **settings):
@@ -87,6 +87,9 @@ def test_configured_optimizer_follows_the_schedule():
         ({"warmup_steps": -1}, "0 or more, got -1"),
         ({"warmup_steps": 5, "warmup_epochs": 1.0}, "leave one at 0"),
         ({"schedule": "cosine", "milestones": [3.0]}, "milestones go with schedule: multistep, got cosine"),
+        ({"betas": (0.9, 1.0)}, "betas must be from 0 to below 1.*got 0.9, 1.0 and 0.001"),
+        ({"warmup_start_factor": 5.0}, "warmup_start_factor from 0 to 1, got 0.9, 0.999 and 5.0"),
+        ({"milestones": [3.0, -1.0]}, "milestones must be epochs above 0"),
     ],
 )
 def test_settings_that_make_no_sense(settings, message):
@@ -101,6 +104,10 @@ class Steps(LightningModule):
     def __init__(self):
         super().__init__()
         self.layer = nn.Linear(1, 1)
+        self.doubts = []
+
+    def on_train_start(self):
+        self.doubts = doubts_of_validation(self.trainer, *self.announced)
 
     def training_step(self, batch):
         return self.layer(batch).sum()
@@ -110,13 +117,21 @@ class Steps(LightningModule):
         return OptimizerConfig().configure(self, lambda: self.announced)
 
 
-def fit(**settings):
-    """The announced steps, and the steps made."""
+class Validated(Steps):
+    """The same with a validation."""
+
+    def validation_step(self, batch):
+        pass
+
+
+def fit(validated=False, **settings):
+    """The announced steps, the steps made, and what is said of the validation."""
     quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
-    model = Steps()
+    model = Validated() if validated else Steps()
     trainer = Trainer(accelerator="cpu", **quiet, **settings)
-    trainer.fit(model, torch.utils.data.DataLoader(torch.ones(7, 1)))
-    return model.announced, trainer.global_step
+    data = torch.utils.data.DataLoader(torch.ones(7, 1))
+    trainer.fit(model, data, data if validated else None)
+    return model.announced, trainer.global_step, model.doubts
 
 
 @pytest.mark.parametrize(
@@ -131,7 +146,7 @@ def fit(**settings):
 )
 def test_training_steps(settings, expected):
     """Seven batches an epoch; what is announced is what is done."""
-    announced, made = fit(**settings)
+    announced, made, _ = fit(**settings)
     assert announced == expected
     assert made == expected[1]
 
@@ -140,3 +155,22 @@ def test_training_without_end_is_an_error():
     """A schedule over all steps needs to know how many they are."""
     with pytest.raises(ValueError, match=r"set trainer.max_epochs or trainer.max_steps"):
         fit(max_epochs=-1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "first"),
+    [
+        ({"max_steps": 6}, 7),
+        ({"max_epochs": 2, "check_val_every_n_epoch": 3}, 21),
+        ({"max_steps": 4, "val_check_interval": 10, "check_val_every_n_epoch": None}, 5),
+        ({"max_epochs": 1}, None),
+        ({"max_steps": 4, "val_check_interval": 3}, None),
+        ({"max_steps": 4, "limit_val_batches": 0}, None),
+    ],
+)
+def test_trainings_that_end_before_their_validation(settings, first):
+    """Then there is neither a score nor a best checkpoint, which is said before the first step."""
+    twice = 2 if settings.get("val_check_interval") == 10 else 1
+    said = fit(validated=True, accumulate_grad_batches=twice, num_sanity_val_steps=0, **settings)[2]
+    assert bool(said) == (first is not None)
+    assert first is None or f"before the first validation, after {first}: there will be no score" in said[0]
