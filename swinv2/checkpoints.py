@@ -11,11 +11,12 @@ from torch import Tensor
 
 from .containers import find_weights
 from .file_kinds import kind_of
+from .safetensors_files import write_safetensors
 from .tensor_files import read_file
 from .trained_windows import architecture
 from .weight_shards import check_whole, read_shards
 from .weight_sources import SUFFIXES, Located, locate
-from .whole_files import write_torch, write_whole
+from .whole_files import write_torch
 
 
 @dataclass(frozen=True)
@@ -112,14 +113,10 @@ def write_checkpoint(
     path = Path(path)
     if path.suffix not in SUFFIXES:
         raise ValueError(f"weights are written to files ending in {', '.join(SUFFIXES)}, got {path.name}.")
-    tensors = {
-        key: value.clone(memory_format=torch.contiguous_format) for key, value in state.items()
-    }  # of path itself, maybe
+    # copies, as the tensors may lie in the very file that is written
+    tensors = {key: value.clone(memory_format=torch.contiguous_format) for key, value in state.items()}
     if path.suffix == ".safetensors":
-        from safetensors.torch import save  # save_file would leave a file of its own if it is killed
-
-        data = save(tensors, metadata={"format": "pt"})
-        write_whole(path, lambda part: part.write_bytes(data), len(data))
+        write_safetensors(path, tensors)
     else:
         write_torch(path, {container: tensors, **more} if container else tensors)
 

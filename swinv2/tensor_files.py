@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from .file_kinds import describe, kind_of
+from .safetensors_files import check_digest
 
 _PART = 1 << 22  # bytes that are read at a time
 
@@ -34,6 +35,7 @@ def read_file(path: Path) -> Mapping[Any, Any]:
         if kind == "safetensors":
             from safetensors.torch import load_file
 
+            check_digest(path)
             return load_file(path)
         content = _load(path, zipped=kind == "zip")
     except (ImportError, OSError):
