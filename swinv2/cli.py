@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import re
 import sys
 from collections.abc import Collection, Sequence
 from difflib import get_close_matches
@@ -10,6 +9,8 @@ from functools import partial
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
+
+from .error_reports import describe
 
 Commands = argparse._SubParsersAction  # the type has no public name
 TASKS = {  # module that runs the command, and what it does
@@ -40,14 +41,13 @@ examples:
   swinv2 detection predict --config configs/detection/quickstart.yaml --data.images photo.jpg
   swinv2 convert model.safetensors swinv2_tiny_timm.safetensors --to timm
 
-Add --help to any command. SWINV2_DEBUG=1 shows the whole traceback of an error.
+Add --help to any command. SWINV2_DEBUG=1 in front of it shows the whole traceback of an error; what looks like a
+fault of swinv2 is best reported with it and with the output of swinv2 doctor.
 """
-DEBUG = "SWINV2_DEBUG=1 in front of the command shows the whole traceback, for a report."
-OUT_OF_MEMORY = re.compile("(?i)out of memory|can't allocate memory|Unable to allocate")
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run a command; an error is one message, not a traceback, and one that nobody thought of says so.
+    """Run a command; an error is one message, not a traceback, and a fault of swinv2 asks for a report.
 
     Args:
         args: the command line, that of the process if None.
@@ -69,7 +69,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("SWINV2_DEBUG"):
             raise
-        print(f"error: {_reason(error)}", file=sys.stderr)
+        print(f"error: {describe(error)}", file=sys.stderr)
         return 1
     return 0
 
@@ -91,20 +91,6 @@ def task_of(recipe: Path, tasks: Collection[str], advice: str) -> str:
     return found[-1]
 
 
-def _reason(error: Exception) -> str:
-    """The message; of an error in a data loader's process its last line, which is what was raised there."""
-    text = str(error)
-    if "Original Traceback" in text:
-        text = text.strip().splitlines()[-1].partition(": ")[2]
-    if isinstance(error, MemoryError) or OUT_OF_MEMORY.search(text):
-        first = (text or "no memory is left").splitlines()[0]
-        return f"{first}\n  A smaller data.batch_size, smaller images or trainer.precision bf16-mixed need less."
-    if isinstance(error, ValueError | OSError | ImportError):
-        return text
-    first = (text or "no message").strip().splitlines()[0]
-    return f"{type(error).__name__}: {first}\n  Nobody foresaw this, so it may be a fault of swinv2. {DEBUG}"
-
-
 def _models(pattern: str) -> None:
     from swinv2.tables import models_table
     from swinv2.variants import VARIANTS, list_models
@@ -120,6 +106,12 @@ def _models(pattern: str) -> None:
 def _convert(source: str, out: Path, to: str) -> None:
     import_module(CONVERTERS.get(to, "swinv2.weights")).convert(source, out, to)
     print(f"wrote {out}")
+
+
+def _doctor() -> None:
+    from .doctor import report
+
+    print(report())
 
 
 def _shapes(root: Path, **options: Any) -> None:
@@ -141,6 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_models(commands)
     _add_convert(commands)
     _add_shapes(commands)
+    _add_doctor(commands)
     for task, (_, summary) in TASKS.items():
         commands.add_parser(task, help=summary)
     return parser
@@ -173,3 +166,8 @@ def _add_shapes(commands: Commands) -> None:
     parser.add_argument("--size", type=int, metavar="N", help="side of the square pictures in pixels")
     parser.add_argument("--seed", type=int, metavar="N", help="other seeds make other data")
     parser.set_defaults(run=_shapes)
+
+
+def _add_doctor(commands: Commands) -> None:
+    summary = "print versions and the machine, as text for a report"
+    commands.add_parser("doctor", help=summary, description=summary).set_defaults(run=_doctor)

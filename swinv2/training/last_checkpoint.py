@@ -18,9 +18,9 @@ class LastCheckpoint(ModelCheckpoint):
     """Saves the latest state; arguments are those of ModelCheckpoint.
 
     A state is saved between two steps of the optimizer only, as gradients are in no checkpoint, and what is due in the
-    last step of an epoch is saved at its end, after the validation. When the process is asked to end (SIGTERM, or
-    SIGINT as by Ctrl-C), the step that is under way is finished and saved, and training stops with exit code 143 or
-    130. A second SIGINT ends it at once.
+    last step of an epoch, or in one before a validation, is saved after that. When the process is asked to end (SIGTERM,
+    or SIGINT as by Ctrl-C), the step or validation that is under way is finished, its state saved, and training stops
+    with exit code 143 or 130. A second SIGINT ends it at once.
     """
 
     asked_to_end: int = 0  # the signal
@@ -48,7 +48,30 @@ class LastCheckpoint(ModelCheckpoint):
         if not trainer.is_last_batch:
             if (batch_idx + 1) % trainer.accumulate_grad_batches:
                 return
-            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+            if not self._validation_follows(trainer):
+                super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        self._agree_to_end(trainer)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Called before each validation, which is finished: processes with fewer batches would not see it stopped."""
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            trainer._signal_connector.received_sigterm = False
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Called after each validation: save what was due in the step before, and see who was asked to end."""
+        super().on_validation_end(trainer, pl_module)
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            if not trainer.is_last_batch:
+                super().on_train_batch_end(trainer, pl_module, None, None, 0)
+            self._agree_to_end(trainer)
+
+    def _validation_follows(self, trainer: Trainer) -> bool:
+        """Whether there is one between this step and the next; resumed from before it, a training would leave it out."""
+        loop = trainer.fit_loop
+        return loop.epoch_loop._should_check_val_fx(loop._data_fetcher)  # type: ignore[arg-type]
+
+    def _agree_to_end(self, trainer: Trainer) -> None:
+        """Stop all processes after this step if one of them was asked to end."""
         if trainer.strategy.reduce_boolean_decision(self.asked_to_end > 0, all=False):
             interrupted = trainer.strategy.reduce_boolean_decision(self.asked_to_end == signal.SIGINT, all=False)
             self.asked_to_end = signal.SIGINT if interrupted else signal.SIGTERM  # in all processes

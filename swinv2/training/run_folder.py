@@ -50,13 +50,13 @@ def set_aside(folder: Path) -> None:
     """Rename a folder of an earlier run, so that a new run neither overwrites what is in it nor mixes with it.
 
     Args:
-        folder: of checkpoints or results; it need not exist. If all that is in it is what a killed run had begun to
-            write, it is removed.
+        folder: of checkpoints or results; it need not exist. If it is empty, or all that is in it is what a killed run
+            had begun to write, it is removed.
     """
     for earlier in (folder, *folder.parent.glob(f"{folder.name}.*")):
-        if remove_leftovers(earlier):
-            with suppress(OSError):  # there is more in it
-                earlier.rmdir()
+        remove_leftovers(earlier)
+        with suppress(OSError):  # there is more in it
+            earlier.rmdir()
     if not folder.is_dir():
         return
     number = 1

@@ -65,9 +65,10 @@ def test_table(tmp_path):
 
 
 def test_table_that_cannot_be_written(tmp_path):
-    """A folder that is missing is an error with its name."""
-    with pytest.raises(FileNotFoundError, match="missing"):
-        write_table(tmp_path / "missing" / "scores.csv", seconds_of([0]), NAMES)
+    """A folder that cannot be made is an error with the name of the file."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"file.scores\.csv cannot be written"):
+        write_table(tmp_path / "file" / "scores.csv", seconds_of([0]), NAMES)
 
 
 def test_stretches():

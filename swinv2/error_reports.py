@@ -1,0 +1,88 @@
+"""What a command says of an exception: what the user can do about it, or that it looks like a fault of swinv2."""
+
+import re
+import traceback
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("swinv2", "detection", "segmentation", "video")  # whose code is ours
+GIVEN = (ValueError, OSError, ImportError)  # what is raised where something that a user gave is wrong
+OUTSIDE = (OSError, ImportError)  # of these also what Python itself finds, as a file that does not exist
+IN_WORKER = re.compile(r"Caught (\w+) in .+?\nOriginal (Traceback .*)\Z", re.DOTALL)
+FRAME = re.compile(r'^ +File "(.+?)", line (\d+), in .+(?:\n +(.+))?', re.MULTILINE)
+MESSAGE = re.compile(r"^[\w.]+: (.*)\Z", re.MULTILINE | re.DOTALL)
+FAULT = (
+    "This looks like a fault of swinv2, not of what you gave it. Please report it with the output of `swinv2 doctor` "
+    "and of this command with SWINV2_DEBUG=1 in front, which shows the whole traceback."
+)
+MEMORY = "A smaller data.batch_size, smaller images or trainer.precision bf16-mixed need less."
+LIBRARIES = {  # what they say where the cause is outside of the program, and what to do
+    r"out of memory|can't allocate memory|Unable to allocate|Cannot allocate memory": MEMORY,
+    r"DataLoader worker \(pid.*\) (is killed|exited)": (
+        "A process that loads data was killed, as the system does where memory is short. Take fewer data.num_workers "
+        "(0 loads in the training process) or a smaller data.batch_size; in a container give more memory and more "
+        "/dev/shm (docker run --shm-size 8g). A training goes on with --ckpt_path last."
+    ),
+    r"shared memory|shm_open|bus error": (
+        "The processes that load data have no room to hand over batches: give more /dev/shm (docker run --shm-size "
+        "8g), or take fewer data.num_workers (0 needs none)."
+    ),
+    r"Too many open files|0 items of ancdata": "Raise the limit (ulimit -n 65536), or take fewer data.num_workers.",
+    r"address already in use|EADDRINUSE|client socket has (failed|timed out)": (
+        "The processes of a run meet at MASTER_ADDR and MASTER_PORT: give all the same address, which each can reach, "
+        "and a port that is free."
+    ),
+    r"gloo|NCCL|TCPStore|recvValue|sendBytes": (
+        "Another process of this run has ended, so this one ends, too. What that one said is the cause; if it said "
+        "nothing, it was killed, as the system does where memory is short. A training goes on with --ckpt_path last."
+    ),
+}
+
+
+class Step(NamedTuple):
+    """A place in a traceback: a file, the number of a line in it, and what stands there, if that is known."""
+
+    file: Path
+    line: int
+    code: str
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is code of this project."""
+        return self.file.is_relative_to(ROOT) and self.file.relative_to(ROOT).parts[0] in PACKAGES
+
+    def __str__(self) -> str:
+        return f"{self.file.relative_to(ROOT) if self.ours else self.file}:{self.line}"
+
+
+def describe(error: Exception) -> str:
+    """The message for an exception: what is wrong and what to do, or where in swinv2 the fault seems to be.
+
+    Args:
+        error: what a command raised, maybe for a process that loads data.
+    """
+    name, text, steps = _raised(error)
+    ours = bool(steps) and steps[-1].ours
+    if isinstance(error, GIVEN) and ours and steps[-1].code.startswith("raise"):
+        return text
+    first = (text.strip() or ("no memory is left" if name == "MemoryError" else "no message")).splitlines()[0]
+    for said, remedy in LIBRARIES.items():
+        if re.search(said, "out of memory" if name == "MemoryError" else text, re.IGNORECASE):
+            return f"{first}\n  {remedy}"
+    if isinstance(error, OUTSIDE) or isinstance(error, GIVEN) and not ours:
+        return text
+    place = next((f", at {step}" for step in reversed(steps) if step.ours), "")
+    return f"{name}: {first}{place}\n  {FAULT}"
+
+
+def _raised(error: BaseException) -> tuple[str, str, list[Step]]:
+    """Kind, message and places of an exception; of one in a process that loads data they stand in the message."""
+    while error.__cause__ is not None and str(error.__cause__) == str(error):  # the same, given another type
+        error = error.__cause__
+    if match := IN_WORKER.search(str(error)):
+        last = match[2].rpartition("Traceback (most recent call last):")[2]  # others stand before it
+        frames, message = FRAME.findall(last), MESSAGE.search(last)
+        return match[1], message[1].strip() if message else "", [Step(Path(f), int(n), code) for f, n, code in frames]
+    frames = traceback.extract_tb(error.__traceback__)
+    return type(error).__name__, str(error), [Step(Path(f.filename), f.lineno or 0, f.line or "") for f in frames]
