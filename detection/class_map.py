@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from swinv2 import LoadReport, load_weights
 from swinv2.fitting import defect
 from swinv2.parts import inner_names
+from swinv2.regular_files import read_small
 from swinv2.tensor_files import read_file
 from swinv2.text_trees import unique
 from swinv2.weights import read_checkpoint
 
+MOST_BYTES = 1 << 24  # of a class map
 EXAMPLE = '{"tv": "Moniter/TV", "snowman": null}'
 ClassMap = Mapping[str, str | None]
 BOX = 4  # numbers
@@ -60,7 +62,7 @@ def read_class_map(path: Path) -> dict[str, str | None]:
     if not path.is_file():
         raise FileNotFoundError(f"There is no class map {path}; give a JSON file such as {EXAMPLE}.")
     try:
-        content = json.loads(path.read_text("utf-8-sig"), object_pairs_hook=unique)
+        content = json.loads(read_small(path, MOST_BYTES).decode("utf-8-sig"), object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"The class map {path} is no JSON that can be read ({error}); write {EXAMPLE}.") from error
     others = content.values() if isinstance(content, dict) else [content]

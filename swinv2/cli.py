@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .error_reports import describe
+from .first_process import end_with_starter
 
 Commands = argparse._SubParsersAction  # the type has no public name
 TASKS = {  # module that runs the command, and what it does
@@ -58,6 +59,7 @@ def main(args: Sequence[str] | None = None) -> int:
     args = sys.argv[1:] if args is None else list(args)
     try:
         if args and args[0] in TASKS:
+            end_with_starter()
             module, _ = TASKS[args[0]]
             import_module(module).main(args[1:])
         else:

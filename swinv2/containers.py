@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .layouts import backbone_prefixes
@@ -19,6 +20,7 @@ _ASIDE = {"optimizer", "optimizers", "optim", "opt", "scheduler", "schedulers", 
 _ASIDE |= {"grad", "grads", "gradient", "gradients"}  # words in names of what has the names of weights and is none
 _HEAD = re.compile(r"(^|_)(heads?|classifier|fc|neck|fpn|decoder)$")  # containers of what stands on a backbone
 _DEPTH = 8  # mappings in mappings
+_REPEATED = 1 << 30  # bytes of a tensor that may be views of fewer
 _WRAPPERS = re.compile(  # of DataParallel, torch.compile, FSDP, checkpointing, Fabric and fairscale, anywhere in a key
     r"(?<![^.])(module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_forward_module|_fpw_module)\."
 )
@@ -61,7 +63,7 @@ def find_weights(content: Mapping[Any, Any], label: str) -> tuple[dict[str, Tens
         label: what to call the checkpoint.
 
     Raises:
-        ValueError: two tensors have one name.
+        ValueError: two tensors have one name, or one is far larger than what is stored of it.
     """
     groups = dict(_groups(content))
     names = {path: [_WRAPPERS.sub("", key) for key in tensors] for path, tensors in groups.items()}
@@ -93,13 +95,13 @@ def _groups(
 ) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor]]]:
     """The mappings that hold tensors by name, and the way to each; of several ways the first."""
     seen = set() if seen is None else seen
-    if isinstance(content, list | tuple):
-        content = dict(enumerate(content)) if any(isinstance(item, Mapping) for item in content) else {}
-    elif id(content) in seen:
+    if not isinstance(content, Mapping | list | tuple) or id(content) in seen:
         return
-    if not isinstance(content, Mapping) or len(path) > _DEPTH or not _ASIDE.isdisjoint(_words(*path)):
+    if len(path) > _DEPTH or not _ASIDE.isdisjoint(_words(*path)):
         return
     seen.add(id(content))
+    if not isinstance(content, Mapping):
+        content = dict(enumerate(content)) if any(isinstance(item, Mapping) for item in content) else {}
     tensors = {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, Tensor)}
     if tensors := tensors | dict(_module_state(content)):
         yield path, tensors
@@ -128,7 +130,19 @@ def _unwrapped(tensors: Mapping[str, Tensor], label: str) -> dict[str, Tensor]:
                 f"{label} has two tensors for {name}: {given[name]} and {key}; save the weights of one model alone."
             )
         given[name] = key
+        if _is_repeated(tensors[key]):
+            raise ValueError(
+                f"{label} says that {key} has the shape {tuple(tensors[key].shape)}, and holds "
+                f"{tensors[key].untyped_storage().nbytes():,} bytes of it; take a checkpoint that holds its weights."
+            )
     return {name: tensors[key].detach() for name, key in given.items()}
+
+
+def _is_repeated(tensor: Tensor) -> bool:
+    """Whether a tensor would take far more memory than what is stored of it, which is repeated along its axes."""
+    needed = tensor.numel() * tensor.element_size()
+    whole = tensor.layout == torch.strided and not (tensor.is_nested or tensor.is_meta)
+    return whole and needed > max(_REPEATED, tensor.untyped_storage().nbytes())
 
 
 def _belongs(key: str, prefix: str, rivals: Sequence[str]) -> bool:

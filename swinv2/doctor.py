@@ -20,7 +20,7 @@ GIB = 1 << 30
 def report() -> str:
     """Versions of all packages in use, and what of processors, cards, memory and disk PyTorch can use."""
     lines = {
-        "swinv2": metadata.version("swinv2"),
+        "swinv2": _version("swinv2") or "not installed",
         "Python": f"{platform.python_version()} ({platform.python_implementation()})",
         "platform": platform.platform(),
         **dict(_packages()),

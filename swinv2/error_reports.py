@@ -70,7 +70,7 @@ def describe(error: Exception) -> str:
     for said, remedy in LIBRARIES.items():
         if re.search(said, "out of memory" if name == "MemoryError" else text, re.IGNORECASE):
             return f"{first}\n  {remedy}"
-    if isinstance(error, OUTSIDE) or isinstance(error, GIVEN) and not ours:
+    if isinstance(error, OUTSIDE) or (isinstance(error, GIVEN) and not ours):
         return text
     place = next((f", at {step}" for step in reversed(steps) if step.ours), "")
     return f"{name}: {first}{place}\n  {FAULT}"

@@ -1,7 +1,6 @@
 """Image files: reading one with care, counting those that cannot be read, and data sets of images alone."""
 
 import logging
-import stat
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from .image_finding import visible as visible
 from .image_formats import SUFFIXES as SUFFIXES
 from .image_formats import no_image
 from .image_size import LIMIT, most_pixels
+from .regular_files import SPECIAL, is_special
 
 logger = logging.getLogger(__name__)
 
@@ -68,12 +68,11 @@ def read_bytes(path: Path) -> bytes:
             wait for its writer.
     """
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
-            raise UnreadableImageError(f"{path} is a pipe or a device; write the image to a file.")
-        if status.st_size > MOST_BYTES * most_pixels():
+        if is_special(path):
+            raise UnreadableImageError(f"{path} {SPECIAL}.")
+        if (size := path.stat().st_size) > MOST_BYTES * most_pixels():
             raise UnreadableImageError(
-                f"{path} has {status.st_size:,} bytes, more than {MOST_BYTES} for each of the {most_pixels():,} pixels "
+                f"{path} has {size:,} bytes, more than {MOST_BYTES} for each of the {most_pixels():,} pixels "
                 f"that are taken; set the environment variable {LIMIT} to a number above, or cut the image into tiles."
             )
         return path.read_bytes()

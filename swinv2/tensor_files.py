@@ -1,5 +1,6 @@
 """What is in one file of weights: read by what the file is, never by its suffix, and nothing in it is ever run."""
 
+import mmap
 import zipfile
 import zlib
 from collections import OrderedDict
@@ -11,9 +12,12 @@ from typing import Any
 import torch
 
 from .file_kinds import describe, kind_of
+from .regular_files import SPECIAL, is_special
 from .safetensors_files import check_digest
 
 _PART = 1 << 22  # bytes that are read at a time
+_UNPACKED, _SMALL = 100, 1 << 26  # most bytes that one of an archive stands for, and what may always be unpacked
+_BYTES = (b"c__builtin__\nbytearray\n", b"cbuiltins\nbytearray\n")  # makes as many bytes as a pickle says
 
 
 def read_file(path: Path) -> Mapping[Any, Any]:
@@ -28,6 +32,8 @@ def read_file(path: Path) -> Mapping[Any, Any]:
         ValueError: the file is cut short or damaged, or no checkpoint; the message is the reason alone.
         OSError: it cannot be opened.
     """
+    if is_special(path):
+        raise ValueError(f"it {SPECIAL}.")
     kind = kind_of(path)
     if kind == "other":
         raise ValueError(describe(path))
@@ -48,37 +54,61 @@ def read_file(path: Path) -> Mapping[Any, Any]:
 
 
 def _load(path: Path, zipped: bool) -> Any:
-    mapped = zipped and _check_sums(path) and path.suffix != ".safetensors"  # by which torch would read it otherwise
+    mapped = zipped and _check_parts(path) and path.suffix != ".safetensors"  # by which torch would read it otherwise
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        if not zipped:
+            _check_pickle(data)
     with path.open("rb") as file, torch.serialization.safe_globals(_placeholders(path) if zipped else []):
         return torch.load(path if mapped else file, map_location="cpu", weights_only=True, mmap=mapped)
 
 
 def damage_of(path: Path) -> str | None:
-    """What is wrong with a checkpoint that torch has written, by its check sums; None if nothing is.
+    """What is wrong with a checkpoint that torch has written, by its sizes and check sums; None if nothing is.
 
     Raises:
         OSError: it cannot be opened.
     """
+    if is_special(path):
+        return f"it {SPECIAL}"
     try:
-        _check_sums(path)
+        _check_parts(path)
+    except UnpicklingError as error:
+        return _reason(path, error).rstrip(".")
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, zlib.error) as error:
         return f"{path.stat().st_size:,} bytes; {error}"
     return None
 
 
-def _check_sums(path: Path) -> bool:
-    """Compare the check sums of an archive, which torch does not, and say whether its parts are stored as they are.
+def _check_parts(path: Path) -> bool:
+    """Compare sizes and check sums of an archive, which torch does not, and say whether its parts are not compressed.
 
     Raises:
-        zipfile.BadZipFile: a part is not what was written.
+        zipfile.BadZipFile: a part is not what was written, or they unpack to far more than weights do.
+        UnpicklingError: it makes bytes by their number.
     """
     with zipfile.ZipFile(path) as archive:
         parts = archive.infolist()
+        unpacked = sum(part.file_size for part in parts)
+        if unpacked > max(_UNPACKED * path.stat().st_size, _SMALL):
+            raise zipfile.BadZipFile(f"its parts unpack to {unpacked:,} bytes, which those of weights do not")
         for part in parts if any(part.CRC for part in parts) else ():  # torch can be told to write none
             with archive.open(part) as file:
                 while file.read(_PART):
                     pass
+        for part in parts:
+            if part.filename.endswith("data.pkl"):
+                _check_pickle(archive.read(part))
     return all(part.compress_type == zipfile.ZIP_STORED for part in parts)
+
+
+def _check_pickle(data: bytes | mmap.mmap) -> None:
+    """See that a pickle makes no bytes by their number: torch would make terabytes.
+
+    Raises:
+        UnpicklingError: it does.
+    """
+    if any(data.find(start) >= 0 for start in _BYTES):
+        raise UnpicklingError("unsupported: bytearray")
 
 
 def _placeholders(path: Path) -> list[Any]:

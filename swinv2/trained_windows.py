@@ -12,9 +12,11 @@ from torch import Tensor
 
 from .layouts import last_stage
 from .parts import split
+from .regular_files import read_small
 
 logger = logging.getLogger(__name__)
 
+_MOST_BYTES = 1 << 20  # of config.json
 _NAME = re.compile(r"window(\d+)(to\d+)?[_-](\d+)([^/\\]*)")  # window, that of fine-tuning, side, the rest
 _SIDE = re.compile(r"(?:img|image|input|res|size)(?:[_=-]?size)?[_=-]?(\d{2,4})(?!\d)|[._-](\d{2,4})(?:px|x\2)(?!\w)")
 
@@ -73,7 +75,7 @@ def configuration(path: Path) -> str:
         path: config.json beside the weights; where there is none, or another, nothing is known.
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_small(path, _MOST_BYTES))
         if "architecture" in content:
             return _at_size(content["architecture"], content["model_args"]["img_size"])
         pretrained = any(content.get("pretrained_window_sizes", ()))

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from .places import Finder
+from .regular_files import read_small
 from .tensor_files import read_file
 
+_MOST_BYTES = 1 << 26  # of an index
 _EXAMPLE = '{"weight_map": {"norm.bias": "model-00001-of-00002.safetensors"}}'
 
 
@@ -51,7 +53,7 @@ def read_index(path: Path) -> dict[str, str]:
         ValueError: it is no index, or a shard leads out of its folder; the message is the reason alone.
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_small(path, _MOST_BYTES))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"it is no JSON ({error}); download or copy it again.") from None
     places = content.get("weight_map") if isinstance(content, Mapping) else None

@@ -17,6 +17,7 @@ from .downloads import download
 from .file_kinds import describe, kind_of
 from .hub import HUB, from_hub
 from .places import Finder, safe_part
+from .regular_files import SPECIAL, is_special, read_small
 from .trained_windows import configuration
 from .weight_shards import shards_beside
 
@@ -25,6 +26,7 @@ SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 _WHOLE = ("model.safetensors", "pytorch_model.bin")
 _IN_DIRECTORY = (*_WHOLE, *(f"{name}.index.json" for name in _WHOLE))
 _DEEPSPEED = "mp_rank_{:02}_model_states.pt"
+_MOST_BYTES = 1 << 12  # of a note of a folder's name
 _DISTRIBUTED = ".metadata"  # of a distributed checkpoint of torch
 
 
@@ -63,6 +65,8 @@ def locate(source: str) -> Located:
     name = url2pathname(urlsplit(source).path) if source.startswith("file://") else source
     path = Path(os.path.expanduser(name))
     found = path if os.path.exists(path) else Finder(Path()).find(name)
+    if found is not None and is_special(found):
+        raise ValueError(f"checkpoint {source} {SPECIAL}.")
     if found is not None and found.is_dir():
         found = _in_directory(found)
     if found is None or not found.is_file():
@@ -80,7 +84,7 @@ def _allowed() -> str:
 def _in_directory(folder: Path) -> Path:
     """The file of the weights in a folder that a training or a library has saved."""
     latest = folder / "latest"  # where DeepSpeed notes the folder of its last checkpoint
-    inner = folder / latest.read_text(errors="replace").strip() if latest.is_file() else folder
+    inner = folder / read_small(latest, _MOST_BYTES).decode(errors="replace").strip() if latest.is_file() else folder
     if (inner / _DEEPSPEED.format(1)).is_file():
         raise FileNotFoundError(
             f"{folder} has pieces of one model from several devices ({_DEEPSPEED.format(1)}); join them as DeepSpeed "

@@ -6,6 +6,7 @@ import shutil
 import socket
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ def write_whole(path: Path, write: Callable[[Path], object], size: int = 0) -> N
             "earlier file is as it was. Is the disk full, or the folder closed? Make room, or choose another disk."
         ) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # where there is no such folder
+            part.unlink(missing_ok=True)
 
 
 def write_torch(path: Path, content: Any) -> None:

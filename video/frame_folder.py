@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from swinv2.images import SUFFIXES, decode, is_image, visible
+from swinv2.images import SUFFIXES, decode, is_image, read_bytes, visible
 from video.footage import DEFAULT_RATE, Footage, Frames, UnreadableVideoError, check_frame_size, check_indices
 from video.frame_names import select_frames
 from video.suffixes import SUFFIXES as VIDEOS
@@ -88,6 +88,6 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
         UnreadableVideoError: it cannot be decoded, or has not 8 bits.
     """
     try:
-        return decode(path.read_bytes(), path)
+        return decode(read_bytes(path), path)
     except (OSError, ValueError) as error:
         raise UnreadableVideoError(f"The frame {error}") from error

@@ -9,9 +9,11 @@ import numpy as np
 from jaxtyping import Int32
 
 from ..class_names import tell_one_class
+from ..regular_files import read_small
 
 logger = logging.getLogger(__name__)
 
+MOST_BYTES = 1 << 28  # of a file of labels
 SHOWN = 3  # names in a message
 
 
@@ -67,7 +69,7 @@ def read_real_labels(path: Path, names: Sequence[str], num_classes: int) -> list
     if not path.is_file():
         raise FileNotFoundError(f"There is no file of labels {path}; check data.root and data.real_labels.")
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = json.loads(read_small(path, MOST_BYTES).decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is no JSON: {error}") from error
     if not isinstance(content, list) or not all(is_labels(labels, num_classes) for labels in content):

@@ -11,9 +11,11 @@ from torch import nn
 from ..class_names import key_of
 from ..fitting import defect
 from ..parts import CLASSIFIER
+from ..regular_files import read_small
 from ..training.agreement import read_classes
 from ..weights import open_weights
 
+MOST_BYTES = 1 << 24  # of a file of rows
 BY_NAME = "names"  # in place of a file
 
 
@@ -64,7 +66,7 @@ def read_rows(path: Path) -> list[int]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path} of rows; give model.head_rows the path of map22kto1k.txt.")
-    words = path.read_text(encoding="utf-8-sig", errors="replace").split()
+    words = read_small(path, MOST_BYTES).decode("utf-8-sig", errors="replace").split()
     wrong = [word for word in words if not re.fullmatch("[0-9]{1,9}", word)]
     if wrong or not words:
         given = repr(wrong[0][:40]) if wrong else "nothing"

@@ -2,14 +2,15 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
-import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 
 from ..backbone import SwinTransformerV2
+from ..tensor_files import read_file
 
 log = logging.getLogger(__name__)
 
@@ -52,10 +53,10 @@ def read_classes(path: str) -> list[str]:
         ValueError: it is no checkpoint, or one of something else.
     """
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # whatever torch raises for a file that is not its own, or holds more than tensors
+        checkpoint = read_file(Path(path))
+    except (OSError, ValueError) as error:
         raise ValueError(f"The checkpoint {path} {NOT_OURS}") from error
-    if not isinstance(checkpoint, Mapping) or "class_names" not in checkpoint:
+    if "class_names" not in checkpoint:
         raise ValueError(f"The checkpoint {path} {NOT_OURS}")
     return checkpoint_classes(checkpoint)
 

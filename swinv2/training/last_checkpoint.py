@@ -18,9 +18,9 @@ class LastCheckpoint(ModelCheckpoint):
     """Saves the latest state; arguments are those of ModelCheckpoint.
 
     A state is saved between two steps of the optimizer only, as gradients are in no checkpoint, and what is due in the
-    last step of an epoch, or in one before a validation, is saved after that. When the process is asked to end (SIGTERM,
-    or SIGINT as by Ctrl-C), the step or validation that is under way is finished, its state saved, and training stops
-    with exit code 143 or 130. A second SIGINT ends it at once.
+    last step of an epoch, or in one before a validation, is saved after that. When the process is asked to end
+    (SIGTERM, or SIGINT as by Ctrl-C), the step or validation that is under way is finished, its state saved, and
+    training stops with exit code 143 or 130. A second SIGINT ends it at once.
     """
 
     asked_to_end: int = 0  # the signal
@@ -66,7 +66,7 @@ class LastCheckpoint(ModelCheckpoint):
             self._agree_to_end(trainer)
 
     def _validation_follows(self, trainer: Trainer) -> bool:
-        """Whether there is one between this step and the next; resumed from before it, a training would leave it out."""
+        """Whether there is one between this step and the next, which a training resumed from before it leaves out."""
         loop = trainer.fit_loop
         return loop.epoch_loop._should_check_val_fx(loop._data_fetcher)  # type: ignore[arg-type]
 

@@ -74,7 +74,12 @@ def swinv2_toy(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     return lambda command, *args: run(
-        Toy, Numbers, [command, "--config", "recipe.yaml", *args], "toy", "score", lambda config: None
+        Toy,
+        Numbers,
+        [command, "--allow", __name__, "--config", "recipe.yaml", *args],
+        "toy",
+        "score",
+        lambda config: None,
     )
 
 
