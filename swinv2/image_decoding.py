@@ -21,8 +21,9 @@ from .image_formats import floating_format, format_of, no_image
 from .image_size import (
     GREY,
     GREY_ALPHA,
+    MOST_SCANS,
     check_size,
-    jpeg_is_whole,
+    jpeg_scans,
     parse_jpeg,
     parse_png,
     png_parts,
@@ -74,8 +75,8 @@ def decode_jpeg(data: bytes, path: Path, upright: bool) -> Pixels:
     if header.bits != 8:
         raise wrong_depth(path, f"values of {header.bits} bits")
     check_size(path, "JPEG", header.height, header.width, len(data))
-    if not jpeg_is_whole(data, header):
-        raise damaged(path, "JPEG", "it ends before its last pixels")
+    if not 0 < (scans := jpeg_scans(data, header)) <= MOST_SCANS:
+        raise damaged(path, "JPEG", f"it has {scans} scans" if scans else "it ends before its last pixels")
     if header.channels == 4:
         pixels = rgb_of(open_with_pillow(data, path, "JPEG"))
     else:

@@ -33,6 +33,7 @@ JPEG_FRAME = struct.Struct(">xBHBHHB")  # marker, length, bits, height, width, c
 JPEG_LENGTH = 4  # of marker and length
 JPEG_ALONE = {0x00, 0x01, *range(0xD0, 0xDA), 0xFF}  # markers without a segment, and what is none
 JPEG_SCAN, JPEG_APP1 = 0xDA, 0xE1
+MOST_SCANS = 500  # of a JPEG; encoders write up to some 15
 EXIF = b"Exif\0\0"
 
 
@@ -188,13 +189,17 @@ def parse_jpeg(data: bytes | mmap) -> JpegHeader | None:
     return None
 
 
-def jpeg_is_whole(data: bytes, header: JpegHeader) -> bool:
-    """Whether the markers of a JPEG lead to its end, as libjpeg follows them; it fills up with grey what is missing."""
-    at = header.end
+def jpeg_scans(data: bytes, header: JpegHeader) -> int:
+    """Number of scans of a JPEG up to its end, by its markers as libjpeg follows them; 0 if they do not lead there.
+
+    What is missing libjpeg fills up with grey, and each scan takes as long as all pixels do.
+    """
+    at, scans = header.end, 0
     while found := JPEG_MARKER.search(data, at):
         if found[0] == JPEG_END:
-            return True
+            return scans
         at = found.end()
+        scans += found[0][1] == JPEG_SCAN
         if found[0][1] not in JPEG_ALONE:
             at += int.from_bytes(data[at : at + 2], "big")
-    return False
+    return 0

@@ -55,8 +55,8 @@ def read_file(path: Path) -> Mapping[Any, Any]:
 
 def _load(path: Path, zipped: bool) -> Any:
     mapped = zipped and _check_parts(path) and path.suffix != ".safetensors"  # by which torch would read it otherwise
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        if not zipped:
+    if not zipped:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             _check_pickle(data)
     with path.open("rb") as file, torch.serialization.safe_globals(_placeholders(path) if zipped else []):
         return torch.load(path if mapped else file, map_location="cpu", weights_only=True, mmap=mapped)
@@ -96,7 +96,7 @@ def _check_parts(path: Path) -> bool:
                 while file.read(_PART):
                     pass
         for part in parts:
-            if part.filename.endswith("data.pkl"):
+            if part.filename.endswith("data.pkl") and part.CRC:  # without its sum zipfile does not read it
                 _check_pickle(archive.read(part))
     return all(part.compress_type == zipfile.ZIP_STORED for part in parts)
 

@@ -19,7 +19,7 @@ from tifffile import TiffFile, TiffPage
 
 from .image_errors import damaged, too_many_bands, unsupported, wrong_depth
 from .image_formats import raw_photo
-from .image_size import MOST_PER_BYTE, check_size
+from .image_size import MOST_PER_BYTE, check_size, parse_jpeg
 from .pillow_decoding import quiet
 
 
@@ -180,6 +180,11 @@ def check_segments(page: TiffPage, path: Path, data: bytes) -> None:
         raise damaged(path, TIFF, "it ends before its last strip or tile")
     if page.compression == JPEG and any(data.rfind(JPEG_END, at, at + count) < 0 for at, count in segments):
         raise damaged(path, TIFF, "a strip or tile ends before its last pixels")
+    most = max(page.imagelength * page.imagewidth, math.prod(page.chunks))  # pixels of a strip or tile
+    jpegs = [parse_jpeg(data[at : at + count]) for at, count in segments] if page.compression == JPEG else []
+    for jpeg in jpegs:
+        if jpeg is not None and jpeg.height * jpeg.width > most:
+            raise damaged(path, TIFF, f"it holds a JPEG of {jpeg.height} x {jpeg.width} pixels, more than its own")
 
 
 def decode_page(page: TiffPage, data: bytes) -> Shaped[np.ndarray, "h w channels"]:

@@ -165,7 +165,7 @@ def find_checkpoint(which: str, folders: Mapping[str, Path]) -> Path:
         inside = sorted(path.rglob("*.ckpt"))[:3]
         known = f"it holds {', '.join(map(str, inside))}" if inside else "it holds none"
         raise ValueError(f"{path} is a folder, and no checkpoint in parts; give --ckpt_path a file ({known}).")
-    if path.is_file() and (damage := damage_of(path)):
+    if not path.is_dir() and (damage := damage_of(path)):
         raise ValueError(f"{path} is not a complete checkpoint: {damage}. {_other(path)}")
     return path
 

@@ -43,7 +43,7 @@ class RunLock:
                 return False
         if self.note.exists():
             log.warning("The training before in %s did not come to its end (%s).", self.folder, self.holder())
-        holder = {"host": socket.gethostname(), "process": os.getpid(), "since": time.time()}
+        holder = {"host": socket.gethostname(), "process": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M")}
         self.note.write_text(json.dumps(holder))
         return True
 
@@ -55,7 +55,7 @@ class RunLock:
     def holder(self) -> str:
         """Who has the folder, or had it."""
         known = self._read()
-        since = time.strftime("%Y-%m-%d %H:%M", time.localtime(known.get("since", 0)))
+        since = known.get("since", "?")
         return f"process {known.get('process', '?')} on {known.get('host', '?')}, since {since}"
 
     def _is_held(self, known_only: bool) -> bool:
@@ -63,7 +63,8 @@ class RunLock:
         known = self._read()
         if not known:
             return not known_only
-        return known.get("host") != socket.gethostname() or is_running(int(known.get("process", 0)))
+        process = known.get("process")
+        return known.get("host") != socket.gethostname() or (isinstance(process, int) and is_running(process))
 
     def _read(self) -> dict[str, Any]:
         try:

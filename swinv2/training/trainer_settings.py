@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from math import isfinite
 
 from jsonargparse import Namespace
 
@@ -35,7 +36,9 @@ def check_numbers(config: Namespace) -> None:
     """
     for key, value in config.items():  # of all levels
         for number in value if isinstance(value, list) else [value]:
-            if isinstance(number, int | float) and not -GREATEST < number < GREATEST:
+            if (isinstance(number, int) and abs(number) >= GREATEST) or (
+                isinstance(number, float) and not isfinite(number)
+            ):
                 raise WrongRecipeError(f"{key} is {number}; it must be a finite number below 2**63")
 
 

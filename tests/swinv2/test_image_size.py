@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from swinv2.image_errors import UnreadableImageError
-from swinv2.image_size import PALETTE, check_size, jpeg_is_whole, parse_jpeg, png_header, png_parts, size_in_header
+from swinv2.image_size import PALETTE, check_size, jpeg_scans, parse_jpeg, png_header, png_parts, size_in_header
 from swinv2.images import decode
 from tests.odd.made_images import chunk, exif_of, png_of
 
@@ -102,6 +102,6 @@ def test_markers_of_a_jpeg():
     odd = JPEG[:2] + b"x\0\xff\xff" + JPEG[2:]
     header = parse_jpeg(odd)
     assert header is not None and header[:4] == (30, 50, 8, 3)
-    assert jpeg_is_whole(odd, header)
-    assert not jpeg_is_whole(odd[:-2], header)
-    assert not jpeg_is_whole(odd[:-2] + b"\xff\xdc\0\x09\xff\xd9", header)
+    assert jpeg_scans(odd, header) == 1
+    assert not jpeg_scans(odd[:-2], header)
+    assert not jpeg_scans(odd[:-2] + b"\xff\xdc\0\x09\xff\xd9", header)

@@ -40,9 +40,9 @@ def test_weights_of_other_names_in_a_folder_are_listed(tmp_path):
         read_checkpoint(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["~nobody_of_this_name/best.pth", "/dev/null", "a\0b.pth", "x" * 200])
+@pytest.mark.parametrize("name", ["~nobody_of_this_name/best.pth", "a\0b.pth", "x" * 200])
 def test_what_is_no_file_does_not_exist(tmp_path, name):
-    """Homes of nobody, devices and impossible names."""
+    """Homes of nobody and impossible names."""
     with pytest.raises(FileNotFoundError, match="does not exist; give a file"):
         read_checkpoint(name)
 

@@ -73,7 +73,7 @@ def message(tmp_path, monkeypatch, capsys):
     def of(*args, old="", new=""):
         (tmp_path / "recipe.yaml").write_text(RECIPE.replace(old, new))
         with pytest.raises(SystemExit) as error:
-            run(Task, Data, args, "toy", "score", lambda config: None)
+            run(Task, Data, [*args, "--allow", __name__], "toy", "score", lambda config: None)
         assert error.value.code == 2
         printed = capsys.readouterr()
         assert printed.out == ""
@@ -172,7 +172,7 @@ def test_what_an_option_itself_refuses(message, tmp_path):
     message("fit")  # writes the recipe
     command = ["fit", "--config", "recipe.yaml", "--model.grid.size", "1"]
     with pytest.raises(ValueError, match=r"^size must be at least 2, got 1\.$"):
-        run(Task, Data, command, "toy", "score", lambda config: None)
+        run(Task, Data, [*command, "--allow", __name__], "toy", "score", lambda config: None)
 
 
 def test_missing_values(message):
