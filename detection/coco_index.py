@@ -3,7 +3,6 @@
 import json
 import logging
 import uuid
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +10,12 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from detection.coco_fields import ImageRecord
+from swinv2.array_files import read_arrays
 
 logger = logging.getLogger(__name__)
 
 VERSION = 2  # to be raised when the same file no longer gives the same index
+ROOM = 1 << 20  # bytes that an index may have beyond those of its file
 CROWD, FLAT, UNMASKED, DROPPED = 1, 2, 4, 8  # flags of annotations, see `CocoIndex.flags`
 
 
@@ -59,19 +60,21 @@ def stamp_of(path: Path) -> Int64[np.ndarray, "3"]:
 def load(kept: Path, stamp: Int64[np.ndarray, "3"]) -> CocoIndex | None:
     """A kept index, or None if there is none of this state of the file."""
     try:
-        with kept.open("rb") as file, np.load(file) as arrays:
-            if not np.array_equal(arrays["stamp"], stamp):
-                return None
-            content = json.loads(arrays["content"].tobytes())
-            index = CocoIndex(
-                categories={number: name for number, name in content.pop("categories")},
-                images=[ImageRecord(*record) for record in content.pop("images")],
-                **{name: arrays[name] for name in ("spans", "flags", "ends")},
-                **content,
-            )
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):  # none, or not whole
+        arrays = read_arrays(kept, int(stamp[1]) + ROOM)
+        if not np.array_equal(arrays["stamp"], stamp):
+            return None
+        content = json.loads(arrays["content"].tobytes())
+        index = CocoIndex(
+            categories={number: name for number, name in content.pop("categories")},
+            images=[ImageRecord(*record) for record in content.pop("images")],
+            spans=arrays["spans"],
+            flags=arrays["flags"],
+            ends=arrays["ends"],
+            **content,
+        )
+        return index if is_sound(index, int(stamp[1])) else None
+    except Exception:  # there is none, or whatever a file raises that is none of ours
         return None
-    return index if is_sound(index, int(stamp[1])) else None
 
 
 def is_sound(index: CocoIndex, size: int) -> bool:

@@ -94,6 +94,10 @@ class CocoEvaluator:
         for kinds, results in parts or []:
             self._kinds = max(self._kinds, kinds, key=len)
             self.found = results | self.found
+        if first:  # in the order in which a single process would have met the images
+            self.found = {
+                image_id: self.found[image_id] for image_id in self.annotations.images if image_id in self.found
+            }
         return first
 
     def _score(self) -> tuple[dict[str, float], list[ClassScore]]:

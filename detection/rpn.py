@@ -22,12 +22,21 @@ class RPNConfig:
         candidates: best-scored anchors of each level that enter NMS, in training and in evaluation.
         proposals: boxes per image after NMS.
         samples: anchors per image in the loss, at most half of them positive.
+
+    Raises:
+        ValueError: a number below 1.
     """
 
     anchor_sizes: Sequence[int] = (32, 64, 128, 256, 512)
     candidates: tuple[int, int] = (2000, 1000)
     proposals: int = 1000
     samples: int = 256
+
+    def __post_init__(self) -> None:
+        for name in ("anchor_sizes", "candidates", "proposals", "samples"):
+            value = getattr(self, name)
+            if min([value] if isinstance(value, int) else value, default=1) < 1:
+                raise ValueError(f"rpn.{name} is {value}; give numbers from 1 on, e.g. {getattr(RPNConfig, name)}.")
 
 
 class PyramidAnchors(AnchorGenerator):

@@ -16,6 +16,7 @@ from detection.evaluation import CocoEvaluator, to_original, to_results
 from detection.origins import Origins
 from detection.regions import draw_regions
 from detection.report import write_report
+from detection.result_spool import ResultSpool, in_order
 from detection.tiles import Tiles, detect_each
 from detection.views import Views, check_model
 from swinv2.pictures import side_by_side
@@ -71,7 +72,7 @@ class DetectionTask(Task):
         self.category_ids: list[int] = []
         self.evaluator: CocoEvaluator | None = None
         self.scores: dict[str, float] = {}
-        self.found: list[dict[str, Any]] = []
+        self.found: ResultSpool | None = None
         self.drawn = self.predicted = 0
         if views is not None:
             check_model(model)
@@ -127,7 +128,7 @@ class DetectionTask(Task):
         assert self.evaluator is not None
         self.evaluator.update(detections, targets)
         for image, target, detection in zip(images, targets, detections, strict=True):
-            if self.drawn < self.pictures and self.trainer.is_global_zero and not self.trainer.sanity_checking:
+            if self.drawn < self.share(self.pictures) and not self.trainer.sanity_checking:
                 self._draw_beside_truth(image, target, detection)
 
     def on_validation_epoch_end(self) -> None:
@@ -146,7 +147,7 @@ class DetectionTask(Task):
         self.log_dict({name: score for name, score in scores.items() if name in shown}, prog_bar=True)
         self.log_dict({name: score for name, score in scores.items() if name not in shown})
         if self.trainer.state.fn == "validate" and self.trainer.is_global_zero:
-            self._write_results(results)
+            self._write_results(json.dumps(results))
             report = write_report(self.folder, self.evaluator, self.data.val_folder)
             print(f"\n{self.evaluator.table()}\n\n{_summary(scores)}\n\nreport: {', '.join(map(str, report))}")
         self.evaluator.reset()
@@ -161,16 +162,18 @@ class DetectionTask(Task):
         self.class_names = self.class_names or [f"class {label}" for label in range(self.model.num_classes)]
         self.category_ids = self.category_ids or list(range(self.model.num_classes))
         self.predicted = 0
+        self.found = ResultSpool(self.path("results.json").parent)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> None:
         """Draw and keep the detections of a batch of files."""
+        assert self.found is not None
         images, targets = batch
         for image, target, detection in zip(images, targets, self(images) if images else [], strict=True):
             picture = draw_detections(image, detection, self.class_names, self.score_threshold)
             name = f"{target['image_id']:05d}_{target['path'].stem}.png"
             self.write(f"pictures/{name}", picture)
             entries = to_results(to_original(detection, target), target, self.category_ids)
-            self.found += [entry | {"file_name": str(target["path"])} for entry in entries]
+            self.found.add(target["image_id"], [entry | {"file_name": str(target["path"])} for entry in entries])
             self.predicted += 1
 
     def on_predict_end(self) -> None:
@@ -182,13 +185,12 @@ class DetectionTask(Task):
         left_out = left_out_lines(images=self.data.predict_set)
         if not sum(gather(self.predicted)):
             raise nothing_predicted(0, "results")
-        found = gather(self.found)
-        by_image = {entry["image_id"]: part for part in found for entry in part}  # a sampler may repeat an image
-        results = [entry for part in found for entry in part if by_image[entry["image_id"]] is part]
+        assert self.found is not None
+        results = in_order(gather(self.found.read()))
+        self.found = None
         if self.trainer.is_global_zero:
-            path = self._write_results(sorted(results, key=lambda entry: entry["image_id"]))
+            path = self._write_results(f"[{', '.join(results)}]")
             print(f"\n{left_out}{len(results)} detections: {path}\npictures: {self.folder / 'pictures'}")
-        self.found = []
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Classes travel with the weights."""
@@ -209,7 +211,7 @@ class DetectionTask(Task):
         evaluator.gather()
         results = evaluator.results()
         if self.trainer.is_global_zero:
-            path = self._write_results(results)
+            path = self._write_results(json.dumps(results))
             print(f"\n{self.data.val_annotations} has no annotations to score by.\n{len(results)} detections: {path}")
         evaluator.reset()
 
@@ -222,9 +224,9 @@ class DetectionTask(Task):
         self.show(str(target["image_id"]), side_by_side(drawn, ["truth", "detected"]))
         self.drawn += 1
 
-    def _write_results(self, results: list[dict[str, Any]]) -> Path:
+    def _write_results(self, results: str) -> Path:
         path = self.path("results.json")
-        write_whole(path, lambda part: part.write_text(json.dumps(results)))
+        write_whole(path, lambda part: part.write_text(results))
         return path
 
 

@@ -133,7 +133,7 @@ class SegmentationTask(Task):
             self.scores.update(labels, target["labels"])
             if self.trainer.state.fn == "validate":
                 self._write_map(target["name"], labels)
-            if self.drawn < self.pictures and self.trainer.is_global_zero and not self.trainer.sanity_checking:
+            if self.drawn < self.share(self.pictures) and not self.trainer.sanity_checking:
                 self.show(target["name"], compare(image, target["labels"], labels, self.listed.names))
                 self.drawn += 1
 

@@ -2,7 +2,9 @@
 
 import argparse
 import os
+import signal
 import sys
+import threading
 from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from functools import partial
@@ -60,8 +62,7 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         if args and args[0] in TASKS:
             end_with_starter()
-            module, _ = TASKS[args[0]]
-            import_module(module).main(args[1:])
+            _import(TASKS[args[0]][0]).main(args[1:])
         else:
             options = vars(_parser().parse_args(args))
             options.pop("run")(**options)
@@ -91,6 +92,17 @@ def task_of(recipe: Path, tasks: Collection[str], advice: str) -> str:
     if not found:
         raise ValueError(f"Of which task is {recipe}? It is in no folder {' or '.join(tasks)}; {advice}.")
     return found[-1]
+
+
+def _import(module: str) -> Any:
+    """Import a module; Ctrl-C ends the process at once, as some libraries take an interrupted import for a fault."""
+    if threading.current_thread() is not threading.main_thread():
+        return import_module(module)
+    before = signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    try:
+        return import_module(module)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _models(pattern: str) -> None:

@@ -33,6 +33,10 @@ LIBRARIES = {  # what they say where the cause is outside of the program, and wh
         "The processes of a run meet at MASTER_ADDR and MASTER_PORT: give all the same address, which each can reach, "
         "and a port that is free."
     ),
+    r"required to override the `configure_model": (
+        "The models of this project cannot say yet how they are sharded (FSDP2): give --trainer.strategy ddp, and "
+        "recompute of the backbone where memory is short."
+    ),
     r"gloo|NCCL|TCPStore|recvValue|sendBytes": (
         "Another process of this run has ended, so this one ends, too. What that one said is the cause; if it said "
         "nothing, it was killed, as the system does where memory is short. A training goes on with --ckpt_path last."

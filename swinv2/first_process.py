@@ -5,8 +5,6 @@ import sys
 import threading
 import time
 
-from .whole_files import is_running
-
 STARTER = "SWINV2_STARTER"  # in the environment of a process: the number of the first one
 GRACE = 10.0  # seconds; a first process that has come to its end is followed by the others
 
@@ -16,6 +14,8 @@ def end_with_starter() -> None:
 
     Waiting for a first process that was killed, PyTorch would give up after half an hour.
     """
+    from .whole_files import is_running  # needs PyTorch, which is imported where Ctrl-C is answered
+
     starter = int(os.environ.get(STARTER, 0))
     os.environ[STARTER] = str(os.getpid())
     started = "LOCAL_RANK" in os.environ and starter and (starter == os.getppid() or not is_running(starter))

@@ -6,7 +6,6 @@ Where no sample has an image by this rule, samples go up to the last dot.
 """
 
 import hashlib
-import io
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from jaxtyping import Int32, Int64
 
+from ..array_files import read_arrays
 from ..images import SUFFIXES
 from .items import Strings
 from .shard_labels import UNLABELLED as UNLABELLED
@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 IMAGES = tuple(suffix[1:] for suffix in SUFFIXES)
 VERSION = 3  # to be raised when the same shard no longer gives the same index
 LOOKS, LOOK = 64, 512  # places of a shard that its index remembers, and bytes of each
+ROOM = 1 << 16  # bytes that an index may have beyond those of its shard
 LONGEST_WRONG = 400  # letters of `wrong`
 
 
@@ -109,9 +110,7 @@ def load(path: Path, stamp: bytes, size: int) -> ShardIndex | None:
         size: of the shard, bytes.
     """
     try:
-        if not path.is_file() or path.stat().st_size > size + (1 << 16):  # a pipe; more than a shard can have
-            return None
-        arrays = read_arrays(path)
+        arrays = read_arrays(path, size + ROOM)
         if arrays.pop("check").tobytes() != check_of(stamp, arrays):
             return None
         files = Strings(())
@@ -121,19 +120,6 @@ def load(path: Path, stamp: bytes, size: int) -> ShardIndex | None:
         return index if is_sound(index, size) else None
     except Exception:  # there is none, or whatever a file raises that is none of ours
         return None
-
-
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays in a file of NumPy; nothing is unpacked or executed.
-
-    Raises:
-        ValueError: it is compressed.
-    """
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
-        if any(info.compress_type for info in kept.zip.infolist()):
-            raise ValueError(f"{path} is compressed; an index is not.")
-        names = kept.files
-        return {name: np.lib.format.read_array(io.BytesIO(kept.zip.read(f"{name}.npy"))) for name in names}
 
 
 def check_of(stamp: bytes, arrays: Mapping[str, np.ndarray]) -> bytes:

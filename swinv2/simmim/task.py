@@ -81,8 +81,8 @@ class SimMIMTask(Task):
         prediction, masks = self(images, [target["name"] for target in targets])
         self.errors.update(self.model.loss(prediction, images, masks), len(images))
         self.measured += len(images)
-        if self.trainer.is_global_zero and not self.trainer.sanity_checking:
-            wanted = max(self.pictures - self.drawn, 0)
+        if not self.trainer.sanity_checking:
+            wanted = max(self.share(self.pictures) - self.drawn, 0)
             for target, picture in zip(targets, self._draw(prediction, images, masks, wanted), strict=False):
                 self.show(target["name"], picture)
                 self.drawn += 1

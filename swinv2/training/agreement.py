@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..backbone import SwinTransformerV2
 from ..tensor_files import read_file
+from .checkpoint_content import check_content
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ def read_classes(path: str) -> list[str]:
         raise ValueError(f"The checkpoint {path} {NOT_OURS}") from error
     if "class_names" not in checkpoint:
         raise ValueError(f"The checkpoint {path} {NOT_OURS}")
+    check_content(checkpoint, path)
     return checkpoint_classes(checkpoint)
 
 

@@ -17,6 +17,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from .agreement import read_classes
+from .checkpoint_content import CHANGED, is_restoring
 from .epochs import SeededEpochs
 from .health import FiniteTraining
 from .last_checkpoint import LastCheckpoint, WholeFiles
@@ -85,6 +86,10 @@ def run(
         except (MisconfigurationException, ValueError) as error:
             cause = CAUSE.search(str(error))
             raise ValueError(cause[1] if cause else str(error)) from error
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError) as error:
+            if is_restoring(error):
+                raise ValueError(f"The checkpoint cannot be taken over ({error!r:.200}): {CHANGED}") from error
+            raise
         except SystemExit as end:
             if isinstance(end.__context__, KeyboardInterrupt):  # which the trainer takes for an error
                 raise KeyboardInterrupt from None

@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from ..whole_files import write_torch
+from .checkpoint_content import check_content
 
 
 class LastCheckpoint(ModelCheckpoint):
@@ -100,7 +101,10 @@ class LastCheckpoint(ModelCheckpoint):
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Writes checkpoints so that a file is always whole and on the disk, whatever ends the process or the computer."""
+    """Writes checkpoints so that a file is always whole and on the disk, whatever ends the process or the computer.
+
+    Of what it reads it checks the parts.
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write a checkpoint.
@@ -114,3 +118,13 @@ class WholeFiles(TorchCheckpointIO):
             OSError: it cannot be written, as on a full disk; an earlier file is as it was.
         """
         write_torch(Path(path), checkpoint)
+
+    def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Read a checkpoint, as `TorchCheckpointIO` does.
+
+        Raises:
+            ValueError: a part of it is of another kind than a training writes.
+        """
+        checkpoint = super().load_checkpoint(path, *args, **kwargs)
+        check_content(checkpoint, str(path))
+        return checkpoint

@@ -12,6 +12,7 @@ from typing import Any, get_args
 from jsonargparse import Namespace
 
 from .recipe_files import WrongRecipeError
+from .trusted_code import TRUSTED
 
 KEY = re.compile(
     r"unrecognized arguments: -*([\w.]+)|ambiguous option: -*([\w.]+)"
@@ -44,6 +45,8 @@ def explain(message: str, args: Sequence[str], options: Sequence[str], classes: 
     """
     if match := FOREIGN.search(message):
         name = _given(match)
+        if name.split(".")[0] in TRUSTED:
+            return f"'{name}' reads or runs code from elsewhere, which no recipe may{_place(name, args)}"
         return (
             f"class_path '{name}' is code of another project, which would be run{_place(name, args)}\n"
             f"  if you trust it, add --allow {name.split('.')[0]}"

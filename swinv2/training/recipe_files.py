@@ -9,6 +9,7 @@ import yaml  # type: ignore[import-untyped]  # its types are a package of their 
 MOST_BYTES = 1 << 20
 MOST_VALUES = 100_000
 EXAMPLE = "trainer: {max_epochs: 12}"
+GREATEST = 2**63
 MERGE = "tag:yaml.org,2002:merge"  # of <<, which may come several times
 
 
@@ -46,12 +47,37 @@ def check_recipes(paths: Sequence[Path]) -> None:
             raise WrongRecipeError(
                 f"the recipe {path} repeats itself by aliases (*) to more than {MOST_VALUES:,} values"
             )
+        check_values(path, root)
         if twice := next(repeated(root), None):
             first, second = twice
             raise WrongRecipeError(
                 f"the recipe {path} has the key '{first.value}' twice, in line {first.start_mark.line + 1} and in line "
                 f"{second.start_mark.line + 1}, and only the second would count; put both together"
             )
+
+
+def check_values(path: Path, root: yaml.Node) -> None:
+    """See that single values are what their form or tag says; of a tag that there is not the parser tells.
+
+    Args:
+        path: of the recipe, for the message.
+        root: of its YAML.
+
+    Raises:
+        WrongRecipeError: one is not, or is an integer that 64 bits do not hold.
+    """
+    loader = yaml.SafeLoader("")
+    for node in (node for node in nodes_in(root) if isinstance(node, yaml.ScalarNode)):
+        given = f"the recipe {path} has {node.value:.40} in line {node.start_mark.line + 1}"
+        try:
+            value = loader.construct_object(node)
+        except yaml.YAMLError:
+            continue
+        except Exception as error:  # whatever the constructor of a kind raises
+            kind = node.tag.rpartition(":")[2]
+            raise WrongRecipeError(f"{given}, which is no {kind}, as it is written or tagged (!!): {error}") from None
+        if isinstance(value, int) and abs(value) >= GREATEST:
+            raise WrongRecipeError(f"{given}; integers must be below 2**63")
 
 
 def expanded(node: yaml.Node, known: dict[int, float]) -> float:
@@ -76,18 +102,28 @@ def repeated(root: yaml.Node) -> Iterator[tuple[yaml.ScalarNode, yaml.ScalarNode
     Args:
         root: a mapping, a list or a value.
     """
+    for node in (node for node in nodes_in(root) if isinstance(node, yaml.MappingNode)):
+        keys: dict[str, yaml.ScalarNode] = {}
+        for key, _ in node.value:
+            named = isinstance(key, yaml.ScalarNode) and key.tag != MERGE
+            if named and keys.setdefault(key.value, key) is not key:
+                yield keys[key.value], key
+
+
+def nodes_in(root: yaml.Node) -> Iterator[yaml.Node]:
+    """All nodes but keys, from the top; each once, as a node can stand in several places, even in itself.
+
+    Args:
+        root: a mapping, a list or a value.
+    """
     nodes, seen = [root], set()
     while nodes:
         node = nodes.pop(0)
-        if id(node) in seen or isinstance(node, yaml.ScalarNode):  # a node can stand in several places, even in itself
+        if id(node) in seen:
             continue
         seen.add(id(node))
+        yield node
         if isinstance(node, yaml.MappingNode):
-            keys: dict[str, yaml.ScalarNode] = {}
-            for key, value in node.value:
-                nodes.append(value)
-                named = isinstance(key, yaml.ScalarNode) and key.tag != MERGE
-                if named and keys.setdefault(key.value, key) is not key:
-                    yield keys[key.value], key
-        else:
+            nodes += [value for _, value in node.value]
+        elif isinstance(node, yaml.SequenceNode):
             nodes += node.value

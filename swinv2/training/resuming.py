@@ -8,6 +8,7 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch.optim.lr_scheduler import LambdaLR
 
+from .checkpoint_content import check_optimizer, check_parts
 from .task import Task
 
 log = logging.getLogger(__name__)
@@ -26,11 +27,14 @@ class ResumedOptimizer(Callback):
         """Called by the trainer before the state of the optimizer is taken over.
 
         Raises:
-            ValueError: its parameters are in other groups.
+            ValueError: its parameters are in other groups, or its parts are none of an optimizer.
         """
         if isinstance(pl_module, Task) and trainer.state.fn == "fit" and checkpoint.get("optimizer_states"):
             wanted = pl_module.optimizer_config.groups(pl_module.model)
-            check_groups(wanted, checkpoint["optimizer_states"][0]["param_groups"])
+            saved = checkpoint["optimizer_states"][0]
+            check_parts(saved)
+            check_groups(wanted, saved["param_groups"])
+            check_optimizer(saved, wanted)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Called by the trainer when the state of the optimizer is taken over."""

@@ -1,7 +1,7 @@
 """What the tasks have in common: a model of classes, its optimizer, and a folder for what they write."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ class Task(LightningModule):
         self.optimizer_config = optimizer
         self.output = output
         self.class_names: list[str] = []
+        self.logged: Path | None = None  # folder of a training's logs, those of the first process
         self.watched = False  # whether what callbacks watch has come
         if weights is not None:
             load_weights(model, weights)
@@ -53,9 +54,15 @@ class Task(LightningModule):
         """Where pictures and results go."""
         command = self.trainer.state.fn
         run = Path(self.trainer.default_root_dir) / (command.value if command else "")  # fit, validate or predict
-        # Not the trainer's own log_dir, which waits for all processes: only the first one draws.
-        logged = [Path(folder) for board in self.trainer.loggers if (folder := getattr(board, "log_dir", None))]
-        return self.output or (logged[0] if logged else run)
+        return self.output or self.logged or next(self._log_folders(), run)
+
+    def share(self, number: int) -> int:
+        """How many of the first items of a data set that is not shuffled come to this process.
+
+        Args:
+            number: of the first items.
+        """
+        return max(-(-(number - self.trainer.global_rank) // self.trainer.world_size), 0)
 
     def configure_optimizers(self) -> Any:
         """AdamW and its schedule."""
@@ -68,6 +75,7 @@ class Task(LightningModule):
             ValueError: one does not.
         """
         self.watched = False
+        self.logged = self.trainer.strategy.broadcast(next(self._log_folders(), None))
         check_monitors(self.trainer, self.validation_metrics())
 
     def on_train_start(self) -> None:
@@ -101,7 +109,7 @@ class Task(LightningModule):
         return total
 
     def show(self, name: str, picture: Picture) -> None:
-        """Write a picture of a validation image to the run's folder and to TensorBoard."""
+        """Write a picture of a validation image to the run's folder and, in the first process, to TensorBoard."""
         self.write(f"pictures/{name}.png", picture)
         tag = f"validation/{name}".encode("utf-8", "replace").decode()  # names of files may have other bytes
         for board in self.loggers:
@@ -152,3 +160,7 @@ class Task(LightningModule):
         if "window_size" in checkpoint:
             check_windows(self.model, checkpoint["window_size"])
         self.class_names = checkpoint["class_names"]
+
+    def _log_folders(self) -> Iterator[Path]:
+        """Folders of the loggers, as this process names them."""  # the trainer's own log_dir waits for all processes
+        return (Path(folder) for board in self.trainer.loggers if (folder := getattr(board, "log_dir", None)))

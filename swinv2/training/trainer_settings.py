@@ -21,6 +21,12 @@ NEEDED = {  # settings that leave a command nothing to do at 0
     "predict": ("limit_predict_batches",),
 }
 DEVICES = re.compile(r"auto|-1|\d+(\s*,\s*\d*)*")
+EDGES = ("size", "crop_size", "short_edge", "long_edge", "val_short_edge", "val_long_edge")  # pixels
+MOST: Mapping[str, int] = {  # of settings of models and data, which beyond take all memory or processes, or crash
+    **dict.fromkeys(("depths", "mask_head_convs", "sampling_ratio", "num_workers"), 1000),
+    "frames": 10_000,
+    **dict.fromkeys(EDGES, 1 << 16),
+}
 GREATEST = 2**63
 GREATEST_SEED = 2**32 - 1  # NumPy's
 
@@ -32,10 +38,13 @@ def check_numbers(config: Namespace) -> None:
         config: of one command.
 
     Raises:
-        WrongRecipeError: one is not finite, or beyond 64 bits; the message names its key.
+        WrongRecipeError: one is not finite, beyond 64 bits, or far beyond use; the message names its key.
     """
     for key, value in config.items():  # of all levels
-        for number in value if isinstance(value, list) else [value]:
+        most = MOST.get(key.rpartition(".")[2], GREATEST)
+        for number in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(number, int) and most < number < GREATEST:
+                raise WrongRecipeError(f"{key} is {number}; it can be {most:,} at most")
             if (isinstance(number, int) and abs(number) >= GREATEST) or (
                 isinstance(number, float) and not isfinite(number)
             ):

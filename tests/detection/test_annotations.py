@@ -5,6 +5,7 @@ import logging
 import pickle
 import re
 
+import numpy as np
 import pytest
 
 from detection.annotations import CocoAnnotations
@@ -238,8 +239,12 @@ def test_index_is_remembered(coco, monkeypatch):
         second = CocoAnnotations(path)
     assert second.of_image(7) == first.of_image(7)
     assert (second.images, second.annotated, second.class_names) == (first.images, first.annotated, first.class_names)
+    good = dict(np.load(kept))
     kept.write_bytes(kept.read_bytes()[:200])
     assert CocoAnnotations(path).of_image(7) == first.of_image(7)
+    for content in (b"null", b'{"categories": 3}'):
+        np.savez(kept, **good | {"content": np.frombuffer(content, np.uint8)})
+        assert CocoAnnotations(path).of_image(7) == first.of_image(7)
 
 
 def test_other_processes_read_by_themselves(coco):

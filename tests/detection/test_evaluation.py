@@ -124,20 +124,21 @@ from detection.evaluation import CocoEvaluator
 rank = int(os.environ["LOCAL_RANK"])
 dist.init_process_group("gloo", rank=rank, world_size=2)
 evaluator = CocoEvaluator(CocoAnnotations(Path("{path}")))
-box = torch.tensor([[10.0, 5, 30, 21], [0, 10, 20, 30]][rank : rank + 1])
+at = 1 - rank  # the first process has seen the second image
+box = torch.tensor([[10.0, 5, 30, 21], [0, 10, 20, 30]][at : at + 1])
 found = {{"boxes": box, "scores": torch.ones(1), "labels": torch.ones(1).long(), "masks": torch.ones(1, 28, 28)}}
-size = [(40, 60), (30, 50)][rank]
-evaluator.update([found], [{{"image_id": [7, 3][rank], "size": size, "orig_size": size}}])
+size = [(40, 60), (30, 50)][at]
+evaluator.update([found], [{{"image_id": [7, 3][at], "size": size, "orig_size": size}}])
 figures = evaluator.compute()
-outcome = [figures["box/AP"], evaluator.class_scores[1].ap["mask"], len(evaluator.results())]
+outcome = [figures["box/AP"], evaluator.class_scores[1].ap["mask"], *(one["image_id"] for one in evaluator.results())]
 Path(f"outcome.{{rank}}").write_text(" ".join(map(str, outcome)))
 """
 
 
 def test_processes_share_their_detections(coco, run_code, tmp_path):
-    """Two processes that each saw one image get the figures of both images; the first holds all results."""
+    """Two processes that each saw one image get the figures of both; the first holds all, in the file's order."""
     codes, said = run_code(TWO_PROCESSES.format(path=coco.write()), processes=2)
     assert codes == [0, 0], said
     first, second = ((tmp_path / f"outcome.{rank}").read_text().split() for rank in range(2))
-    assert [float(figure) for figure in first] == [0.5, 1.0, 2.0]  # both cats, but not the dog
-    assert second == [*first[:2], "1"]
+    assert [float(figure) for figure in first] == [0.5, 1.0, 7, 3]  # both cats, but not the dog
+    assert second == [*first[:2], "7"]

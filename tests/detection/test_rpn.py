@@ -88,3 +88,12 @@ def test_proposals_and_losses_are_float32_under_autocast():
         boxes, losses = rpn()(pyramid(100, 130), (100, 130), [{"boxes": torch.tensor([[10.0, 10, 50, 40]])}])
     assert boxes[0].dtype == torch.float32
     assert {loss.dtype for loss in losses.values()} == {torch.float32}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("candidates", (-1, 200)), ("proposals", 0), ("samples", -5), ("anchor_sizes", (8, 0))]
+)
+def test_numbers_below_one(name, value):
+    """They are told before anything is built."""
+    with pytest.raises(ValueError, match=rf"rpn.{name} is .*; give numbers from 1 on, e\.g\. "):
+        RPNConfig(**{name: value})

@@ -56,7 +56,8 @@ def is_clear(error: Exception) -> bool:
     """Whether a message is one of ours: a sentence, not what a library says to programmers."""
     text = str(error)
     return len(text.split()) > 4 and not any(
-        alien in text for alien in ("invalid literal", "not supported between", "object is not", "unpack", "broadcast")
+        alien in text
+        for alien in ("invalid literal", "not supported between", "object is not", "values to unpack", "broadcast")
     )
 
 

@@ -17,7 +17,9 @@ def recipe(folder):
     sizes = dict.fromkeys(("short_edge", "long_edge", "crop_size", "val_short_edge", "val_long_edge"), 64)
     init_args = {"backbone": backbone, "channels": 8, "auxiliary_channels": 8}
     content = {
-        "model": {"model": {"class_path": "UPerNet", "init_args": init_args}, "optimizer": {"lr": 3.0e-3}},
+        "model": {
+            "model": {"class_path": "UPerNet", "init_args": init_args}, "optimizer": {"lr": 3.0e-3}, "pictures": 3,
+        },
         "data": {
             "root": str(folder / "shapes"), "classes": "objectInfo.txt", "batch_size": 2, "num_workers": 0, **sizes,
         },
@@ -44,6 +46,8 @@ def test_two_processes(on_two_processes, tmp_path, monkeypatch, capsys):
     """
     path = recipe(tmp_path)
     figures(on_two_processes("segmentation", "fit", "--config", path))
+    (run,) = (tmp_path / "runs/segmentation/small").glob("version_*")
+    assert len(list((run / "pictures").iterdir())) == 3
     checkpoint = tmp_path / "runs/segmentation/small/checkpoints/last.ckpt"
     scored = ["segmentation", "validate", "--config", path, "--ckpt_path", str(checkpoint), "--model.output"]
     both = figures(on_two_processes(*scored, "two"))
@@ -53,6 +57,9 @@ def test_two_processes(on_two_processes, tmp_path, monkeypatch, capsys):
     images = ["--data.images", str(tmp_path / "shapes/images/validation"), "--ckpt_path", str(checkpoint)]
     on_two_processes("segmentation", "predict", "--config", path, *images, "--model.output", "found")
     for folder in ("one", "two", "found"):
+        if folder != "found":  # of all processes together the same number as of one
+            pictures = sorted(one.name for one in (tmp_path / folder / "pictures").iterdir())
+            assert pictures == [f"0000000{number}.png" for number in (1, 2, 3)]
         maps = {one.name: one.read_bytes() for one in (tmp_path / folder / "results").iterdir()}
         assert len(maps) == IMAGES
         assert maps == {one.name: one.read_bytes() for one in (tmp_path / "one/results").iterdir()}

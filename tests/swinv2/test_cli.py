@@ -1,5 +1,6 @@
 """The `swinv2` command itself: help, errors and exit codes; the work behind it is tested where it is done."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -136,6 +137,17 @@ def test_ctrl_c(task, capsys):
     task(stop)
     assert cli.main(["detection"]) == 130
     assert capsys.readouterr().err == "Stopped.\n"
+
+
+def test_ctrl_c_while_a_task_is_imported(tmp_path):
+    """The process ends at once, with the same code."""
+    (tmp_path / "slow.py").write_text(
+        "import os, signal\ntry: os.kill(os.getpid(), signal.SIGINT)\nfinally: print(1)\n"
+    )
+    code = "import sys; from swinv2 import cli; cli.TASKS['slow'] = ('slow', ''); sys.exit(cli.main(['slow']))"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])}
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 def test_models_that_nobody_has_are_an_error(capsys):

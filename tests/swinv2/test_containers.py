@@ -150,3 +150,20 @@ def test_a_mapping_in_itself_ends():
     content = {"weights": RIGHT}
     content |= {f"self{i}": content for i in range(20)}
     assert found(content).keys() == RIGHT.keys()
+
+
+def test_lists_in_lists_end():
+    """What is in several of them is looked at once."""
+    content = [{"x": 1}]
+    for _ in range(6):
+        content = [*[content] * 300, {}]
+    assert found({"lists": content, "model": RIGHT}).keys() == RIGHT.keys()
+
+
+def test_a_tensor_that_repeats_what_is_stored_is_refused():
+    """A number can stand for terabytes, which a model would take; one that is as large as it says may be a view."""
+    with pytest.raises(
+        ValueError, match=rf"{NETWORK} has the shape \(1048576, 1048576\), and holds 4 bytes of it; take"
+    ):
+        found({NETWORK: torch.zeros(1, 1).expand(1 << 20, 1 << 20)})
+    assert found({NETWORK: torch.zeros(1).expand(3)})[NETWORK].shape == (3,)

@@ -121,6 +121,10 @@ def test_error_in_a_process_that_loads():
         (RuntimeError("unable to open shared memory object </torch_1> in read-write mode"), "--shm-size 8g"),
         (OSError(24, "Too many open files"), "ulimit -n"),
         (RuntimeError("[../gloo/transport/tcp/pair.cc:534] Connection closed by peer"), "Another process of this run"),
+        (
+            TypeError("When using X, you are required to override the `configure_model()` hook in"),
+            "--trainer.strategy ddp",
+        ),
         (RuntimeError("The server socket has failed to bind: EADDRINUSE"), "MASTER_PORT"),
     ],
 )

@@ -164,3 +164,13 @@ def test_formats_that_begin_like_others():
         decode_image(imagecodecs.jpegls_encode(RGB), FILE)
     with pytest.raises(UnreadableImageError, match=r"CgBI.*original picture"):
         decode_image(b"\x89PNG\r\n\x1a\n" + chunk(b"CgBI", b"P\0 \6") + save(RGB, "PNG")[8:], FILE)
+
+
+def test_a_jpeg_of_countless_scans():
+    """Each takes as long as all pixels, so that a small file could take days."""
+    buffer = BytesIO()
+    Image.new("L", (64, 64)).save(buffer, "JPEG", progressive=True)
+    data = buffer.getvalue()
+    scan = data[data.rfind(b"\xff\xda") : -2]
+    with pytest.raises(UnreadableImageError, match=r"damaged, a JPEG: it has \d{3} scans\."):
+        decode_image(data[:-2] + 600 * scan + data[-2:], Path("a.jpg"))

@@ -1,5 +1,7 @@
 import argparse
 import io
+import os
+import re
 import zipfile
 
 import pytest
@@ -7,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from swinv2.tensor_files import read_file
+from swinv2.tensor_files import damage_of, read_file
 
 WEIGHTS = {"weight": torch.arange(500.0)}
 
@@ -94,3 +96,50 @@ def test_objects_of_any_state_are_no_damage(tmp_path):
     torch.save({"model": WEIGHTS, "log": io.BytesIO(b"text")}, tmp_path / "weights.pth")
     with pytest.raises(ValueError, match="Python objects that cannot be skipped"):
         read_file(tmp_path / "weights.pth")
+
+
+def archive(path, pickle, parts=(), **options):
+    """An archive as torch writes it."""
+    with zipfile.ZipFile(path, "w", **options) as file:
+        for name, data in (("data.pkl", pickle), ("version", b"3\n"), ("byteorder", b"little"), *parts):
+            file.writestr(f"archive/{name}", data)
+    return path
+
+
+def test_parts_that_unpack_to_far_more_are_not_unpacked(tmp_path):
+    """Zeros are packed a thousandfold, weights never."""
+    path = archive(tmp_path / "a.pth", b"\x80\x02}.", [("data/0", bytes(1 << 27))], compression=zipfile.ZIP_DEFLATED)
+    with pytest.raises(
+        ValueError, match=r"damaged \(.*; its parts unpack to 134,217,\d+ bytes, which those of weights"
+    ):
+        read_file(path)
+    assert "unpack to 134,217," in damage_of(path)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_bytes_by_their_number_are_not_made(tmp_path, zipped):
+    """A pickle of 40 bytes could take all memory."""
+    path = tmp_path / "a.pth"
+    made = b"c__builtin__\nbytearray\n\x8a\x05\0\0\0\0\x04\x85R"
+    if zipped:
+        archive(path, b"\x80\x02" + made + b".")
+        assert "Python objects" in damage_of(path)
+        path.write_bytes(without_sums(path.read_bytes()))
+    else:
+        torch.save({"a": WEIGHTS}, path, _use_new_zipfile_serialization=False)
+        path.write_bytes(path.read_bytes().replace(b"X\x01\0\0\0a", made))
+    with pytest.raises(ValueError, match="Python objects that cannot be skipped"):
+        read_file(path)
+
+
+def without_sums(data):
+    """An archive whose check sums are zero, as torch can be told to write it."""
+    return re.sub(rb"(PK\x03\x04.{10}|PK\x01\x02.{12}).{4}", rb"\1\0\0\0\0", data, flags=re.DOTALL)
+
+
+def test_a_pipe_is_not_opened(tmp_path):
+    """It would wait for its writer."""
+    os.mkfifo(tmp_path / "a.pth")
+    with pytest.raises(ValueError, match="it is a pipe, a socket or a device"):
+        read_file(tmp_path / "a.pth")
+    assert "it is a pipe" in damage_of(tmp_path / "a.pth")

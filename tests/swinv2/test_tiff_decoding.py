@@ -190,3 +190,14 @@ def test_copy_alone_is_read():
     """A file whose only page says that it is a copy is read."""
     pixels = PIXELS[..., :3]
     assert np.array_equal(decode_image(tiff(pixels, photometric="rgb", subfiletype=1), FILE), pixels)
+
+
+def test_a_jpeg_inside_that_is_larger():
+    """It is not decoded: a strip of 8 x 8 pixels can hold a JPEG that takes 12 GB."""
+    data = bytearray(tiff(PIXELS[:8, :8, :3], photometric="ycbcr", compression="jpeg"))
+    frame = data.index(b"\xff\xc0")
+    data[frame + 5 : frame + 9] = b"\xff\xdc\xff\xdc"
+    with pytest.raises(
+        UnreadableImageError, match=r"a\.tif .*it holds a JPEG of 65500 x 65500 pixels, more than its own"
+    ):
+        decode_image(bytes(data), FILE)

@@ -1,6 +1,7 @@
 import argparse
 import json
 import math
+import os
 
 import pytest
 import torch
@@ -179,3 +180,12 @@ def test_no_configuration_is_no_fault(tmp_path):
     """Most weights lie alone."""
     (tmp_path / "config.json").write_text("{")
     assert configuration(tmp_path / "config.json") == configuration(tmp_path / "none.json") == ""
+
+
+def test_a_configuration_that_never_ends_is_none(tmp_path):
+    """Neither a pipe nor a file of a terabyte is read."""
+    os.mkfifo(tmp_path / "config.json")
+    assert configuration(tmp_path / "config.json") == ""
+    (tmp_path / "large.json").touch()
+    os.truncate(tmp_path / "large.json", 1 << 40)
+    assert configuration(tmp_path / "large.json") == ""

@@ -1,5 +1,7 @@
 """Folders of pictures as videos."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -92,3 +94,11 @@ def test_frame_out_of_range(folder):
     """There are frames 0 to 11."""
     with pytest.raises(IndexError, match="no frame 12; the video has the frames 0 to 11"):
         FrameFolder(folder).read([12])
+
+
+def test_frame_that_is_a_pipe(folder):
+    """It is not opened, as it would wait for its writer."""
+    (folder / "img_5.png").unlink()
+    os.mkfifo(folder / "img_5.png")
+    with pytest.raises(UnreadableVideoError, match=r"img_5\.png is a pipe, a socket or a device"):
+        FrameFolder(folder).read([4])

@@ -24,6 +24,8 @@ def test_two_processes(on_two_processes, tmp_path, monkeypatch, capsys):
     checkpoint = tmp_path / "runs/simmim/small/checkpoints/last.ckpt"
     validate = ["simmim", "validate", "--config", str(path), "--ckpt_path", str(checkpoint)]
     both = re.findall(r"error on hidden pixels ([\d.]+)", on_two_processes(*validate))
+    pictures = tmp_path / "runs/simmim/small/validate/pictures"
+    assert len(list(pictures.rglob("*.png"))) == 5  # those of the other process, too
     monkeypatch.chdir(tmp_path)
     assert main(validate) == 0
     (alone,) = re.findall(r"error on hidden pixels ([\d.]+)", capsys.readouterr().out)

@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from swinv2.training.epochs import SeededEpochs
+from swinv2.training.gathering import gather
 from swinv2.training.last_checkpoint import LastCheckpoint, WholeFiles
 from swinv2.training.loading import make_loader
 
@@ -20,10 +21,13 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*(not resumable|not empty)")  #
 
 
 class Numbers(Dataset):
-    """24 of them."""
+    """From 0 on."""
+
+    def __init__(self, number=24):
+        self.number = number
 
     def __len__(self):
-        return 24
+        return self.number
 
     def __getitem__(self, index):
         return float(index)
@@ -225,3 +229,72 @@ def test_checkpoint_that_cannot_be_written_leaves_the_earlier_one(tmp_path):
     WholeFiles().save_checkpoint({"step": 3}, path)
     assert torch.load(path, weights_only=True) == {"step": 3}
     assert [one.name for one in path.parent.iterdir()] == ["last.ckpt"]
+
+
+class ScoredData(Data):
+    """Three more numbers to be scored on."""
+
+    def val_dataloader(self):
+        given = {"batch_size": 1, "num_workers": 0, "collate": torch.tensor, "seed": 0}
+        return make_loader(Numbers(3), **given, trainer=self.trainer)
+
+
+class Validated(Toy):
+    """Notes after which steps it is validated; in one of the validations something goes wrong."""
+
+    def __init__(self, broken=None, **options):
+        super().__init__(**options)
+        self.broken, self.validated = broken, []
+
+    def validation_step(self, batch, batch_idx):
+        if self.global_step == self.broken:
+            raise RuntimeError("accident")
+
+    def on_validation_epoch_end(self):
+        gather(0)  # as those of all tasks do, after batches of different number
+        self.validated.append(self.global_step)
+
+
+def fit(task, folder, resume=False, **options):
+    """Trains for an epoch with a validation every two steps, and saves every four."""
+    last = LastCheckpoint(
+        folder, "last", enable_version_counter=False, save_on_exception=True, every_n_train_steps=4,
+    )  # fmt: skip
+    trainer = Trainer(
+        **QUIET, max_epochs=1, val_check_interval=2, num_sanity_val_steps=0, callbacks=[SeededEpochs(), last],
+        default_root_dir=folder, **options,
+    )  # fmt: skip
+    trainer.fit(task, ScoredData(2), ckpt_path=f"{folder}/last.ckpt" if resume else None)
+
+
+def test_no_checkpoint_before_a_validation(tmp_path):
+    """A run that is killed in a validation goes on from before the steps that it follows, and does not leave it out."""
+    with pytest.raises(RuntimeError, match="accident"):
+        fit(Validated(broken=8), tmp_path)
+    task = Validated()
+    fit(task, tmp_path, resume=True)
+    assert task.validated == [6, 8, 10, 12]
+
+
+ENDED = """
+import os, signal
+from tests.swinv2.training.test_last_checkpoint import Validated, fit
+end = {end} if os.environ["LOCAL_RANK"] == "1" else None
+fit(Validated(end=end, signals=(signal.{name},)), "run", devices=2, strategy="ddp")
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize(("batch", "steps"), [(1, 2), (2, 3), (5, 6)])
+def test_processes_end_together(run_code, saved, name, batch, steps):
+    """Asked to end before a validation or at the end of an epoch, all finish what the others wait for."""
+    codes, said = run_code(ENDED.format(end=(0, batch), name=name), processes=2)
+    assert codes == [128 + signal.Signals[name]] * 2, said
+    assert saved()[0] == steps
+
+
+def test_checkpoint_that_cannot_be_handed_out(tmp_path):
+    """Parts of another kind are told when it is read."""
+    torch.save({"state_dict": {}, "loops": 3}, tmp_path / "a.ckpt")
+    with pytest.raises(ValueError, match=r"a\.ckpt has 3 for loops: another program"):
+        WholeFiles().load_checkpoint(tmp_path / "a.ckpt")

@@ -31,6 +31,9 @@ def test_recipes_and_what_the_parser_explains_pass(tmp_path, content):
         (b"a: " + b"x" * 2**20, r"recipe.yaml has 1,048,579 bytes; no recipe is that large"),
         (BOMB, r"recipe.yaml repeats itself by aliases \(\*\) to more than 100,000 values"),
         (b"a: &a\n  b: *a\n", r"recipe.yaml repeats itself by aliases"),
+        (b"a: 1\nb: 2001-99-99\n", "has 2001-99-99 in line 2, which is no timestamp, as it is written or tagged"),
+        (b"a: !!float x\n", "has x in line 1, which is no float"),
+        (b"a: [1, -1" + b"0" * 400 + b"]\n", "has -10{38} in line 1; integers must be below 2"),
         (b"a:\n  - {b: 1, c: 2}\n  - b: 3\n    d:\n    b: 4\n", "the key 'b' twice, in line 3 and in line 5"),
     ],
 )

@@ -1,5 +1,6 @@
 """Where runs are kept."""
 
+import os
 import subprocess
 import sys
 
@@ -88,3 +89,12 @@ def test_damaged_checkpoint_is_named_and_a_whole_one_offered(tmp_path, damage):
     (tmp_path / "best.ckpt").unlink()
     with pytest.raises(ValueError, match=r"There is no whole one beside it"):
         find_checkpoint("last", {"last": tmp_path})
+
+
+def test_checkpoint_that_is_a_pipe(tmp_path):
+    """It is not opened, as it would wait for its writer."""
+    os.mkfifo(tmp_path / "pipe.ckpt")
+    with pytest.raises(
+        ValueError, match=r"pipe\.ckpt is not a complete checkpoint: it is a pipe, a socket or a device"
+    ):
+        find_checkpoint(str(tmp_path / "pipe.ckpt"), {})

@@ -52,6 +52,13 @@ def test_settings_that_make_no_run_are_named(command, settings, reason):
         check(command, **settings)
 
 
+@pytest.mark.parametrize(("key", "value"), [("depths", [2, 2**31]), ("num_workers", 2**31), ("long_edge", 1 << 17)])
+def test_numbers_that_take_all_memory_or_processes_are_named(key, value):
+    """Before anything is built."""
+    with pytest.raises(WrongRecipeError, match=rf"data.part.{key} is \d+; it can be [\d,]+ at most"):
+        check_numbers(Namespace(data=Namespace(part=Namespace({key: value}))))
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 2**63, [1.0, float("nan")]])
 def test_numbers_that_cannot_be_meant_are_named(value):
     """Wherever they are."""

@@ -55,6 +55,14 @@ def test_what_runs_other_code_is_refused(parse, capsys, name):
     assert "error: " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("more", [[], ["--allow", "torch"]])
+def test_what_runs_other_code_cannot_be_allowed(parse, capsys, more):
+    """No advice is given that would not help."""
+    assert parse('--trainer.callbacks+={class_path: torch.hub.load, init_args: {repo_or_dir: "."}}', *more) == 2
+    said = capsys.readouterr().err
+    assert "'torch.hub.load' reads or runs code from elsewhere, which no recipe may" in said and "if you" not in said
+
+
 def test_no_recipe_allows_itself(parse, tmp_path, capsys):
     """The option is none of a recipe's keys."""
     (tmp_path / "own.yaml").write_text("allow: stranger\n")
