@@ -23,5 +23,4 @@ def check_supervision(model: Detector, data: CocoData) -> None:
         )
     if model.semantic_classes and data.train_set is not None:
         train = data.train_set
-        train.semantic_classes = model.semantic_classes
         check_readable(train.left_out, len(train), train.read, "training images with semantic maps")

@@ -95,8 +95,9 @@ class DetectionTask(Task):
         data = self.data
         check_class_count(self.model.num_classes, data.class_names)
         if stage == "fit" and data.train_set is not None:
-            check_supervision(self.model, data)
             data.train_set.with_masks = self.model.has_masks if data.masks is None else data.masks
+            data.train_set.semantic_classes = self.model.semantic_classes or data.train_set.semantic_classes
+            check_supervision(self.model, data)
         if self.class_map is not None and self.weights is not None:
             load_detector_weights(self.model, self.weights, data.class_names, self.class_map)
         self.class_names, self.category_ids = data.class_names, data.category_ids

@@ -95,7 +95,8 @@ def describe(path: Path) -> str:
     if not head.strip(b"\0"):
         return f"it begins with {len(head)} zeros; download or copy it again."
     if head.isascii() and all(byte >= 32 or byte in b"\t\r\n" for byte in head):
-        return f"it is a text ({head.decode().strip()[:40].splitlines()[0]} …), not weights; give their file."
+        first = (head.decode().strip() or "of blanks")[:40].splitlines()[0]
+        return f"it is a text ({first} …), not weights; give their file."
     return f"it is truncated or no checkpoint ({path.stat().st_size:,} bytes); download or copy it again."
 
 

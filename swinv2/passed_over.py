@@ -57,6 +57,27 @@ def check_passed_over(folder: Path, others: Sequence[str], images: Iterable[str]
         tell_passed_over(folder, others, number)
 
 
+def check_loose(folder: Path, loose: Sequence[str], number: int, what: str) -> None:
+    """Log how many images or videos lie beside the folders of classes, and so are of no class.
+
+    Args:
+        folder: that the folders of classes are in.
+        loose: names of what lies beside them.
+        number: of the images or videos in folders.
+        what: "images" or "videos".
+
+    Raises:
+        ValueError: more lie beside the folders than in them.
+    """
+    if not loose:
+        return
+    share = f"{len(loose)} of {len(loose) + number} {what} in {folder} are in no folder of a class"
+    message = f"{share}, first {', '.join(loose[:SHOWN])}"
+    if len(loose) > number:
+        raise ValueError(f"{message}. Move each into the folder of its class.")
+    logger.warning("%s; they are passed over", message)
+
+
 def in_words(folder: Path, others: Sequence[str], images: int) -> str:
     """How many files are no images by their suffix, of how many, and which."""
     suffixes = Counter(os.path.splitext(name)[1].lower() or "without suffix" for name in others)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from swinv2.class_names import check_no_splits, labels_of, name_classes, tell_one_class
+from swinv2.passed_over import check_loose
 from video.files import ARCHIVED, below, has_video, part, report_passed_over
 from video.finding import VideoFinder
 from video.list_formats import read_rows
@@ -129,31 +130,11 @@ def read_class_folders(folder: Path, class_names: Sequence[str] = (), first: int
             f"The folder {folder} has no folders of classes with videos in them; looked for {', '.join(SUFFIXES)} "
             f"files and for folders of pictures.{flat}"
         )
-    check_loose(folder, loose, len(items))
+    check_loose(folder, [path.name for path in loose], len(items), "videos")
     if others:
         text = "%d folders in %s have no videos and are no classes: %s"
         logger.warning(text, len(others), folder, in_short(others))
     return VideoList(items, names, [])
-
-
-def check_loose(folder: Path, loose: Sequence[Path], number: int) -> None:
-    """Log how many videos lie beside the folders of classes, and so are of no class.
-
-    Args:
-        folder: that they are in.
-        loose: these videos.
-        number: of the videos in folders.
-
-    Raises:
-        ValueError: they are more than those.
-    """
-    if not loose:
-        return
-    share = f"{len(loose)} of {len(loose) + number} videos in {folder} are in no folder of a class"
-    message = f"{share}, first {in_short(path.name for path in loose)}"
-    if len(loose) > number:
-        raise ValueError(f"{message}. Move each into the folder of its class, or give a list of paths and labels.")
-    logger.warning("%s; they are passed over", message)
 
 
 def report_missing(missing: Sequence[str], total: int, source: Path, videos: Path) -> None:

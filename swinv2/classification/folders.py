@@ -13,7 +13,7 @@ from jaxtyping import Int32
 
 from ..class_names import check_no_splits, labels_of
 from ..images import SUFFIXES, files_below, is_image, read_bytes, visible
-from ..passed_over import check_passed_over
+from ..passed_over import check_loose, check_passed_over
 from .items import ImageItems, Strings
 from .labels import check_labels
 
@@ -154,7 +154,7 @@ def read_class_folders(folder: Path, class_names: Sequence[str] = (), first: int
         raise no_images(folder)
     check_no_splits([*listings], folder)
     files = Strings(file for listing in listings.values() for file in listing.images)
-    check_loose(folder, sorted(filter(is_image, beside)), len(files))
+    check_loose(folder, sorted(filter(is_image, beside)), len(files), "images")
     check_passed_over(folder, strays, files, len(files))
     tell_no_classes(folder, {name: len(found[name].strays) for name in names if name not in listings})
     classes = [*class_names] or [*listings]
@@ -174,26 +174,6 @@ def list_class(folder: Path, name: str) -> Listing:
     """
     files = sorted(f"{name}/{file}" for file in files_below(folder / name))
     return Listing(Strings(filter(is_image, files)), [file for file in files if not is_image(file)])
-
-
-def check_loose(folder: Path, loose: Sequence[str], number: int) -> None:
-    """Let the log count the images beside the folders of classes, which are of no class.
-
-    Args:
-        folder: that they are in.
-        loose: their names.
-        number: of the images in folders.
-
-    Raises:
-        ValueError: they are more than those.
-    """
-    if not loose:
-        return
-    share = f"{len(loose)} of {len(loose) + number} images in {folder} are in no folder of a class"
-    message = f"{share}, first {', '.join(loose[:SHOWN])}"
-    if len(loose) > number:
-        raise ValueError(f"{message}. Move each into the folder of its class.")
-    logger.warning("%s; they are passed over", message)
 
 
 def tell_no_classes(folder: Path, files: Mapping[str, int]) -> None:

@@ -29,8 +29,9 @@ def mean_over_processes(figures: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Args:
         figures: scalars by name, on one device; the same names in every process.
     """
+    if not (dist.is_available() and dist.is_initialized()):
+        return {name: figure.detach() for name, figure in figures.items()}
     values = torch.stack([figure.detach().float() for figure in figures.values()])
-    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-        dist.all_reduce(values)
-        values /= dist.get_world_size()
+    dist.all_reduce(values)
+    values /= dist.get_world_size()
     return dict(zip(figures, values.unbind(), strict=True))

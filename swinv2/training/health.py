@@ -67,7 +67,7 @@ class FiniteTraining(Callback):
         gradients = [parameter.grad for parameter in pl_module.parameters() if parameter.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         if math.isfinite(float(norm)):  # the same in all processes
-            self.skipped = 0
+            self.skipped, self.batches = 0, []  # which are not kept while the next ones are loaded
             pl_module.log("grad_norm", norm)
             return
         if getattr(trainer.precision_plugin, "scaler", None) is not None:  # whose factor may just be too large

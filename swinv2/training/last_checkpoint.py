@@ -39,7 +39,9 @@ class LastCheckpoint(ModelCheckpoint):
         if number == self.asked_to_end == signal.SIGINT:
             raise KeyboardInterrupt
         if number == signal.SIGINT and self.speaks:
-            print("\nFinishing the step under way and saving; Ctrl-C again stops at once.", file=sys.stderr)
+            print(
+                "\nFinishing the step or validation under way and saving; Ctrl-C again stops at once.", file=sys.stderr
+            )
         self.asked_to_end = number
 
     def on_train_batch_end(

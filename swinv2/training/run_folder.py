@@ -1,5 +1,6 @@
 """Where a run keeps its things: RECIPE/version_0, version_1, … for logs and RECIPE/checkpoints for best and last."""
 
+import atexit
 import logging
 import shutil
 from collections.abc import Collection, Mapping
@@ -9,6 +10,7 @@ from pathlib import Path
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from ..tensor_files import damage_of
 from ..whole_files import remove_leftovers, sync
@@ -108,8 +110,11 @@ class KeptRuns(Callback):
             one.dirpath = places.get(str(one.dirpath), one.dirpath)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Called whatever stops the trainer."""
-        self._give_back()
+        """Called whatever stops the trainer; one that is asked to end has its last state still to save."""
+        if isinstance(exception, SIGTERMException):
+            atexit.register(self._give_back)
+        else:
+            self._give_back()
         if self.started or not trainer.is_global_zero:
             return
         for folder in (getattr(board, "log_dir", None) for board in trainer.loggers):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from swinv2.passed_over import check_passed_over
+from swinv2.passed_over import check_loose, check_passed_over
 
 FOLDER = Path("data")
 
@@ -30,3 +30,13 @@ def test_most_are_passed_over():
     check_passed_over(FOLDER, ["x.txt", "y.txt", "z.xml", "a/1.npy", "a/2.npy", "a/3.npy", "a/4.npy"], images, 2)
     with pytest.raises(ValueError, match=r"More than half .* passed over: 3 files of 5 \(60%\) in data .*\(3 \.npy\)"):
         check_passed_over(FOLDER, ["x.txt", "a/1.npy", "a/3.npy", "a/4.npy", "a/5.npy"], images, 2)
+
+
+def test_what_lies_beside_the_folders_of_classes(caplog):
+    """It is counted, and an error where it is more than what lies in them."""
+    check_loose(FOLDER, [], 0, "images")
+    assert not caplog.text
+    check_loose(FOLDER, ["a.mp4", "b.mp4"], 2, "videos")
+    assert "2 of 4 videos in data are in no folder of a class, first a.mp4, b.mp4; they are passed over" in caplog.text
+    with pytest.raises(ValueError, match=r"3 of 5 images in data are in no folder.*Move each into the folder"):
+        check_loose(FOLDER, ["a.jpg", "b.jpg", "c.jpg"], 2, "images")

@@ -143,3 +143,11 @@ def test_a_pipe_is_not_opened(tmp_path):
     with pytest.raises(ValueError, match="it is a pipe, a socket or a device"):
         read_file(tmp_path / "a.pth")
     assert "it is a pipe" in damage_of(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("content", [b"\n\n", b" " * 600, b"\r\n\t"])
+def test_blanks_are_no_weights(tmp_path, content):
+    """As an editor leaves them; the message is a sentence like that for other texts."""
+    (tmp_path / "weights.pth").write_bytes(content)
+    with pytest.raises(ValueError, match=r"it is a text \(of blanks …\), not weights"):
+        read_file(tmp_path / "weights.pth")

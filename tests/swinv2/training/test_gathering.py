@@ -22,7 +22,7 @@ else:
 
 def test_one_process_is_its_own_mean():
     """Without gradients, in the order given."""
-    found = mean_over_processes({"b": torch.tensor(2.0, requires_grad=True), "a": torch.tensor(3, dtype=torch.int64)})
+    found = mean_over_processes({"b": torch.tensor(2.0, requires_grad=True), "a": torch.tensor(3.0)})
     assert list(found.items()) == [("b", torch.tensor(2.0)), ("a", torch.tensor(3.0))]
     assert not found["b"].requires_grad
     assert gather("x") == ["x"]

@@ -128,3 +128,9 @@ def test_bad_setting():
     """A number below 0 is an error."""
     with pytest.raises(ValueError, match="most_skipped must be 0 or more"):
         FiniteTraining(-1)
+
+
+def test_batches_of_good_steps_are_not_kept(train):
+    """They would take their memory while the next ones are loaded."""
+    _, trainer = train()
+    assert next(one for one in trainer.callbacks if isinstance(one, FiniteTraining)).batches == []

@@ -1,13 +1,17 @@
 """Where runs are kept."""
 
+import atexit
 import os
 import subprocess
 import sys
 
 import pytest
 import torch
+from lightning import LightningModule, Trainer
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from swinv2.training.run_folder import claim_version, find_checkpoint, next_version, set_aside
+from swinv2.training.run_folder import KeptRuns, claim_version, find_checkpoint, next_version, set_aside
+from swinv2.training.run_lock import take_folder
 from swinv2.whole_files import HOST, write_torch
 
 
@@ -98,3 +102,26 @@ def test_checkpoint_that_is_a_pipe(tmp_path):
         ValueError, match=r"pipe\.ckpt is not a complete checkpoint: it is a pipe, a socket or a device"
     ):
         find_checkpoint(str(tmp_path / "pipe.ckpt"), {})
+
+
+@pytest.mark.parametrize(("exception", "held"), [(SIGTERMException(), True), (ValueError(), False)])
+def test_folder_is_held_until_the_last_state_is_saved(tmp_path, monkeypatch, exception, held):
+    """What is saved when a run is asked to end comes after this; another run must not set the folder aside before."""
+    later = []
+    monkeypatch.setattr(atexit, "register", later.append)
+    kept = KeptRuns([tmp_path / "checkpoints"])
+    kept.started = True
+    kept.locks.append(take_folder(tmp_path / "checkpoints"))
+    trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    kept.on_exception(trainer, LightningModule(), exception)
+    assert (tmp_path / ".checkpoints.running.json").exists() == held
+    for give_back in later:
+        give_back()
+    assert not (tmp_path / ".checkpoints.running.json").exists()
+
+
+def test_empty_folder_is_not_set_aside(tmp_path):
+    """As it is before the first run."""
+    (tmp_path / "checkpoints").mkdir()
+    set_aside(tmp_path / "checkpoints")
+    assert [*tmp_path.iterdir()] == []
