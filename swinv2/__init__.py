@@ -1,11 +1,15 @@
 """Swin Transformer V2: one N-D backbone for images and video, detection, segmentation and classification."""
 
-from .backbone import SwinTransformerV2
-from .classification.classifier import create_model
-from .inference import optimize_for_inference
-from .torchvision_backbone import as_torchvision_backbone
-from .variants import BackboneConfig, create_backbone, list_models
-from .weights import LoadReport, convert, load_weights
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .backbone import SwinTransformerV2
+    from .classification.classifier import create_model
+    from .inference import optimize_for_inference
+    from .torchvision_backbone import as_torchvision_backbone
+    from .variants import BackboneConfig, create_backbone, list_models
+    from .weights import LoadReport, convert, load_weights
 
 __version__ = "0.1.0"
 __all__ = [
@@ -20,3 +24,24 @@ __all__ = [
     "load_weights",
     "optimize_for_inference",
 ]
+_MODULES = {  # of the names above; imported when they are asked for, so that the command answers Ctrl-C from its start
+    "backbone": ("SwinTransformerV2",),
+    "classification.classifier": ("create_model",),
+    "inference": ("optimize_for_inference",),
+    "torchvision_backbone": ("as_torchvision_backbone",),
+    "variants": ("BackboneConfig", "create_backbone", "list_models"),
+    "weights": ("LoadReport", "convert", "load_weights"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(f".{module}", __name__), name)
+    if name in _MODULES:  # `swinv2.weights` after `import swinv2`
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -56,19 +56,24 @@ def main(args: Sequence[str] | None = None) -> int:
         args: the command line, that of the process if None.
 
     Returns:
-        The exit code: 0, 1 for an error, 130 if stopped by Ctrl-C. A wrong command line exits with 2.
+        The exit code: 0, 1 for an error, 130 if stopped by Ctrl-C, 141 if nobody reads on, 2 for a wrong command line.
     """
     args = sys.argv[1:] if args is None else list(args)
     try:
         if args and args[0] in TASKS:
+            task = _import(TASKS[args[0]][0])
             end_with_starter()
-            _import(TASKS[args[0]][0]).main(args[1:])
+            task.main(args[1:])
         else:
             options = vars(_parser().parse_args(args))
             options.pop("run")(**options)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # of `swinv2 models | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what Python still has to write there
+        return 141
     except Exception as error:
         if os.environ.get("SWINV2_DEBUG"):
             raise
@@ -98,40 +103,39 @@ def _import(module: str) -> Any:
     """Import a module; Ctrl-C ends the process at once, as some libraries take an interrupted import for a fault."""
     if threading.current_thread() is not threading.main_thread():
         return import_module(module)
-    before = signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    before = signal.signal(signal.SIGINT, _stop_at_once)
     try:
         return import_module(module)
     finally:
         signal.signal(signal.SIGINT, before)
 
 
-def _models(pattern: str) -> None:
-    from swinv2.tables import models_table
-    from swinv2.variants import VARIANTS, list_models
+def _stop_at_once(*_: object) -> None:
+    os.write(2, b"Stopped.\n")
+    os._exit(130)
 
-    if not list_models(pattern):
-        near = get_close_matches(pattern, VARIANTS, n=1, cutoff=0.0)[0]
+
+def _models(pattern: str) -> None:
+    variants = _import("swinv2.variants")
+    if not variants.list_models(pattern):
+        near = get_close_matches(pattern, variants.VARIANTS, n=1, cutoff=0.0)[0]
         raise ValueError(
             f"no model's name matches '{pattern}'; give one such as {near}, or a pattern such as '*base*'."
         )
-    print(models_table(pattern))
+    print(_import("swinv2.tables").models_table(pattern))
 
 
 def _convert(source: str, out: Path, to: str) -> None:
-    import_module(CONVERTERS.get(to, "swinv2.weights")).convert(source, out, to)
+    _import(CONVERTERS.get(to, "swinv2.weights")).convert(source, out, to)
     print(f"wrote {out}")
 
 
 def _doctor() -> None:
-    from .doctor import report
-
-    print(report())
+    print(_import("swinv2.doctor").report())
 
 
 def _shapes(root: Path, **options: Any) -> None:
-    from swinv2.shapes import write_shapes
-
-    print(f"sample data is in {write_shapes(root, **options)}")
+    print(f"sample data is in {_import('swinv2.shapes').write_shapes(root, **options)}")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,7 +14,7 @@ def end_with_starter() -> None:
 
     Waiting for a first process that was killed, PyTorch would give up after half an hour.
     """
-    from .whole_files import is_running  # needs PyTorch, which is imported where Ctrl-C is answered
+    from .whole_files import is_running  # takes its time to import, which Ctrl-C may end
 
     starter = int(os.environ.get(STARTER, 0))
     os.environ[STARTER] = str(os.getpid())

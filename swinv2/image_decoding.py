@@ -19,6 +19,7 @@ from .bmp_decoding import read_bmp
 from .image_errors import Decoding, damaged, wrong_depth
 from .image_formats import floating_format, format_of, no_image
 from .image_size import (
+    COEFFICIENT,
     GREY,
     GREY_ALPHA,
     MOST_SCANS,
@@ -74,7 +75,8 @@ def decode_jpeg(data: bytes, path: Path, upright: bool) -> Pixels:
         raise damaged(path, "JPEG", "it ends before it tells its size")
     if header.bits != 8:
         raise wrong_depth(path, f"values of {header.bits} bits")
-    check_size(path, "JPEG", header.height, header.width, len(data))
+    beside = COEFFICIENT * header.channels if header.progressive else 0
+    check_size(path, "JPEG", header.height, header.width, len(data), beside=beside)
     if not 0 < (scans := jpeg_scans(data, header)) <= MOST_SCANS:
         raise damaged(path, "JPEG", f"it has {scans} scans" if scans else "it ends before its last pixels")
     if header.channels == 4:

@@ -14,6 +14,8 @@ LIMIT = "OPENCV_IO_MAX_IMAGE_PIXELS"  # OpenCV's name, and its default
 MOST_PIXELS = 1 << 30
 PIXELS_PER_BYTE = {"JPEG": 512, "GIF": 2731, "TGA": 128, "PNM": 8, "WebP": 1 << 16}  # JPEG 64 in a bit, GIF 4096 in 12
 MOST_PER_BYTE = 1 << 17  # of other formats, which have no bound; a picture of one colour has up to 120,000
+BESIDE = {"GIF": 5, "PNM": 4, "TGA": 4, "AVIF": 8, "HEIC": 8, "JPEG 2000": 16}  # bytes that decoding a pixel takes more
+COEFFICIENT = 2  # bytes of one of a progressive JPEG, which are all kept to its last scan
 
 PNG = struct.Struct(">8s4x4sIIBBBBB")  # signature, first chunk, width, height, bits, kind of colour, three methods
 PNG_START = (b"\x89PNG\r\n\x1a\n", b"IHDR")
@@ -28,6 +30,7 @@ PNG_CHANNELS = {GREY: 1, RGB: 3, PALETTE: 1, GREY_ALPHA: 2, RGB_ALPHA: 4}
 JPEG_START = b"\xff\xd8"
 JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of the segments that tell the size
 JPEG_END, JPEG_MARKER = b"\xff\xd9", re.compile(rb"\xff[^\0\xd0-\xd7\xff]")
+JPEG_PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}  # of them
 JPEG_LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF}  # of them
 JPEG_FRAME = struct.Struct(">xBHBHHB")  # marker, length, bits, height, width, channels
 JPEG_LENGTH = 4  # of marker and length
@@ -64,6 +67,7 @@ class JpegHeader(NamedTuple):
         exif: what its EXIF segment holds, else nothing.
         end: of the header in the file, bytes.
         lossless: whether it keeps values as they are, which libjpeg gives in no other colours.
+        progressive: whether its pixels come in several scans, from coarse to fine.
     """
 
     height: int
@@ -73,10 +77,15 @@ class JpegHeader(NamedTuple):
     exif: bytes
     end: int
     lossless: bool
+    progressive: bool
 
 
-def check_size(path: Path, kind: str, height: int, width: int, size: int, per_byte: float | None = None) -> None:
+def check_size(
+    path: Path, kind: str, height: int, width: int, size: int, per_byte: float | None = None, beside: int | None = None
+) -> None:
     """See that an image's declared size is one that its file can hold and that is taken.
+
+    A decoder may take as many bytes beside the pixels as pixels are taken: 1 GiB.
 
     Args:
         path: the file.
@@ -85,6 +94,7 @@ def check_size(path: Path, kind: str, height: int, width: int, size: int, per_by
         width: pixels.
         size: of the file, bytes.
         per_byte: pixels that a byte can hold; by default `PIXELS_PER_BYTE`.
+        beside: bytes that the decoder takes for a pixel beside its colours; by default `BESIDE`.
 
     Raises:
         UnreadableImageError: it is not.
@@ -97,6 +107,13 @@ def check_size(path: Path, kind: str, height: int, width: int, size: int, per_by
         )
     if height < 1 or width < 1 or height * width > per_byte * size:
         raise damaged(path, kind, f"its header says {height} x {width} pixels (height, width), it has {size:,} bytes")
+    beside = BESIDE.get(kind, 0) if beside is None else beside
+    if (memory := height * width * beside) > most_pixels():
+        raise UnreadableImageError(
+            f"{path} has {height} x {width} pixels, for which decoding a {kind} of its kind takes {memory:,} bytes "
+            f"beside them, more than the {most_pixels():,} that are taken; save it as a PNG, TIFF or baseline JPEG, or "
+            f"set the environment variable {LIMIT} to a number above."
+        )
 
 
 def most_pixels() -> int:
@@ -180,8 +197,8 @@ def parse_jpeg(data: bytes | mmap) -> JpegHeader | None:
         if length < 2 or marker == JPEG_SCAN:
             return None
         if marker in JPEG_FRAMES:
-            lossless = marker in JPEG_LOSSLESS
-            return JpegHeader(height, width, bits, channels, exif, at + JPEG_FRAME.size, lossless)
+            ways = marker in JPEG_LOSSLESS, marker in JPEG_PROGRESSIVE
+            return JpegHeader(height, width, bits, channels, exif, at + JPEG_FRAME.size, *ways)
         segment = at + JPEG_LENGTH
         if marker == JPEG_APP1 and not exif and data[segment : segment + len(EXIF)] == EXIF:
             exif = data[segment : at + 2 + length]

@@ -138,7 +138,7 @@ def is_running(process: int) -> bool:
         return True  # there os.kill would end it
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # the latter of a number that no process has
         return False
     except PermissionError:  # of somebody else
         return True

@@ -9,6 +9,7 @@ from unittest.mock import create_autospec
 
 import pytest
 
+import swinv2
 from swinv2 import cli, weights
 
 
@@ -147,7 +148,28 @@ def test_ctrl_c_while_a_task_is_imported(tmp_path):
     code = "import sys; from swinv2 import cli; cli.TASKS['slow'] = ('slow', ''); sys.exit(cli.main(['slow']))"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])}
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=environment, capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Stopped.\n")
+
+
+def test_the_command_starts_without_pytorch():
+    """Its import takes seconds, and answers Ctrl-C badly; the names of the package are imported when asked for."""
+    code = (
+        "import sys; import swinv2.cli; assert 'torch' not in sys.modules; swinv2.SwinTransformerV2; swinv2.weights; "
+        "assert {*swinv2.__all__} <= {*dir(swinv2)} and all(getattr(swinv2, name) for name in swinv2.__all__)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    with pytest.raises(AttributeError, match="'swinv2' has no attribute 'SwinTransformerV3'"):
+        swinv2.SwinTransformerV3  # noqa: B018
+
+
+def test_a_pipe_that_is_closed():
+    """`swinv2 models | head` ends without a message once head has its lines."""
+    code = "import os, sys; os.close(0); from swinv2 import cli; sys.exit(cli.main(['models']))"
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_models_that_nobody_has_are_an_error(capsys):

@@ -66,6 +66,28 @@ def test_too_many_pixels(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("kind", "more"), [("GIF", {}), ("JPEG 2000", {}), ("JPEG", {"beside": 6})], ids=["GIF", "JPEG 2000", "progressive"]
+)
+def test_memory_beside_the_pixels(tmp_path, monkeypatch, kind, more):
+    """What a decoder takes beside the pixels has the same limit, in bytes."""
+    monkeypatch.setenv(LIMIT, "2000")
+    with pytest.raises(
+        UnreadableImageError, match=rf"x has 20 x 30 pixels, .*{kind} of its kind takes [39],\d00 bytes"
+    ):
+        check_size(tmp_path / "x", kind, 20, 30, 10_000, **more)
+    check_size(tmp_path / "x", kind, 20, 6, 10_000, **more)
+
+
+def test_progressive_jpegs_keep_coefficients(tmp_path, monkeypatch):
+    """Of a JPEG in several scans all coefficients are kept, of one in a single scan none."""
+    data = [cv2.imencode(".jpg", np.zeros((30, 50, 3), np.uint8), [cv2.IMWRITE_JPEG_PROGRESSIVE, i])[1] for i in (0, 1)]
+    monkeypatch.setenv(LIMIT, str(30 * 50 * 5))
+    assert decode(data[0].tobytes(), tmp_path / "x.jpg").shape == (30, 50, 3)
+    with pytest.raises(UnreadableImageError, match=r"takes 9,000 bytes beside them, .*baseline JPEG"):
+        decode(data[1].tobytes(), tmp_path / "x.jpg")
+
+
+@pytest.mark.parametrize(
     "data",
     [
         png_of(np.zeros((1, 1, 1), np.uint8), 8, 0).replace(struct.pack(">II", 1, 1), struct.pack(">II", 30000, 30000)),

@@ -103,3 +103,4 @@ def test_running_processes():
     assert is_running(os.getpid())
     assert is_running(1)
     assert not is_running(int(gone()))
+    assert not is_running(10**30)
