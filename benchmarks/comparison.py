@@ -13,7 +13,7 @@ import torch
 from benchmarks.peers import EAGER, VERSIONS, Work
 from benchmarks.results import keep
 from benchmarks.timing import machine, ratio
-from swinv2.linear import AVX2, can_pack
+from swinv2.engines.cpu.packing import AVX2, can_pack
 
 TINY8, TINY16, BASE24 = (
     f"swinv2_{name}" for name in ("tiny_window8_256", "tiny_window16_256", "base_window12to24_192to384")

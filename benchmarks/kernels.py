@@ -13,8 +13,8 @@ from torch import Tensor
 
 from benchmarks.limits import bandwidth
 from benchmarks.timing import machine, medians, ratio, table
-from swinv2 import kernels
-from swinv2.kernels import attention, norm, plain
+from swinv2.engines import gpu as kernels
+from swinv2.engines.gpu import attention, norm, plain
 from swinv2.windows import grid_cut
 
 RESULT = Path(__file__).with_suffix(".md")

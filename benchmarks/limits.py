@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from benchmarks.peers import Work
 from benchmarks.timing import medians
-from swinv2.linear import Linear
+from swinv2.engines.cpu.packing import Linear
 from swinv2.variants import VARIANTS
 
 PATCH = 48  # numbers of a patch of 4 x 4 pixels

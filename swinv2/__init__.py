@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .backbone import SwinTransformerV2
-    from .classification.classifier import create_model
+    from .classifier import create_model
     from .inference import optimize_for_inference
     from .torchvision_backbone import as_torchvision_backbone
     from .variants import BackboneConfig, create_backbone, list_models
@@ -26,7 +26,7 @@ __all__ = [
 ]
 _MODULES = {  # of the names above; imported when they are asked for, so that the command answers Ctrl-C from its start
     "backbone": ("SwinTransformerV2",),
-    "classification.classifier": ("create_model",),
+    "classifier": ("create_model",),
     "inference": ("optimize_for_inference",),
     "torchvision_backbone": ("as_torchvision_backbone",),
     "variants": ("BackboneConfig", "create_backbone", "list_models"),

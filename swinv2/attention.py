@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .attention_core import (
+from .engines.cpu.attention import (
     RecomputedAttention,
     attend,
     attend_in_blocks,
@@ -19,8 +19,8 @@ from .attention_core import (
     of_length,
     runs_of,
 )
-from .kernels.attention import grid_attention
-from .linear import Linear, hooked, mark
+from .engines.cpu.packing import Linear, hooked, mark
+from .engines.gpu.attention import grid_attention
 from .windows import Cut, GridCut, Size
 
 Spacing = Literal["log", "linear"]  # of the offsets that the position bias is a function of; linear is an ablation

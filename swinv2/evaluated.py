@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 
 from .attention import HALVES, WindowAttention
-from .attention_core import Run, attend, attend_in_blocks, runs_of, set_length
+from .engines.cpu.attention import Run, attend, attend_in_blocks, runs_of, set_length
+from .engines.cpu.packing import Linear
 from .layers import LayerNorm, Mlp, StochasticDepth
-from .linear import Linear
 from .routes import Hop, Route
 from .windows import Cut, Group
 

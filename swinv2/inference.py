@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from .linear import Linear
+from .engines.cpu.packing import Linear
 from .stage import Stage
 
 LARGEST_ON_HEAP = 2**25 - 2**16  # bytes: glibc never learns to take larger blocks from the heap (32 MiB, with its own)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from . import kernels
+from .engines import gpu as kernels
 from .windows import Cut, Fit, GridCut, Size, cut, grid_cut
 
 

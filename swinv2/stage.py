@@ -10,13 +10,13 @@ from torch.nn.modules.module import _has_any_global_hook
 from torch.utils.checkpoint import checkpoint
 
 from .attention import ContinuousPositionBias, WindowAttention
-from .attention_core import is_eager
+from .engines.cpu.attention import is_eager
+from .engines.cpu.block import Plan, Recompute, trained_block
+from .engines.cpu.packing import Linear, hooked
+from .engines.gpu.norm import add_norm
 from .evaluated import EvaluatedStage
-from .kernels.norm import add_norm
 from .layers import LayerNorm, Mlp, PatchMerging, StochasticDepth
-from .linear import Linear, hooked
 from .routes import Hop, reorder, route
-from .trained_block import Plan, Recompute, trained_block
 from .windows import Cut, Fit, GridCut, Size
 
 BYTES_IN_CACHE = 2**14  # of one channel of the tokens that a block takes at a time on a CPU without gradients

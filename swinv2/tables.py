@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from .attention import WindowAttention
-from .classification.classifier import create_model
+from .classifier import create_model
 from .stage import Stage
 from .variants import VARIANTS, list_models
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from detection import Detector
 from segmentation import Segmenter
-from swinv2.classification.classifier import ImageClassifier
+from swinv2.classifier import ImageClassifier
 from swinv2.cli import main
 from swinv2.shapes import make_classification, make_detection, make_segmentation, make_video
 from swinv2.simmim.model import SimMIM

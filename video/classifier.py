@@ -5,7 +5,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from swinv2 import BackboneConfig
-from swinv2.classification.classifier import ImageClassifier
+from swinv2.classifier import ImageClassifier
 from swinv2.pixels import check_num_classes, normalize
 
 

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int64, Shaped, UInt8
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ..classifier import ImageClassifier
 from ..images import UnreadableImageError, read_image
 from ..pixels import normalize
 from ..training.agreement import check_class_count
@@ -23,7 +24,6 @@ from ..training.other_window import other_window
 from ..training.schedules import OptimizerConfig
 from ..training.task import Task
 from ..training.throughput import Throughput
-from .classifier import ImageClassifier
 from .data import ImageNetData
 from .guesses import Guesses, best_guesses, draw_guesses, format_guesses, write_guesses
 from .image_data import Batch

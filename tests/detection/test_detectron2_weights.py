@@ -12,7 +12,7 @@ from detection.mask_rcnn import MaskRCNN
 from detection.roi_stage import RoIConfig
 from detection.rpn import RPNConfig
 from swinv2 import BackboneConfig, cli
-from swinv2.classification.classifier import ImageClassifier
+from swinv2.classifier import ImageClassifier
 
 SMALL = {"embed_dim": 16, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 1, 1]}
 

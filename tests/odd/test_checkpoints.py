@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from swinv2 import SwinTransformerV2, convert, load_weights
-from swinv2.classification.classifier import ImageClassifier
+from swinv2.classifier import ImageClassifier
 from tests.odd.made_checkpoints import HEADLESS, LAYOUTS, as_saved, contained, names, with_strangers, wrapped
 from tests.odd.outcomes import try_all
 

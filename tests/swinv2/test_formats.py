@@ -6,7 +6,7 @@ from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformer,
 from transformers import Swinv2Config, Swinv2ForImageClassification
 
 from swinv2.backbone import SwinTransformerV2
-from swinv2.classification.classifier import ImageClassifier
+from swinv2.classifier import ImageClassifier
 from swinv2.formats import WRITABLE, from_official, has_place, to_official
 from swinv2.layers import PatchMerging
 from swinv2.layouts import detect_format

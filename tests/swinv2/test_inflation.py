@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from swinv2 import convert, create_backbone, load_weights
-from swinv2.classification.classifier import ImageClassifier
+from swinv2.classifier import ImageClassifier
 from swinv2.formats import WRITABLE
 
 NAME = "swinv2_tiny_window8_256"

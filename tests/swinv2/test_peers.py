@@ -12,7 +12,7 @@ from torch import nn
 from torchvision.models import swin_transformer
 
 from swinv2 import SwinTransformerV2, load_weights
-from swinv2.classification.classifier import ImageClassifier
+from swinv2.classifier import ImageClassifier
 
 DEPTHS, HEADS, DIM, CLASSES = (2, 2, 2, 2), (1, 2, 4, 8), 16, 10
 WINDOWS = [

@@ -8,7 +8,7 @@ import torch
 from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformer, SwinTransformerBlockV2
 
 from swinv2.backbone import SwinTransformerV2
-from swinv2.classification.classifier import ImageClassifier
+from swinv2.classifier import ImageClassifier
 from swinv2.formats import from_official, to_official
 from swinv2.trained_windows import architecture, configuration, training_windows
 

@@ -10,7 +10,7 @@ from transformers import Swinv2Config, Swinv2ForImageClassification
 
 from swinv2 import SwinTransformerV2, convert, create_backbone, load_weights
 from swinv2.checkpoints import read_checkpoint
-from swinv2.classification.classifier import ImageClassifier
+from swinv2.classifier import ImageClassifier
 from swinv2.formats import WRITABLE, from_official, to_official
 
 SIZES = {"embed_dim": 24, "depths": (1, 1, 2, 1), "num_heads": (1, 2, 3, 6), "window_size": 4}

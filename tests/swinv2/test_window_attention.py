@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from swinv2.attention import window_attention
-from swinv2.kernels.plain import grid_attention
+from swinv2.engines.gpu.plain import grid_attention
 from swinv2.reference import reference_attention
 from swinv2.windows import cut, grid_cut
 

@@ -17,7 +17,7 @@ DWARF = {"embed_dim": 16, "depths": [2, 2, 2], "num_heads": [1, 2, 4]}
 def test_clip_of_repeated_frames_is_the_image(window):
     """Inflated from an image classifier, a clip of one repeated frame gives its logits, whatever the window in time."""
     backbone = swinv2.create_backbone("swinv2_tiny_window8_256", window_size=window[1:], out_indices=[2], **DWARF)
-    image_model = swinv2.classification.classifier.ImageClassifier(backbone, 5).eval()
+    image_model = swinv2.classifier.ImageClassifier(backbone, 5).eval()
     for parameter in image_model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     model = VideoClassifier(BackboneConfig("swinv2_tiny_window8_256", window_size=window, **DWARF), 5).eval()

@@ -6,8 +6,8 @@ from lightning import Trainer
 from lightning.pytorch.strategies import SingleDeviceStrategy
 
 from swinv2 import BackboneConfig
-from swinv2.classification.classifier import ImageClassifier
 from swinv2.classification.scores import ClassificationScores
+from swinv2.classifier import ImageClassifier
 from swinv2.cli import main
 from swinv2.training.schedules import OptimizerConfig
 from swinv2.training.waiting import Meeting

@@ -8,9 +8,9 @@ from lightning import Trainer
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
 
 from swinv2 import BackboneConfig
-from swinv2.classification.classifier import ImageClassifier
 from swinv2.classification.data import ImageNetData
 from swinv2.classification.task import ClassificationTask
+from swinv2.classifier import ImageClassifier
 from swinv2.cli import main
 
 QUIET = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False, "accelerator": "cpu"}

@@ -40,7 +40,7 @@ def test_model_needs_no_class(recipe, capsys, form, tmp_path):
     key = "--model.model.init_args.backbone" if form == "long" else "--model.model.backbone"
     source = "long.yaml" if form == "long" else recipe
     model = printed(capsys, "--config", source, f"{key}.window_size", "4", "--config", recipe)["model"]["model"]
-    assert model["class_path"] == "swinv2.classification.classifier.ImageClassifier"
+    assert model["class_path"] == "swinv2.classifier.ImageClassifier"
     assert model["init_args"]["backbone"] | {"window_size": 4, "embed_dim": 8} == model["init_args"]["backbone"]
 
 

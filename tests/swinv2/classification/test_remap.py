@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from swinv2 import BackboneConfig, convert
-from swinv2.classification.classifier import ImageClassifier
 from swinv2.classification.remap import find_rows, load_head, read_rows
 from swinv2.classification.task import ClassificationTask
+from swinv2.classifier import ImageClassifier
 from swinv2.cli import main
 from swinv2.shapes import make_classification
 

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from lightning import Trainer
 
 from swinv2 import BackboneConfig
-from swinv2.classification.classifier import ImageClassifier
 from swinv2.classification.data import ImageNetData
 from swinv2.classification.labelled import ScoredImages
 from swinv2.classification.task import ClassificationTask
+from swinv2.classifier import ImageClassifier
 from swinv2.cli import main
 from swinv2.pixels import IMAGENET_MEAN, IMAGENET_STD
 from swinv2.training.throughput import Throughput

@@ -10,8 +10,8 @@ import torch
 import yaml
 
 from swinv2 import BackboneConfig
-from swinv2.classification.classifier import ImageClassifier
 from swinv2.classification.labelled import ScoredImages
+from swinv2.classifier import ImageClassifier
 from swinv2.cli import main
 from swinv2.shapes import make_classification
 from swinv2.simmim.data import SimMIMData

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..windows import GridCut
+from ...windows import GridCut
 from . import available, plain
 from .sizes import DTYPES, SMALL
 
@@ -59,9 +59,9 @@ def _misfit(qkv: Tensor, bias: Tensor, cut: GridCut) -> str | None:
     limits = {"axes": (len(cut.size), AXES), "slots in a window": (slots, SLOTS), "channels a head": (width, WIDTH)}
     for name, (given, most) in limits.items():
         if given > most:
-            return f"the kernels take at most {most} {name}, got {given}; use swinv2.kernels.plain."
+            return f"the kernels take at most {most} {name}, got {given}; use swinv2.engines.gpu.plain."
     if qkv.dtype not in DTYPES:
-        return f"the kernels take float32, bfloat16 and float16, got {qkv.dtype}; use swinv2.kernels.plain."
+        return f"the kernels take float32, bfloat16 and float16, got {qkv.dtype}; use swinv2.engines.gpu.plain."
     if qkv.shape[:-3] != (cut.batch, *cut.size) or bias.shape != (qkv.shape[-2], slots, slots):
         return (
             f"qkv {tuple(qkv.shape)} and bias {tuple(bias.shape)} do not fit windows of {slots} slots in "

@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from swinv2 import kernels
+from swinv2.engines import gpu as kernels
 
 HERE = Path(__file__).parent
 MODULES = ("tiles", "attention_forward", "attention_backward", "launch", "norm_kernels")  # that need Triton

@@ -3,7 +3,7 @@ from functools import partial
 import pytest
 import torch
 
-from swinv2.kernels import norm, plain
+from swinv2.engines.gpu import norm, plain
 
 
 def problem(channels=24, dtype=torch.float32, weights=torch.float32, grid=(2, 5, 3)):

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ..windows import GridCut
+from ...windows import GridCut
 
 TINY = 1e-12  # shortest length that a query or key is divided by
 FAR = -1e30  # added to the score of a slot without a token

@@ -49,10 +49,10 @@ def fused_add_norm(
 def _misfit(x: Tensor, branch: Tensor, weight: Tensor, keep: Tensor | None) -> str | None:
     """Why the kernel cannot take this."""
     if x.shape[-1] > CHANNELS:
-        return f"the kernel takes at most {CHANNELS} channels, got {x.shape[-1]}; use swinv2.kernels.plain."
+        return f"the kernel takes at most {CHANNELS} channels, got {x.shape[-1]}; use swinv2.engines.gpu.plain."
     if any(t.dtype not in DTYPES for t in (x, branch, weight)):
         given = f"{x.dtype}, {branch.dtype} and {weight.dtype}"
-        return f"the kernel takes float32, bfloat16 and float16, got {given}; use swinv2.kernels.plain."
+        return f"the kernel takes float32, bfloat16 and float16, got {given}; use swinv2.engines.gpu.plain."
     if x.shape != branch.shape or weight.shape != x.shape[-1:]:
         shapes = f"{tuple(x.shape)}, {tuple(branch.shape)} and {tuple(weight.shape)}"
         return f"x, branch and weight do not fit: {shapes}; they are (…, c), (…, c) and (c,)."

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 
 import swinv2
 from swinv2 import optimize_for_inference
+from swinv2.engines.cpu.packing import Linear
 from swinv2.layers import StochasticDepth
-from swinv2.linear import Linear
 from swinv2.stage import Block
 
 PACKS = torch.backends.mkldnn.is_available()  # every PyTorch with oneDNN that is allowed here can

@@ -4,7 +4,7 @@ from functools import partial
 import pytest
 import torch
 
-from swinv2.kernels import plain
+from swinv2.engines.gpu import plain
 from swinv2.windows import grid_cut
 
 CPU = torch.device("cpu")

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from swinv2.linear import Linear, can_pack
+from swinv2.engines.cpu.packing import Linear, can_pack
 
 PACKS = torch.backends.mkldnn.is_available()  # every PyTorch with oneDNN that is allowed here can
 
@@ -54,7 +54,7 @@ def test_packed_weight_gives_the_same(layer, shape):
 @torch.no_grad()
 def test_gelu_of_a_packed_product_is_exact(layer, avx2, monkeypatch):
     """By the product's own kernel or by a pass of its own, whichever is faster on this CPU."""
-    monkeypatch.setattr("swinv2.linear.AVX2", avx2)
+    monkeypatch.setattr("swinv2.engines.cpu.packing.AVX2", avx2)
     x = torch.randn(300, 24)
     wanted = F.gelu(F.linear(x.double(), layer.weight.double(), layer.bias.double()))
     torch.testing.assert_close(layer.gelu(x).double(), wanted, rtol=1e-5, atol=1e-6)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from swinv2.kernels.sizes import SMALL, power_of_two, programs, tile
+from swinv2.engines.gpu.sizes import SMALL, power_of_two, programs, tile
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

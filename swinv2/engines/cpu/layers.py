@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from .attention_core import attention, attention_slopes
-from .linear import AVX2, can_pack
-from .windows import Group, Size
+from ...windows import Group, Size
+from .attention import attention, attention_slopes
+from .packing import AVX2, can_pack
 
 ROWS_WORTH_PACKING = 4096  # tokens from which packing a weight takes less time than it saves
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..backbone import SwinTransformerV2, initialise
-from ..stage import Recompute
-from ..variants import BackboneConfig, create_backbone, load_named, variant
-from ..windows import Fit, Window
+from .backbone import SwinTransformerV2, initialise
+from .stage import Recompute
+from .variants import BackboneConfig, create_backbone, load_named, variant
+from .windows import Fit, Window
 
 
 class ImageClassifier(nn.Module):

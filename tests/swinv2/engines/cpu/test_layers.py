@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from swinv2 import half_blocks
-from swinv2.half_blocks import LinearRows, NormedSum, product
+from swinv2.engines.cpu import layers as half_blocks
+from swinv2.engines.cpu.layers import LinearRows, NormedSum, product
 
 
 @pytest.mark.parametrize("avx2", [False, True])

@@ -10,7 +10,7 @@ COMPILE = """
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from swinv2.kernels import attention_backward, attention_forward, norm_kernels
+from swinv2.engines.gpu import attention_backward, attention_forward, norm_kernels
 
 SIXTEEN_BITS = {"qkv", "context", "slope", "of_qkv", "branch", "of_branch"}
 INTEGERS = {"slots", "windows", "heads", "rows", "tokens", "pair"}

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import nn
 
 import swinv2
-from swinv2 import attention_core
-from swinv2.attention_core import RecomputedAttention, attend_in_blocks, attention_slopes, of_length, set_length
+from swinv2.engines.cpu import attention as attention_core
+from swinv2.engines.cpu.attention import RecomputedAttention, attend_in_blocks, attention_slopes, of_length, set_length
 
 CUTS = {
     "one shape": [((2, 3), 4)],

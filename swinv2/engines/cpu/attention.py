@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .windows import Group
+from ...windows import Group
 
 Run = tuple[int, int, Tensor]  # windows of one shape: how many, tokens of each, and their bias (1, h, N, N)
 

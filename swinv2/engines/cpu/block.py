@@ -9,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .attention_core import full_precision
-from .half_blocks import AttentionHalf, LinearRows, MlpHalf, NormedSum, Steps, Summed
-from .windows import Cut
+from ...windows import Cut
+from .attention import full_precision
+from .layers import AttentionHalf, LinearRows, MlpHalf, NormedSum, Steps, Summed
 
 Recompute = Literal["nothing", "elementwise", "block"]
 

@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from swinv2 import half_blocks, trained_block
 from swinv2.attention import WindowAttention, window_attention
+from swinv2.engines.cpu import block as trained_block
+from swinv2.engines.cpu import layers as half_blocks
+from swinv2.engines.cpu.block import Plan
 from swinv2.layers import LayerNorm
-from swinv2.trained_block import Plan
 from swinv2.windows import Cut
 
 DIM, HEADS, BATCH = 8, 2, 2

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import torch
 
-from swinv2.kernels import attention, plain
+from swinv2.engines.gpu import attention, plain
 from swinv2.windows import grid_cut
 
 CPU = torch.device("cpu")
@@ -103,7 +103,7 @@ def test_any_strides(interpreted):
     ("changes", "message"),
     [
         ({"qkv": torch.zeros(2, 20, 3, 2, 129)}, "at most 128 channels a head, got 129"),
-        ({"qkv": torch.zeros(2, 20, 3, 2, 16).double()}, "got torch.float64; use swinv2.kernels.plain"),
+        ({"qkv": torch.zeros(2, 20, 3, 2, 16).double()}, "got torch.float64; use swinv2.engines.gpu.plain"),
         ({"qkv": torch.zeros(2, 19, 3, 2, 16)}, "do not fit windows of 8 slots in 2 grids of \\(20,\\)"),
         ({"bias": torch.zeros(2, 7, 7)}, "do not fit windows of 8 slots"),
         ({"cut": grid_cut(2, (40, 40), (33, 33), False, "fixed", CPU)}, "at most 1024 slots in a window, got 1089"),
@@ -136,7 +136,7 @@ def test_the_operators_are_what_pytorch_expects(interpreted):
 
 COMPILED = """
 import torch
-from swinv2.kernels import attention, plain
+from swinv2.engines.gpu import attention, plain
 from swinv2.windows import grid_cut
 
 def run(qkv, scale, bias):

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from swinv2 import kernels
+from swinv2.engines import gpu as kernels
 
 GPU = torch.device("cuda", 0)
 
