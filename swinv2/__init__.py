@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .backbone import SwinTransformerV2
     from .classifier import create_model
-    from .inference import optimize_for_inference
+    from .engines import explain, optimize_for_inference, use_engine
     from .torchvision_backbone import as_torchvision_backbone
     from .variants import BackboneConfig, create_backbone, list_models
     from .weights import LoadReport, convert, load_weights
@@ -20,14 +20,16 @@ __all__ = [
     "convert",
     "create_backbone",
     "create_model",
+    "explain",
     "list_models",
     "load_weights",
     "optimize_for_inference",
+    "use_engine",
 ]
 _MODULES = {  # of the names above; imported when they are asked for, so that the command answers Ctrl-C from its start
     "backbone": ("SwinTransformerV2",),
     "classifier": ("create_model",),
-    "inference": ("optimize_for_inference",),
+    "engines": ("explain", "optimize_for_inference", "use_engine"),
     "torchvision_backbone": ("as_torchvision_backbone",),
     "variants": ("BackboneConfig", "create_backbone", "list_models"),
     "weights": ("LoadReport", "convert", "load_weights"),

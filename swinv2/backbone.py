@@ -1,16 +1,92 @@
 """Swin Transformer V2 for images, video and other N-D grids (arXiv:2111.09883)."""
 
 from collections.abc import Sequence
-from typing import cast, get_args
+from typing import cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from .attention import Spacing, WindowAttention
-from .layers import CONVOLUTION, LayerNorm, PatchEmbed, PatchMerging
-from .stage import Block, Recompute, Stage
-from .windows import Fit, Size, Window, window_per_stage
+from .arguments import Window, check_heads, check_lengths, check_stages, window_per_stage
+from .attention import WindowAttention
+from .layers import LayerNorm, Mlp, PatchEmbed, PatchMerging, StochasticDepth
+from .windows import Size, Windows, cut
+
+
+class Block(nn.Module):
+    """Window attention and MLP, each normalised at its end before it is added (residual post-norm, section 3.2).
+
+    Args:
+        dim: channels.
+        num_heads: attention heads.
+        trained_window: window of the training along each axis, the unit of the position bias.
+        mlp_ratio: hidden width of the MLP, in multiples of `dim`.
+        drop_path_rate: probability of leaving out a branch in training.
+        extra_norm: whether the sum is normalised once more (section 3.2, for the huge and the giant model).
+        checkpointing: whether the backward pass computes the block again rather than keep what it needs.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int,
+        trained_window: Size,
+        mlp_ratio: float,
+        drop_path_rate: float,
+        extra_norm: bool,
+        checkpointing: bool,
+    ):
+        super().__init__()
+        self.checkpointing = checkpointing
+        self.attn = WindowAttention(dim, num_heads, len(trained_window), trained_window)
+        self.norm1 = LayerNorm(dim)
+        self.mlp = Mlp(dim, int(mlp_ratio * dim))
+        self.norm2 = LayerNorm(dim)
+        self.drop_path = StochasticDepth(drop_path_rate)
+        self.enorm = LayerNorm(dim) if extra_norm else nn.Identity()
+
+    def forward(self, x: Float[Tensor, "b *grid c"], windows: Windows) -> Float[Tensor, "b *grid c"]:
+        """Tokens of a grid, which attend within windows."""
+        if self.checkpointing and torch.is_grad_enabled():
+            return checkpoint(self.compute, x, windows, use_reentrant=False)
+        return self.compute(x, windows)
+
+    def compute(self, x: Float[Tensor, "b *grid c"], windows: Windows) -> Float[Tensor, "b *grid c"]:
+        """What the block adds to its tokens: attention and MLP."""
+        x = x + self.drop_path(self.norm1(self.attn(x, windows)))
+        x = x + self.drop_path(self.norm2(self.mlp(x)))
+        return self.enorm(x)
+
+
+class Stage(nn.Module):
+    """Blocks at one resolution, in turn with plain and with shifted windows.
+
+    Args:
+        blocks: the blocks.
+        downsample: what follows the stage, if anything does.
+        window: tokens of a window along each axis, at most.
+        shift: whether every second block cuts half a window later.
+    """
+
+    def __init__(self, blocks: Sequence[Block], downsample: PatchMerging | None, window: Size, shift: bool):
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+        self.downsample = downsample
+        self.window = window
+        self.shift = shift
+
+    def forward(self, x: Float[Tensor, "b *grid c"]) -> Float[Tensor, "b *grid c"]:
+        """All blocks, one after the other."""
+        plain, shifted = (cut(x.shape[1:-1], self.window, half, x.device) for half in (False, self.shift))
+        for i, block in enumerate(self.blocks):
+            x = block(x, shifted if i % 2 else plain)
+        return x
+
+    @property
+    def attentions(self) -> list[WindowAttention]:
+        """The attention of each block."""
+        return [cast(Block, block).attn for block in self.blocks]
 
 
 class SwinTransformerV2(nn.Module):
@@ -32,13 +108,9 @@ class SwinTransformerV2(nn.Module):
         drop_path_rate: stochastic depth of the last block, growing linearly from 0 at the first.
         extra_norm_period: in each stage, blocks from one extra normalisation to the next; 0 for none, 6 for huge and
             giant.
-        cpb_spacing: "log" for the position bias of the paper, "linear" for its ablation.
-        shift: for each stage, whether every second block shifts its windows; in all stages if None.
         out_indices: stages whose features are given, finest first.
         frozen_stages: -1 to train everything, 0 to freeze the patch embedding, i to freeze the first i stages too.
-        recompute: what the backward pass computes again, rather than keep it: nothing, the elementwise parts (on a
-            CPU; elsewhere nothing), or whole blocks; one word, or one per stage.
-        window_fit: "fixed" windows leave a remnant at the end of an axis, "balanced" ones share it evenly.
+        checkpointing: stages whose blocks the backward pass computes again, all or none of them or one word per stage.
 
     Raises:
         ValueError: lengths that do not fit each other, or stages that do not exist.
@@ -57,27 +129,23 @@ class SwinTransformerV2(nn.Module):
         mlp_ratio: float = 4.0,
         drop_path_rate: float = 0.0,
         extra_norm_period: int = 0,
-        cpb_spacing: Spacing = "log",
         shift: Sequence[bool] | None = None,
         out_indices: Sequence[int] = (0, 1, 2, 3),
         frozen_stages: int = -1,
-        recompute: Recompute | Sequence[Recompute] = "elementwise",
-        window_fit: Fit = "fixed",
+        checkpointing: bool | Sequence[bool] = False,
     ):
         super().__init__()
         axes, stages = len(patch_size), len(depths)
-        stride = tuple(merge_stride or (2,) * axes)
-        shift = shift or [True] * stages
-        _check_lengths(patch_size, stride, depths, num_heads, shift)
-        _check_stages(out_indices, frozen_stages, stages)
-        _check_heads(embed_dim, num_heads)
+        stride, shift = tuple(merge_stride or (2,) * axes), shift or [True] * stages
+        again = [checkpointing] * stages if isinstance(checkpointing, bool) else list(checkpointing)
+        check_lengths(patch_size, stride, depths, num_heads, shift, again)
+        check_stages(out_indices, frozen_stages, stages)
         windows = window_per_stage(window_size, stages, axes, "window_size")
         trained = window_per_stage(pretrained_window_sizes or window_size, stages, axes, "pretrained_window_sizes")
-        recomputed = [recompute] * stages if isinstance(recompute, str) else list(recompute)
-        _check_recompute(recomputed, stages)
-        drop_rates = torch.linspace(0, drop_path_rate, sum(depths), device="cpu").split(list(depths))
+        rates = iter(torch.linspace(0, drop_path_rate, sum(depths), device="cpu").tolist())
 
         dims = [embed_dim * 2**i for i in range(stages)]
+        check_heads(dims, num_heads)
         self.axes = axes
         self.out_indices = sorted(out_indices)
         self.channels = [dims[i] for i in self.out_indices]
@@ -86,12 +154,10 @@ class SwinTransformerV2(nn.Module):
         self.patch_embed = PatchEmbed(in_channels, embed_dim, tuple(patch_size))
         self.layers = nn.ModuleList()
         for i, (dim, heads) in enumerate(zip(dims, num_heads, strict=True)):
-            blocks = [
-                Block(WindowAttention(dim, heads, axes, trained[i], cpb_spacing), dim, mlp_ratio, rate, extra)
-                for rate, extra in zip(drop_rates[i].tolist(), _every(extra_norm_period, depths[i]), strict=True)
-            ]
+            extra = [extra_norm_period > 0 and j % extra_norm_period == 0 for j in range(1, depths[i] + 1)]
+            blocks = [Block(dim, heads, trained[i], mlp_ratio, next(rates), norm, again[i]) for norm in extra]
             merging = PatchMerging(dim, stride) if i + 1 < stages else None
-            self.layers.append(Stage(blocks, merging, windows[i], window_fit, shift[i], recomputed[i]))
+            self.layers.append(Stage(blocks, merging, windows[i], shift[i]))
         for i in self.out_indices:
             self.add_module(f"norm{i}", LayerNorm(dims[i]))
         self.apply(initialise)
@@ -115,8 +181,7 @@ class SwinTransformerV2(nn.Module):
         for i, stage in enumerate(self.stages):
             x = stage(x)
             if i in self.out_indices:
-                norm = self.get_submodule(f"norm{i}")
-                features.append(norm(x).movedim(-1, 1))
+                features.append(self.get_submodule(f"norm{i}")(x).movedim(-1, 1))
             x = x if stage.downsample is None else stage.downsample(x)
         return features
 
@@ -187,48 +252,3 @@ def initialise(module: nn.Module) -> None:
     if isinstance(module, Block):
         nn.init.zeros_(module.norm1.weight)
         nn.init.zeros_(module.norm2.weight)
-
-
-def _every(period: int, depth: int) -> list[bool]:
-    """Which of `depth` blocks are the last of a full period."""
-    return [period > 0 and i % period == 0 for i in range(1, depth + 1)]
-
-
-def _check_lengths(
-    patch_size: Sequence[int], stride: Size, depths: Sequence[int], num_heads: Sequence[int], shift: Sequence[bool]
-) -> None:
-    if len(patch_size) not in CONVOLUTION or len(stride) != len(patch_size):
-        raise ValueError(
-            f"patch_size and merge_stride need one number per axis, 1 to 3 of them, got {tuple(patch_size)} and "
-            f"{stride}; use e.g. (4, 4) and (2, 2) for images, (2, 4, 4) and (1, 2, 2) for video."
-        )
-    if not len(depths) == len(num_heads) == len(shift):
-        raise ValueError(
-            f"depths, num_heads and shift need one entry per stage, got {tuple(depths)}, {tuple(num_heads)} and "
-            f"{tuple(shift)}; use e.g. (2, 2, 6, 2), (3, 6, 12, 24) and None."
-        )
-
-
-def _check_stages(out_indices: Sequence[int], frozen_stages: int, stages: int) -> None:
-    if not out_indices or any(i not in range(stages) for i in out_indices):
-        raise ValueError(
-            f"out_indices are stages from 0 to {stages - 1}, got {tuple(out_indices)}; use e.g. (0, 1, 2, 3)."
-        )
-    if frozen_stages not in range(-1, stages + 1):
-        raise ValueError(f"frozen_stages is a number from -1 (train everything) to {stages}, got {frozen_stages}.")
-
-
-def _check_recompute(recompute: Sequence[str], stages: int) -> None:
-    if len(recompute) != stages or any(word not in get_args(Recompute) for word in recompute):
-        raise ValueError(
-            f"recompute is one of {', '.join(get_args(Recompute))}, or one of them for each of {stages} stages, got "
-            f"{tuple(recompute)}; use e.g. block."
-        )
-
-
-def _check_heads(embed_dim: int, num_heads: Sequence[int]) -> None:
-    for i, heads in enumerate(num_heads):
-        if embed_dim * 2**i % heads:
-            raise ValueError(
-                f"the {embed_dim * 2**i} channels of stage {i} cannot be shared by {heads} heads; change num_heads."
-            )

@@ -6,10 +6,9 @@ from dataclasses import replace
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from .arguments import Window
 from .backbone import SwinTransformerV2, initialise
-from .stage import Recompute
-from .variants import BackboneConfig, create_backbone, load_named, variant
-from .windows import Fit, Window
+from .variants import BackboneConfig, Choice, create_backbone, load_named, variant
 
 
 class ImageClassifier(nn.Module):
@@ -51,8 +50,8 @@ def create_model(
     window_size: Window | None = None,
     in_channels: int = 3,
     drop_path_rate: float = 0.0,
-    recompute: Recompute | Sequence[Recompute] = "elementwise",
-    window_fit: Fit = "fixed",
+    checkpointing: bool | Sequence[bool] = False,
+    engine: Choice = "auto",
 ) -> ImageClassifier:
     """A named model that classifies images.
 
@@ -63,9 +62,9 @@ def create_model(
         window_size: window in tokens, if not that of the name; one number, one per axis, or one entry per stage.
         in_channels: channels of the input; weights for three channels are adapted.
         drop_path_rate: stochastic depth of the last block, growing linearly from 0 at the first.
-        recompute: what the backward pass computes again, rather than keep it: nothing, the elementwise parts, or whole
-            blocks; one word, or one per stage.
-        window_fit: "fixed" windows leave a remnant at the end of an axis, "balanced" ones share it evenly.
+        checkpointing: whether the backward pass computes blocks again rather than keep what they need; for all
+            stages, or one word per stage.
+        engine: what computes the blocks: "auto", "plain", "cpu" or "gpu", see `use_engine`.
 
     Raises:
         ValueError: no such model or weights, or numbers that do not fit each other.
@@ -76,8 +75,8 @@ def create_model(
         out_indices=(len(variant(name).depths) - 1,),
         in_channels=in_channels,
         drop_path_rate=drop_path_rate,
-        recompute=recompute,
-        window_fit=window_fit,
+        checkpointing=checkpointing,
+        engine=engine,
     )
     model = ImageClassifier(backbone, variant(name).num_classes if num_classes is None else num_classes)
     load_named(model, name, weights)

@@ -35,7 +35,7 @@ LIBRARIES = {  # what they say where the cause is outside of the program, and wh
     ),
     r"required to override the `configure_model": (
         "The models of this project cannot say yet how they are sharded (FSDP2): give --trainer.strategy ddp, and "
-        "recompute of the backbone where memory is short."
+        "checkpointing of the backbone where memory is short."
     ),
     r"gloo|NCCL|TCPStore|recvValue|sendBytes": (
         "Another process of this run has ended, so this one ends, too. What that one said is the cause; if it said "

@@ -1,4 +1,4 @@
-"""What a Swin Transformer V2 does to tokens one by one, or to few at a time: embedding, merging, normalisation, MLP."""
+"""What a Swin Transformer V2 does to tokens one by one, or to few at a time: embedding, merging, norm, MLP."""
 
 import math
 from collections.abc import Sequence
@@ -9,20 +9,17 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .engines.cpu.packing import Linear
-from .windows import Cut, GridCut, Size
+from .windows import Size
 
 CONVOLUTION: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 
 
 class LayerNorm(nn.LayerNorm):
-    """Layer normalisation that gives float32 as long as its weights are, so that sums stay exact under autocast."""
+    """Layer normalisation in the type of its weights, so that sums stay exact under autocast."""
 
     def forward(self, x: Float[Tensor, "*grid c"]) -> Float[Tensor, "*grid c"]:
         """Normalise the last axis."""
-        if x.dtype != self.weight.dtype:
-            x = x.to(torch.promote_types(x.dtype, self.weight.dtype))
-        return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+        return super().forward(x.to(torch.promote_types(x.dtype, self.weight.dtype)))
 
 
 class StochasticDepth(nn.Module):
@@ -36,10 +33,10 @@ class StochasticDepth(nn.Module):
         super().__init__()
         self.rate = rate
 
-    def forward(self, x: Float[Tensor, "tokens c"], cut: Cut | GridCut) -> Float[Tensor, "tokens c"]:
-        """Scale the tokens of each image by 0 or by 1 / (1 - rate)."""
-        factors = self.factors(cut.batch, x.device)
-        return x if factors is None else x * factors.to(x.dtype)[cut.image].unsqueeze(1)
+    def forward(self, x: Float[Tensor, "b *grid c"]) -> Float[Tensor, "b *grid c"]:
+        """Scale each image by 0 or by 1 / (1 - rate)."""
+        factors = self.factors(len(x), x.device)
+        return x if factors is None else x * factors.to(x.dtype).view(-1, *[1] * (x.ndim - 1))
 
     def factors(self, images: int, device: torch.device) -> Float[Tensor, " images"] | None:
         """0 or 1 / (1 - rate) for each image; None where nothing is left out."""
@@ -69,22 +66,21 @@ class PatchEmbed(nn.Module):
         Raises:
             ValueError: wrong number of axes or channels, or an image smaller than one patch.
         """
-        axes, channels = len(self.patch_size), self.proj.in_channels
-        size = tuple(int(s) for s in x.shape[2:])
+        axes, channels, size = len(self.patch_size), self.proj.in_channels, [int(s) for s in x.shape[2:]]
         if len(size) != axes or x.shape[1] != channels:
             raise ValueError(
                 f"the model takes (batch, {channels}, {axes} axes of pixels), got {tuple(x.shape)}; "
                 "reshape the input, or build the model with other in_channels or patch_size."
             )
         if any(s < p for s, p in zip(size, self.patch_size, strict=True)):
-            raise ValueError(f"an input of {size} is smaller than one patch of {self.patch_size}; enlarge it first.")
-        x = padded(x, missing(size, self.patch_size))
+            raise ValueError(
+                f"an input of {tuple(size)} is smaller than one patch of {self.patch_size}; enlarge it first."
+            )
+        x = F.pad(x, missing(size, self.patch_size))
         for axis, patch in enumerate(self.patch_size):
             x = x.unflatten(2 + 2 * axis, (-1, patch))  # (B, channels, S1, p1, …, Sn, pn)
         x = x.permute(0, *range(2, 2 * axes + 2, 2), 1, *range(3, 2 * axes + 2, 2)).flatten(axes + 1)
-        return self.norm(
-            F.linear(x, self.proj.weight.flatten(1), self.proj.bias)
-        )  # the convolution as one matrix product
+        return self.norm(F.linear(x, self.proj.weight.flatten(1), self.proj.bias))  # the convolution as one product
 
 
 class PatchMerging(nn.Module):
@@ -98,18 +94,16 @@ class PatchMerging(nn.Module):
     def __init__(self, dim: int, stride: Size):
         super().__init__()
         self.stride = stride
-        self.reduction = Linear(math.prod(stride) * dim, 2 * dim, bias=False)
+        self.reduction = nn.Linear(math.prod(stride) * dim, 2 * dim, bias=False)
         self.norm = LayerNorm(2 * dim)
 
     def forward(self, x: Float[Tensor, "b *grid c"]) -> Float[Tensor, "b *merged 2*c"]:
         """Tokens missing to whole blocks are zero."""
         n = len(self.stride)
-        x = padded(x, [0, 0, *missing([int(s) for s in x.shape[1:-1]], self.stride)])
+        x = F.pad(x, [0, 0, *missing([int(s) for s in x.shape[1:-1]], self.stride)])
         for axis, stride in enumerate(self.stride):
             x = x.unflatten(1 + 2 * axis, (-1, stride))  # (B, S1/k1, k1, …, Sn/kn, kn, C)
-        x = x.permute(
-            0, *range(1, 2 * n, 2), *range(2 * n, 0, -2), -1
-        )  # first axis fastest, as in the released weights
+        x = x.permute(0, *range(1, 2 * n, 2), *range(2 * n, 0, -2), -1)  # first axis fastest, as in released weights
         return self.norm(self.reduction(x.flatten(n + 1)))
 
 
@@ -123,18 +117,12 @@ class Mlp(nn.Module):
 
     def __init__(self, dim: int, hidden_dim: int):
         super().__init__()
-        self.fc1 = Linear(dim, hidden_dim)
-        self.fc2 = Linear(hidden_dim, dim)
+        self.fc1 = nn.Linear(dim, hidden_dim)
+        self.fc2 = nn.Linear(hidden_dim, dim)
 
     def forward(self, x: Float[Tensor, "... c"]) -> Float[Tensor, "... c"]:
         """Each token by itself."""
-        hidden = self.fc1.gelu(x) if isinstance(self.fc1, Linear) else F.gelu(self.fc1(x))  # a layer put in its place
-        return self.fc2(hidden)
-
-
-def padded(x: Tensor, amounts: Sequence[int]) -> Tensor:
-    """`F.pad`, which copies even if nothing is missing; compiled code, which does not, serves all sizes."""
-    return F.pad(x, amounts) if torch.compiler.is_compiling() or any(amounts) else x
+        return self.fc2(F.gelu(self.fc1(x)))
 
 
 def missing(size: Sequence[int], multiple: Size) -> list[int]:

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from .attention import WindowAttention
+from .backbone import Stage
 from .classifier import create_model
-from .stage import Stage
 from .variants import VARIANTS, list_models
 
 with warnings.catch_warnings(action="ignore"):  # what fvcore calls on import is deprecated

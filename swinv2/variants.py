@@ -8,12 +8,11 @@ from pathlib import Path
 
 from torch import nn
 
-from .attention import Spacing
-from .backbone import SwinTransformerV2, Window
+from .arguments import Window
+from .backbone import SwinTransformerV2
+from .engines import Choice, use_engine
 from .published import TAGS
-from .stage import Recompute
 from .weights import load_weights, weights_url
-from .windows import Fit
 
 
 @dataclass(frozen=True)
@@ -98,13 +97,12 @@ def create_backbone(
     in_channels: int = 3,
     drop_path_rate: float = 0.0,
     frozen_stages: int = -1,
-    recompute: Recompute | Sequence[Recompute] = "elementwise",
-    window_fit: Fit = "fixed",
+    checkpointing: bool | Sequence[bool] = False,
+    engine: Choice = "auto",
     video: bool = False,
     embed_dim: int | None = None,
     depths: Sequence[int] | None = None,
     num_heads: Sequence[int] | None = None,
-    cpb_spacing: Spacing = "log",
 ) -> SwinTransformerV2:
     """A named model without its head, giving hierarchical features.
 
@@ -116,14 +114,13 @@ def create_backbone(
         in_channels: channels of the input; weights for three channels are adapted.
         drop_path_rate: stochastic depth of the last block, growing linearly from 0 at the first.
         frozen_stages: -1 to train everything, 0 to freeze the patch embedding, i to freeze the first i stages too.
-        recompute: what the backward pass computes again, rather than keep it: nothing, the elementwise parts, or whole
-            blocks; one word, or one per stage.
-        window_fit: "fixed" windows leave a remnant at the end of an axis, "balanced" ones share it evenly.
+        checkpointing: whether the backward pass computes blocks again rather than keep what they need; for all
+            stages, or one word per stage.
+        engine: what computes the blocks: "auto", "plain", "cpu" or "gpu", see `use_engine`.
         video: whether the model takes clips (B, in_channels, T, H, W); image weights are inflated.
         embed_dim: channels of the first stage, if not those of the name.
         depths: blocks of each stage, if not those of the name.
         num_heads: attention heads of each stage, if not those of the name.
-        cpb_spacing: "log" for the position bias of the paper, "linear" for its ablation.
 
     Raises:
         ValueError: no such model or weights, or numbers that do not fit each other.
@@ -142,12 +139,11 @@ def create_backbone(
         num_heads=num_heads or model.num_heads,
         drop_path_rate=drop_path_rate,
         extra_norm_period=model.extra_norm_period,
-        cpb_spacing=cpb_spacing,
         out_indices=out_indices,
         frozen_stages=frozen_stages,
-        recompute=recompute,
-        window_fit=window_fit,
+        checkpointing=checkpointing,
     )
+    use_engine(backbone, engine)
     load_named(backbone, name, weights)
     return backbone
 
@@ -184,13 +180,12 @@ class BackboneConfig:
         in_channels: channels of the input; weights for three channels are adapted.
         drop_path_rate: stochastic depth of the last block, growing linearly from 0 at the first.
         frozen_stages: -1 to train everything, 0 to freeze the patch embedding, i to freeze the first i stages too.
-        recompute: what the backward pass computes again, rather than keep it: nothing, the elementwise parts, or whole
-            blocks; one word, or one per stage.
-        window_fit: "fixed" windows leave a remnant at the end of an axis, "balanced" ones share it evenly.
+        checkpointing: whether the backward pass computes blocks again rather than keep what they need; for all
+            stages, or one word per stage.
+        engine: what computes the blocks: "auto", "plain", "cpu" or "gpu", see `use_engine`.
         embed_dim: channels of the first stage, if not those of the name.
         depths: blocks of each stage, if not those of the name.
         num_heads: attention heads of each stage, if not those of the name.
-        cpb_spacing: "log" for the position bias of the paper, "linear" for its ablation.
     """
 
     name: str
@@ -200,12 +195,11 @@ class BackboneConfig:
     in_channels: int = 3
     drop_path_rate: float = 0.0
     frozen_stages: int = -1
-    recompute: Recompute | list[Recompute] = "elementwise"
-    window_fit: Fit = "fixed"
+    checkpointing: bool | list[bool] = False
+    engine: Choice = "auto"
     embed_dim: int | None = None
     depths: list[int] | None = None
     num_heads: list[int] | None = None
-    cpb_spacing: Spacing = "log"
 
     def build(self, video: bool = False) -> SwinTransformerV2:
         """The backbone, with its weights, for images or for clips."""

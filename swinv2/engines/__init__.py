@@ -1,1 +1,122 @@
-"""Faster ways to compute the same blocks."""
+"""The same blocks, faster: `Block` says what is computed, engines how.
+
+A block asks its engines in turn; the first that does not refuse computes it, and where all refuse it is computed as
+`swinv2.backbone.Block` says. Values and gradients are the same to rounding.
+"""
+
+from collections import Counter
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from ..attention import WindowAttention
+from ..backbone import Block
+from .base import Engine, FastAttention, FastBlock
+from .cpu.engine import CpuEngine
+from .gpu.engine import GpuEngine
+
+Choice = Literal["auto", "plain", "cpu", "gpu"]
+
+ENGINES: dict[str, tuple[Engine, ...]] = {
+    "auto": (GpuEngine(), CpuEngine()),
+    "plain": (),
+    "cpu": (CpuEngine(),),
+    "gpu": (GpuEngine(),),
+}
+NAMED = ("cpu", "gpu")  # whose refusal is an error
+
+
+def use_engine(model: nn.Module, engine: Choice) -> nn.Module:
+    """Say what computes the blocks of a model; what was prepared before is forgotten.
+
+    Args:
+        model: that holds a backbone; changed in place.
+        engine: "auto" for the first that can, else as the plain model does; "plain" for that alone; the name of one
+            for that one, and an error where it cannot.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: there is no such engine.
+    """
+    if engine not in ENGINES:
+        raise ValueError(f"engine is one of {', '.join(ENGINES)}, got {engine!r}.")
+    for module in model.modules():
+        if isinstance(module, FastAttention | FastBlock):
+            module.forget()
+        if isinstance(module, WindowAttention):
+            module.__class__ = FastAttention if ENGINES[engine] else WindowAttention
+        elif type(module) in (Block, FastBlock):
+            module.__class__ = FastBlock if ENGINES[engine] else Block
+        if isinstance(module, FastAttention | FastBlock):
+            module.engines = ENGINES[engine]
+        if isinstance(module, FastBlock):
+            module.strict = engine in NAMED
+    return model
+
+
+def explain(model: nn.Module, *inputs: Any) -> str:
+    """What computes each block of a model for such inputs, and why no other engine does; runs the model once.
+
+    Args:
+        model: that holds a backbone.
+        inputs: what the model is called with.
+
+    Returns:
+        A line for each block, or one for all that are alike.
+    """
+    lines: list[tuple[str, str]] = []
+    names = {module: name for name, module in model.named_modules()}
+
+    def note(block: nn.Module, given: tuple) -> None:
+        lines.append((names[block], described(block, *given)))
+
+    blocks = [module for module in model.modules() if isinstance(module, Block)]
+    handles = [block.register_forward_pre_hook(note) for block in blocks]
+    try:
+        model(*inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return "\n".join(f"{name}: {text}" for name, text in lines)
+
+
+def described(block: nn.Module, x: torch.Tensor, windows: Any) -> str:
+    """What computes a block for such tokens, and why no other engine does."""
+    if not isinstance(block, FastBlock) or not block.engines:
+        return "plain, as it was chosen"
+    reasons = []
+    for engine in block.engines:
+        reason = engine.refusal(block, x, windows)
+        if reason is None:
+            return engine.describe(block, x, windows)
+        reasons.append(f"{engine.name}: {reason}")
+    return f"plain ({'; '.join(reasons)})"
+
+
+def summary(explained: str) -> str:
+    """The lines of `explain` that are alike as one, with their number."""
+    counts = Counter(line.partition(": ")[2] for line in explained.splitlines())
+    return "; ".join(f"{number} blocks by {text}" for text, number in counts.items())
+
+
+def optimize_for_inference(model: nn.Module) -> nn.Module:
+    """Prepare a model for evaluation: blocks compute ahead what depends on their weights alone.
+
+    To be called when the weights are loaded. On a CPU, in float32 or bfloat16, linear layers of blocks keep their
+    weights packed, which takes as much memory once more. Weights that change later are used as they are, at the usual
+    speed; but writing to `weight.data` goes unnoticed, call this again after it. On Linux the process keeps up to
+    64 MiB of freed memory from now on.
+
+    Args:
+        model: that holds a backbone; changed in place.
+
+    Returns:
+        The model.
+    """
+    for block in [module for module in model.eval().modules() if isinstance(module, FastBlock)]:
+        for engine in block.engines:
+            engine.prepare(block)
+    return model

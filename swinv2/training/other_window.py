@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ..arguments import Window
 from ..backbone import SwinTransformerV2
-from ..windows import Window
 
 
 @contextmanager

@@ -1,74 +1,142 @@
-"""A block that knows its own gradients: what a CPU trains with, in little memory and few passes over it."""
+"""A whole block on a CPU, a few windows at a time: its evaluation, and its training by gradients of its own."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ...windows import Cut
-from .attention import full_precision
-from .layers import AttentionHalf, LinearRows, MlpHalf, NormedSum, Steps, Summed
+from ...attention import full_precision
+from ...windows import Size
+from .attention import HALVES, attend_in_blocks, attention
+from .layers import (
+    Activations,
+    AttentionHalf,
+    GradientSum,
+    Layer,
+    LinearWithGrad,
+    MlpHalf,
+    ResidualNorm,
+    split_heads,
+)
+from .order import Chunk
 
-Recompute = Literal["nothing", "elementwise", "block"]
+SAVED = ("qkv", "attended", "hidden", "mlp")  # activations that the backward pass finds again: not those that are cheap
+NUMBERS_IN_CACHE = 3 * 2**17  # tokens · channels of the chunk that training takes at a time
+FEWEST_TOKENS = 512  # but no fewer tokens than these
 
-KEPT: dict[Recompute, tuple[str, ...]] = {  # steps of the forward pass that the backward pass finds again
-    "nothing": ("qkv", "context", "attended", "middle", "hidden", "mlp"),
-    "elementwise": ("qkv", "attended", "hidden", "mlp"),
-    "block": (),
-}
-NUMBERS_IN_CACHE = 3 * 2**17  # tokens · channels of the run of windows that a pass takes at a time on a CPU
-FEWEST_ROWS = 512  # but no fewer tokens than these
+Factors = tuple[Tensor | None, Tensor | None]
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
-    """How a block is computed.
+class EvaluatedBlock:
+    """The layers of a block, with all that depends on weights alone.
 
     Attributes:
-        cut: the windows.
-        order: which token of those that come in stands at each place of the cut; None if they stand so already.
-        factors: of the two branches, for each image, as stochastic depth has them; None for 1.
-        eps: of the two norms.
-        recompute: what the backward pass computes again: "nothing" of weight, "elementwise" functions and attention
-            but no linear layer, or the whole "block", of which only the input is kept then.
+        qkv: layer that gives queries, keys and values.
+        proj: layer that follows the attention.
+        norm1: the end of the attention.
+        fc1: first layer of the MLP.
+        fc2: second layer of the MLP.
+        norm2: the end of the MLP.
+        lengths: of queries and keys of each head.
     """
 
-    cut: Cut
-    order: Tensor | None
-    factors: tuple[Tensor | None, Tensor | None]
+    qkv: Layer
+    proj: Layer
+    norm1: ResidualNorm
+    fc1: Layer
+    fc2: Layer
+    norm2: ResidualNorm
+    lengths: Float[Tensor, "2 h 1"]
+
+    def __call__(
+        self, x: Float[Tensor, "tokens c"], chunks: Sequence[Chunk], factors: Factors, biases: dict[Size, Tensor]
+    ) -> Float[Tensor, "tokens c"]:
+        """Tokens after attention and MLP, without gradients.
+
+        Args:
+            x: all tokens of a batch.
+            chunks: which of them are computed at a time.
+            factors: of the two branches, for each image, as stochastic depth has them; None for 1.
+            biases: position bias of the windows of each shape, in the type in which `qkv` multiplies.
+        """
+        out = None
+        for chunk in chunks:
+            found = self._chunk(chunk.take(x), chunk, factors, biases)
+            if chunk.tokens is None and len(chunks) == 1:
+                return found
+            out = torch.empty_like(x, dtype=found.dtype) if out is None else out
+            chunk.put(found, out)
+        return x if out is None else out
+
+    def _chunk(
+        self, x: Float[Tensor, "tokens c"], chunk: Chunk, factors: Factors, biases: dict[Size, Tensor]
+    ) -> Float[Tensor, "tokens c"]:
+        one, two = (None if factor is None else factor[chunk.image] for factor in factors)
+        qkv = split_heads(self.qkv.forward(x.to(self.qkv.dtype)), self.lengths.shape[1])
+        of_groups = [biases[shape] for shape, _ in chunk.groups]
+        if qkv.dtype in HALVES:
+            context = attend_in_blocks(qkv, self.lengths, chunk.groups, of_groups)
+        else:
+            context = attention(qkv, self.lengths, chunk.groups, of_groups, overwrite=True)
+        x = self.norm1.forward(x, self.proj.forward(context), one)
+        return self.norm2.forward(x, self.fc2.forward(self.fc1.gelu(x.to(self.fc1.dtype))), two)
+
+
+@dataclass(frozen=True, eq=False)
+class BlockOptions:
+    """How a block is trained.
+
+    Attributes:
+        chunks: the windows that are computed at a time.
+        shapes: of the windows, in the order of their biases.
+        factors: of the two branches, for each image, as stochastic depth has them; None for 1.
+        eps: of the two norms.
+        saved: activations that are kept for the backward pass; others are computed again.
+    """
+
+    chunks: Sequence[Chunk]
+    shapes: Sequence[Size]
+    factors: Factors
     eps: tuple[float, float]
-    recompute: Recompute
+    saved: tuple[str, ...] = SAVED
 
 
 def trained_block(
     x: Float[Tensor, "tokens c"],
-    plan: Plan,
+    options: BlockOptions,
     weights: Sequence[tuple[Tensor, Tensor]],
     scale: Float[Tensor, " h"],
     biases: Sequence[Float[Tensor, "h _ _"]],
 ) -> Float[Tensor, "tokens c"]:
-    """Attention and MLP with their norms and residuals, as `Block` has them, a run of windows at a time.
+    """Attention and MLP with their norms and residuals, as `Block` has them, a chunk of windows at a time.
 
     There is no second derivative. Under autocast the linear layers multiply in its type.
 
     Args:
-        x: tokens.
-        plan: how.
+        x: all tokens of a batch, in the order of the grids.
+        options: how.
         weights: weight and bias of qkv, proj and norm of the attention, then of fc1, fc2 and norm of the MLP.
         scale: 1 / tau of each head.
-        biases: position bias of the windows of each group of the cut.
+        biases: position bias of the windows of each shape.
     """
-    device = x.device.type
-    under_autocast = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
-    dtype = torch.get_autocast_dtype(device) if under_autocast else x.dtype
+    dtype = multiplied_type(x)
     wide = torch.promote_types(x.dtype, torch.float32)
     with full_precision(x.device):
         flat = [tensor for pair in weights for tensor in pair]
-        return TrainedBlock.apply(plan, dtype, x, scale.to(wide), *flat, *(bias.to(wide) for bias in biases))
+        return TrainedBlock.apply(options, dtype, x, scale.to(wide), *flat, *(bias.to(wide) for bias in biases))
+
+
+def multiplied_type(x: Tensor) -> torch.dtype:
+    """The type in which linear layers multiply such tokens."""
+    device = x.device.type
+    under_autocast = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return torch.get_autocast_dtype(device) if under_autocast else x.dtype
 
 
 class TrainedBlock(torch.autograd.Function):
@@ -76,91 +144,95 @@ class TrainedBlock(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, plan: Plan, dtype: torch.dtype, x: Tensor, scale: Tensor, *tensors: Tensor
+        ctx: Any, options: BlockOptions, dtype: torch.dtype, x: Tensor, scale: Tensor, *tensors: Tensor
     ) -> Float[Tensor, "tokens c"]:
-        """Tokens in the order of the cut."""
-        block = _Block(plan, dtype, scale, tensors, [False] * 12)
+        """Tokens in the order of the grids."""
+        block = _Halves(options, dtype, scale, tensors, [False] * 12, len(x))
         out = torch.empty_like(x, dtype=torch.promote_types(x.dtype, tensors[10].dtype))  # the norm's
-        kept = []
-        for places, part in plan.cut.parts(_rows(x)):
-            steps: Steps = {}
-            factors = block.factors(part)
-            block.forward(_take(x, plan, places), steps, part, factors)
-            out[places] = block.mlp.norm.forward(steps["middle"], steps["mlp"], factors[1])
-            kept += [steps[name] for name in KEPT[plan.recompute]]
-        ctx.save_for_backward(x, scale, *tensors, *kept)
-        ctx.plan, ctx.dtype, ctx.given = plan, dtype, len(tensors)
+        saved = []
+        for chunk in options.chunks:
+            activations: Activations = {}
+            factors = block.factors(chunk)
+            block.forward(chunk.take(x), activations, chunk, factors)
+            chunk.put(block.mlp.norm.forward(activations["middle"], activations["mlp"], factors[1]), out)
+            saved += [activations[name] for name in options.saved]
+        ctx.save_for_backward(x, scale, *tensors, *saved)
+        ctx.options, ctx.dtype, ctx.given = options, dtype, len(tensors)
         return out
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of the tokens, the scale, the weights and the biases."""
-        with full_precision(gradient.device):
-            return TrainedBlock._gradients(ctx, gradient)
+        with full_precision(grad_out.device):
+            return TrainedBlock._gradients(ctx, grad_out)
 
     @staticmethod
-    def _gradients(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        plan: Plan = ctx.plan
+    def _gradients(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
+        options: BlockOptions = ctx.options
         x, scale, *tensors = ctx.saved_tensors
-        tensors, kept = tensors[: ctx.given], iter(tensors[ctx.given :])
-        block = _Block(plan, ctx.dtype, scale, tensors, ctx.needs_input_grad[4:16])
-        of_x = torch.empty_like(x)
-        for places, part in plan.cut.parts(_rows(x)):
-            steps = {name: next(kept) for name in KEPT[plan.recompute]}
-            of_rows = block.backward(_take(x, plan, places), steps, part, gradient[places])
-            if plan.order is None:
-                of_x[places] = of_rows
-            else:
-                of_x.index_copy_(0, plan.order[places], of_rows.to(x.dtype))
-        return None, None, of_x, *block.gradients()
+        tensors, saved = tensors[: ctx.given], iter(tensors[ctx.given :])
+        block = _Halves(options, ctx.dtype, scale, tensors, ctx.needs_input_grad[4:16], len(x))
+        grad_x = torch.empty_like(x)
+        for chunk in options.chunks:
+            activations = {name: next(saved) for name in options.saved}
+            grad = block.backward(chunk.take(x), activations, chunk, chunk.take(grad_out))
+            chunk.put(grad.to(x.dtype), grad_x)
+        return None, None, grad_x, *block.gradients()
 
 
-class _Block:
-    """The two halves, and how a run of windows passes them."""
+class _Halves:
+    """The two halves, and how a chunk passes them."""
 
     def __init__(
-        self, plan: Plan, dtype: torch.dtype, scale: Tensor, tensors: Sequence[Tensor], wanted: Sequence[bool]
+        self,
+        options: BlockOptions,
+        dtype: torch.dtype,
+        scale: Tensor,
+        tensors: Sequence[Tensor],
+        wanted: Sequence[bool],
+        tokens: int,
     ):
-        self.plan = plan
+        self._factors = options.factors
         pairs = [(tensors[i : i + 2], wanted[i : i + 2]) for i in range(0, 12, 2)]
-        rows = len(plan.cut.order)
-        qkv, proj, fc1, fc2 = (LinearRows(*pairs[i], dtype, rows) for i in (0, 1, 3, 4))
-        norms = [NormedSum(*pairs[i], eps) for i, eps in zip((2, 5), plan.eps, strict=True)]
-        biases = {shape: bias for (shape, _), bias in zip(plan.cut.groups, tensors[12:], strict=True)}
+        qkv, proj, fc1, fc2 = (LinearWithGrad(*pairs[i], dtype, tokens) for i in (0, 1, 3, 4))
+        norms = [ResidualNorm(*pairs[i], eps) for i, eps in zip((2, 5), options.eps, strict=True)]
+        biases = dict(zip(options.shapes, tensors[12:], strict=True))
         self.attention = AttentionHalf(qkv, proj, norms[0], scale, biases)
         self.mlp = MlpHalf(fc1, fc2, norms[1])
-        self.summed: list[Summed] = [qkv, proj, norms[0], fc1, fc2, norms[1]]
+        self._sums: list[GradientSum] = [qkv, proj, norms[0], fc1, fc2, norms[1]]
 
-    def factors(self, part: Cut) -> list[Tensor | None]:
-        """Of the branches of each token."""
-        return [None if factor is None else factor[part.image] for factor in self.plan.factors]
+    @cached_property
+    def grads(self) -> tuple[Tensor, dict[Size, Tensor]]:
+        """Gradients of the scale and of the biases so far, of which the forward pass has none."""
+        biases = self.attention.biases.items()
+        return torch.zeros_like(self.attention.scale), {shape: torch.zeros_like(bias) for shape, bias in biases}
 
-    def forward(self, x: Tensor, steps: Steps, part: Cut, factors: Sequence[Tensor | None]) -> None:
-        """Take the steps that are not taken yet."""
-        self.attention.forward(x, steps, part.groups)
-        if "middle" not in steps:
-            steps["middle"] = self.attention.norm.forward(x, steps["attended"], factors[0])
-        self.mlp.forward(steps["middle"], steps)
+    def factors(self, chunk: Chunk) -> list[Tensor | None]:
+        """Stochastic-depth factor of each token, for both branches."""
+        return [None if factor is None else factor[chunk.image] for factor in self._factors]
 
-    def backward(self, x: Tensor, steps: Steps, part: Cut, slope: Tensor) -> Float[Tensor, "tokens c"]:
-        """Gradient of x; those of the weights are summed up."""
-        factors = self.factors(part)
-        self.forward(x, steps, part, factors)
-        slope = self.mlp.backward(steps["middle"], steps, slope, factors[1])
-        return self.attention.backward(x, steps, slope, factors[0], part.groups)
+    def forward(self, x: Tensor, activations: Activations, chunk: Chunk, factors: Sequence[Tensor | None]) -> None:
+        """Compute the activations that are not there yet."""
+        self.attention.forward(x, activations, chunk.groups)
+        if "middle" not in activations:
+            activations["middle"] = self.attention.norm.forward(x, activations["attended"], factors[0])
+        self.mlp.forward(activations["middle"], activations)
+
+    def backward(self, x: Tensor, activations: Activations, chunk: Chunk, grad: Tensor) -> Float[Tensor, "tokens c"]:
+        """Gradient of x; those of scale, weights and biases are summed up."""
+        factors = self.factors(chunk)
+        self.forward(x, activations, chunk, factors)
+        grad = self.mlp.backward(activations["middle"], activations, grad, factors[1])
+        return self.attention.backward(x, activations, grad, factors[0], chunk.groups, *self.grads)
 
     def gradients(self) -> list[Tensor | None]:
-        """Of the scale, the weights and the biases."""
-        of_weights = [gradient for summed in self.summed for gradient in summed.gradients()]
-        return [self.attention.of_scale, *of_weights, *self.attention.of_biases.values()]
+        """Gradients of the scale, the weights and the biases."""
+        grad_weights = [grad for parameters in self._sums for grad in parameters.gradients()]
+        grad_scale, grad_biases = self.grads
+        return [grad_scale, *grad_weights, *grad_biases.values()]
 
 
-def _take(x: Tensor, plan: Plan, places: slice) -> Tensor:
-    """The tokens of a run of windows."""
-    return x[places] if plan.order is None else x.index_select(0, plan.order[places])
-
-
-def _rows(x: Tensor) -> int:
-    """Tokens that are taken at a time."""
-    return max(NUMBERS_IN_CACHE // x.shape[1], FEWEST_ROWS) if x.device.type == "cpu" else len(x)
+def tokens_in_cache(x: Float[Tensor, "tokens c"]) -> int:
+    """Tokens of a chunk in training."""
+    return max(NUMBERS_IN_CACHE // x.shape[1], FEWEST_TOKENS)

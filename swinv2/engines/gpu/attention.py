@@ -8,8 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...windows import GridCut
-from . import available, plain
+from ...windows import Windows
 from .sizes import DTYPES, SMALL
 
 AXES = 3
@@ -17,57 +16,56 @@ SLOTS = 1024
 WIDTH = 128
 FORWARD = "(Tensor qkv, Tensor scale, Tensor bias, Tensor[] starts, SymInt[] window) -> (Tensor, Tensor)"
 BACKWARD = (
-    "(Tensor slope, Tensor qkv, Tensor scale, Tensor bias, Tensor context, Tensor lse, Tensor[] starts, "
+    "(Tensor grad, Tensor qkv, Tensor scale, Tensor bias, Tensor context, Tensor lse, Tensor[] starts, "
     "SymInt[] window) -> (Tensor, Tensor, Tensor)"
 )
 
 
-def grid_attention(
+def window_attention(
     qkv: Float[Tensor, "b *grid 3 heads d"],
     scale: Float[Tensor, " heads"],
     bias: Float[Tensor, "heads n n"],
-    cut: GridCut,
+    windows: Windows,
 ) -> Float[Tensor, "b *grid c"]:
-    """Scaled cosine attention of every token to those of its window, by kernels where they can; see `plain`."""
-    if available(qkv.device) and _misfit(qkv, bias, cut) is None:
-        return fused_grid_attention(qkv, scale, bias, cut)
-    return plain.grid_attention(qkv, scale, bias, cut)
+    """Scaled cosine attention (arXiv:2111.09883, eq. 2) of every token of a grid to those of its window, by kernels.
 
+    Scores are in float32, products of 16-bit numbers where queries, keys and values are such. Gradients have the same
+    bits in every run. There is no second derivative.
 
-def fused_grid_attention(
-    qkv: Float[Tensor, "b *grid 3 heads d"],
-    scale: Float[Tensor, " heads"],
-    bias: Float[Tensor, "heads n n"],
-    cut: GridCut,
-) -> Float[Tensor, "b *grid c"]:
-    """The same by kernels: scores in float32, products of 16-bit numbers where queries, keys and values are such.
-
-    Gradients have the same bits in every run. There is no second derivative.
+    Args:
+        qkv: queries, keys and values.
+        scale: 1 / tau of each head.
+        bias: position bias of every pair of slots.
+        windows: of the grid.
 
     Raises:
         ValueError: more axes, slots or channels, or another type, than the kernels take; or parts that do not fit.
     """
-    if (misfit := _misfit(qkv, bias, cut)) is not None:
-        raise ValueError(misfit)
-    context, _ = _attention(qkv, scale.float(), bias.float(), list(cut.starts), list(cut.window))
+    unfit = misfit(windows, qkv.shape[-1], qkv.dtype)
+    slots = math.prod(windows.shape)
+    if math.prod(qkv.shape[1:-3]) != len(windows.slot) or bias.shape != (qkv.shape[-2], slots, slots):
+        unfit = (
+            f"qkv {tuple(qkv.shape)} and bias {tuple(bias.shape)} do not fit windows of {slots} slots in grids of "
+            f"{len(windows.slot)} tokens; they are (batch, *grid, 3, heads, d) and (heads, slots, slots)"
+        )
+    if unfit is not None:
+        raise ValueError(f"{unfit}.")
+    context, _ = _attention(qkv, scale.float(), bias.float(), list(windows.starts), list(windows.shape))
     return context
 
 
-def _misfit(qkv: Tensor, bias: Tensor, cut: GridCut) -> str | None:
-    """Why the kernels cannot take this."""
-    slots, width = math.prod(cut.window), qkv.shape[-1]
-    limits = {"axes": (len(cut.size), AXES), "slots in a window": (slots, SLOTS), "channels a head": (width, WIDTH)}
+def misfit(windows: Windows, width: int, dtype: torch.dtype) -> str | None:
+    """Why the kernels cannot take such windows, heads of `width` channels, or this type; None if they can."""
+    slots = math.prod(windows.shape)
+    limits = {
+        "axes": (len(windows.shape), AXES),
+        "slots in a window": (slots, SLOTS),
+        "channels a head": (width, WIDTH),
+    }
     for name, (given, most) in limits.items():
         if given > most:
-            return f"the kernels take at most {most} {name}, got {given}; use swinv2.engines.gpu.plain."
-    if qkv.dtype not in DTYPES:
-        return f"the kernels take float32, bfloat16 and float16, got {qkv.dtype}; use swinv2.engines.gpu.plain."
-    if qkv.shape[:-3] != (cut.batch, *cut.size) or bias.shape != (qkv.shape[-2], slots, slots):
-        return (
-            f"qkv {tuple(qkv.shape)} and bias {tuple(bias.shape)} do not fit windows of {slots} slots in "
-            f"{cut.batch} grids of {tuple(cut.size)}; they are (batch, *grid, 3, heads, d) and (heads, slots, slots)."
-        )
-    return None
+            return f"the kernels take at most {most} {name}, got {given}"
+    return None if dtype in DTYPES else f"the kernels take float32, bfloat16 and float16, got {dtype}"
 
 
 @torch.library.custom_op("swinv2::grid_attention", mutates_args=(), schema=FORWARD)
@@ -82,7 +80,7 @@ def _attention(
 
 @torch.library.custom_op("swinv2::grid_attention_backward", mutates_args=(), schema=BACKWARD)
 def _attention_backward(
-    slope: Tensor,
+    grad: Tensor,
     qkv: Tensor,
     scale: Tensor,
     bias: Tensor,
@@ -94,8 +92,8 @@ def _attention_backward(
     """Gradients of queries, keys and values, of the scale, and of the bias."""
     from .launch import backward
 
-    slope, qkv, scale, bias = (tensor.contiguous() for tensor in (slope, qkv, scale, bias))
-    return backward(slope, qkv, scale, bias, context, lse, starts, window)
+    grad, qkv, scale, bias = (tensor.contiguous() for tensor in (grad, qkv, scale, bias))
+    return backward(grad, qkv, scale, bias, context, lse, starts, window)
 
 
 @_attention.register_fake
@@ -107,10 +105,10 @@ def _(qkv: Tensor, scale: Tensor, bias: Tensor, starts: Any, window: Any) -> tup
 
 @_attention_backward.register_fake
 def _(
-    slope: Tensor, qkv: Tensor, scale: Tensor, bias: Tensor, context: Tensor, lse: Tensor, starts: Any, window: Any
+    grad: Tensor, qkv: Tensor, scale: Tensor, bias: Tensor, context: Tensor, lse: Tensor, starts: Any, window: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
-    of_qkv, of_bias = (torch.empty_like(x, memory_format=torch.contiguous_format) for x in (qkv, bias))
-    return of_qkv, torch.empty_like(scale), of_bias
+    grad_qkv, grad_bias = (torch.empty_like(x, memory_format=torch.contiguous_format) for x in (qkv, bias))
+    return grad_qkv, torch.empty_like(scale), grad_bias
 
 
 def _remember(ctx: Any, inputs: tuple, output: tuple) -> None:
@@ -119,10 +117,10 @@ def _remember(ctx: Any, inputs: tuple, output: tuple) -> None:
     ctx.window = window
 
 
-def _differentiate(ctx: Any, slope: Tensor, _: Tensor) -> tuple[Any, ...]:
+def _differentiate(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Any, ...]:
     qkv, scale, bias, context, lse, *starts = ctx.saved_tensors
-    slopes = _attention_backward(slope, qkv, scale, bias, context, lse, starts, ctx.window)
-    return *slopes, [None] * len(starts), None
+    grads = _attention_backward(grad, qkv, scale, bias, context, lse, starts, ctx.window)
+    return *grads, [None] * len(starts), None
 
 
 _attention.register_autograd(_differentiate, setup_context=_remember)

@@ -16,15 +16,15 @@ from .tiles import LOG2E, SIZES, lengths, load_bias, load_rows, scores_of, slot_
 
 @triton.jit
 @no_type_check
-def through_unit(slope, direction, length):
+def through_unit(grad, direction, length):
     """Gradient of a vector from that of its unit vector."""
-    return (slope - direction * tl.sum(slope * direction, 1)[:, None]) / length[:, None]
+    return (grad - direction * tl.sum(grad * direction, 1)[:, None]) / length[:, None]
 
 
 @triton.jit(do_not_specialize=SIZES)
 @no_type_check
 def one_tile(
-    qkv, scale, bias, slope, of_qkv, of_scale, of_bias, starts1, starts2, starts3, count1, count2, count3,
+    qkv, scale, bias, grad, grad_qkv, grad_scale, grad_bias, starts1, starts2, starts3, count1, count2, count3,
     size1, size2, size3, slots, windows, heads,
     AXES: tl.constexpr, WINDOW2: tl.constexpr, WINDOW3: tl.constexpr,
     D: tl.constexpr, DEPTH: tl.constexpr, ROWS: tl.constexpr,
@@ -33,7 +33,7 @@ def one_tile(
     head = tl.program_id(0)
     width = heads * D
     qkv += head * D
-    of_qkv += head * D
+    grad_qkv += head * D
     slot = tl.arange(0, ROWS)
     offset1, offset2, offset3, token = slot_offsets(slot, size2, size3, WINDOW2, WINDOW3)
     factor = tl.load(scale + head)
@@ -49,36 +49,36 @@ def one_tile(
         query = load_rows(qkv, rows, filled, 3 * width, D, DEPTH)
         key = load_rows(qkv + width, rows, filled, 3 * width, D, DEPTH)
         value = load_rows(qkv + 2 * width, rows, filled, 3 * width, D, DEPTH)
-        gradient = load_rows(slope + head * D, rows, filled, width, D, DEPTH)
+        gradient = load_rows(grad + head * D, rows, filled, width, D, DEPTH)
         query_length, key_length = lengths(query), lengths(key)
         query_factor, key_factor = factor * LOG2E / query_length, 1 / key_length
         scores = scores_of(query, key, query_factor[:, None], key_factor[None, :], bias_tile, filled[None, :])
         scores = tl.exp2(scores - tl.max(scores, 1)[:, None])
         scores = scores / tl.sum(scores, 1)[:, None]
-        of_value = tl.dot(tl.trans(scores.to(value.dtype)), gradient, input_precision="ieee")
-        store_rows(of_qkv + 2 * width, of_value, rows, filled, 3 * width, D, DEPTH)
-        of_scores = tl.dot(gradient, tl.trans(value), input_precision="ieee") * scores
-        of_scores = of_scores - scores * tl.sum(of_scores, 1)[:, None]
-        bias_sum += of_scores
-        of_scores = of_scores.to(value.dtype)
+        grad_value = tl.dot(tl.trans(scores.to(value.dtype)), gradient, input_precision="ieee")
+        store_rows(grad_qkv + 2 * width, grad_value, rows, filled, 3 * width, D, DEPTH)
+        grad_scores = tl.dot(gradient, tl.trans(value), input_precision="ieee") * scores
+        grad_scores = grad_scores - scores * tl.sum(grad_scores, 1)[:, None]
+        bias_sum += grad_scores
+        grad_scores = grad_scores.to(value.dtype)
         query, key = query / query_length[:, None], key / key_length[:, None]  # in float32
-        of_query = tl.dot(of_scores, key.to(value.dtype), input_precision="ieee")
-        of_key = tl.dot(tl.trans(of_scores), query.to(value.dtype), input_precision="ieee")
-        scale_sum += tl.sum(of_query * query, 1)
-        of_query, of_key = through_unit(of_query, query, query_length), through_unit(of_key, key, key_length)
-        store_rows(of_qkv, of_query * factor, rows, filled, 3 * width, D, DEPTH)
-        store_rows(of_qkv + width, of_key * factor, rows, filled, 3 * width, D, DEPTH)
+        grad_query = tl.dot(grad_scores, key.to(value.dtype), input_precision="ieee")
+        grad_key = tl.dot(tl.trans(grad_scores), query.to(value.dtype), input_precision="ieee")
+        scale_sum += tl.sum(grad_query * query, 1)
+        grad_query, grad_key = through_unit(grad_query, query, query_length), through_unit(grad_key, key, key_length)
+        store_rows(grad_qkv, grad_query * factor, rows, filled, 3 * width, D, DEPTH)
+        store_rows(grad_qkv + width, grad_key * factor, rows, filled, 3 * width, D, DEPTH)
     part = tl.program_id(1) * heads + head
-    tl.store(of_scale + part, tl.sum(scale_sum, 0))
+    tl.store(grad_scale + part, tl.sum(scale_sum, 0))
     inside = (slot < slots)[:, None] & (slot < slots)
-    tl.store(of_bias + part * slots * slots + slot[:, None] * slots + slot, bias_sum, mask=inside)
+    tl.store(grad_bias + part * slots * slots + slot[:, None] * slots + slot, bias_sum, mask=inside)
 
 
 @triton.jit(do_not_specialize=SIZES)
 @no_type_check
-def of_queries(
-    qkv, scale, bias, context, lse, slope, of_qkv, of_scale, delta, starts1, starts2, starts3, count1, count2, count3,
-    size1, size2, size3, slots, windows, heads,
+def grad_queries(
+    qkv, scale, bias, context, lse, grad, grad_qkv, grad_scale, delta, starts1, starts2, starts3,
+    count1, count2, count3, size1, size2, size3, slots, windows, heads,
     AXES: tl.constexpr, WINDOW2: tl.constexpr, WINDOW3: tl.constexpr,
     D: tl.constexpr, DEPTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
@@ -103,12 +103,12 @@ def of_queries(
         query = load_rows(qkv, rows, filled, 3 * width, D, DEPTH)
         length = lengths(query)
         query_factor = factor * LOG2E / length
-        gradient = load_rows(slope + head * D, rows, filled, width, D, DEPTH)
+        gradient = load_rows(grad + head * D, rows, filled, width, D, DEPTH)
         mixed = load_rows(context + head * D, rows, filled, width, D, DEPTH)
         product = tl.sum(gradient.to(tl.float32) * mixed.to(tl.float32), 1)
         tl.store(delta + rows * heads + head, product, mask=filled)
         total = tl.load(lse + rows * heads + head, mask=filled, other=float("inf"))
-        of_query = tl.full((ROWS, DEPTH), 0.0, tl.float32)
+        grad_query = tl.full((ROWS, DEPTH), 0.0, tl.float32)
         for start in range(0, used(row, length1, length2, length3, WINDOW2, WINDOW3), COLUMNS):
             other = start + tl.arange(0, COLUMNS)
             other1, other2, other3, place = slot_offsets(other, size2, size3, WINDOW2, WINDOW3)
@@ -118,20 +118,20 @@ def of_queries(
             value = load_rows(qkv + 2 * width, first + place, there, 3 * width, D, DEPTH)
             bias_tile = load_bias(bias + head * slots * slots, slot, other, slots)
             scores = scores_of(query, key, query_factor[:, None], key_factor[None, :], bias_tile, there[None, :])
-            _, of_scores = slopes_of(scores, gradient, value, total[:, None], product[:, None])
+            _, grad_scores = slopes_of(scores, gradient, value, total[:, None], product[:, None])
             key = (key * key_factor[:, None]).to(value.dtype)
-            of_query = tl.dot(of_scores.to(value.dtype), key, of_query, input_precision="ieee")
+            grad_query = tl.dot(grad_scores.to(value.dtype), key, grad_query, input_precision="ieee")
         query = query / length[:, None]  # in float32
-        scale_sum += tl.sum(of_query * query, 1)
-        of_query = through_unit(of_query, query, length) * factor
-        store_rows(of_qkv + head * D, of_query, rows, filled, 3 * width, D, DEPTH)
-    tl.store(of_scale + tl.program_id(1) * tl.num_programs(0) + tl.program_id(0), tl.sum(scale_sum, 0))
+        scale_sum += tl.sum(grad_query * query, 1)
+        grad_query = through_unit(grad_query, query, length) * factor
+        store_rows(grad_qkv + head * D, grad_query, rows, filled, 3 * width, D, DEPTH)
+    tl.store(grad_scale + tl.program_id(1) * tl.num_programs(0) + tl.program_id(0), tl.sum(scale_sum, 0))
 
 
 @triton.jit(do_not_specialize=SIZES)
 @no_type_check
-def of_keys(
-    qkv, scale, bias, lse, slope, of_qkv, delta, starts1, starts2, starts3, count1, count2, count3,
+def grad_keys(
+    qkv, scale, bias, lse, grad, grad_qkv, delta, starts1, starts2, starts3, count1, count2, count3,
     size1, size2, size3, slots, windows, heads,
     AXES: tl.constexpr, WINDOW2: tl.constexpr, WINDOW3: tl.constexpr,
     D: tl.constexpr, DEPTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
@@ -140,7 +140,7 @@ def of_keys(
     head = tl.program_id(0) % heads
     width = heads * D
     qkv += head * D
-    of_qkv += head * D
+    grad_qkv += head * D
     row = tl.program_id(0) // heads * ROWS
     slot = row + tl.arange(0, ROWS)
     offset1, offset2, offset3, token = slot_offsets(slot, size2, size3, WINDOW2, WINDOW3)
@@ -155,33 +155,33 @@ def of_keys(
         value = load_rows(qkv + 2 * width, rows, filled, 3 * width, D, DEPTH)
         length = lengths(key)
         key_factor = 1 / length
-        of_key = tl.full((ROWS, DEPTH), 0.0, tl.float32)
-        of_value = of_key
+        grad_key = tl.full((ROWS, DEPTH), 0.0, tl.float32)
+        grad_value = grad_key
         for start in range(0, used(row, length1, length2, length3, WINDOW2, WINDOW3), COLUMNS):
             other = start + tl.arange(0, COLUMNS)
             other1, other2, other3, place = slot_offsets(other, size2, size3, WINDOW2, WINDOW3)
             there = (other1 < length1) & (other2 < length2) & (other3 < length3)
             query = load_rows(qkv, first + place, there, 3 * width, D, DEPTH)
             query_factor = factor / lengths(query)
-            gradient = load_rows(slope + head * D, first + place, there, width, D, DEPTH)
+            gradient = load_rows(grad + head * D, first + place, there, width, D, DEPTH)
             total = tl.load(lse + (first + place) * heads + head, mask=there, other=float("inf"))
             product = tl.load(delta + (first + place) * heads + head, mask=there, other=0.0)
             bias_tile = tl.trans(load_bias(bias + head * slots * slots, other, slot, slots))
             query_row = query_factor[None, :] * LOG2E
             scores = scores_of(key, query, key_factor[:, None], query_row, bias_tile, filled[:, None])
-            scores, of_scores = slopes_of(scores, value, gradient, total[None, :], product[None, :])
-            of_value = tl.dot(scores.to(value.dtype), gradient, of_value, input_precision="ieee")
+            scores, grad_scores = slopes_of(scores, value, gradient, total[None, :], product[None, :])
+            grad_value = tl.dot(scores.to(value.dtype), gradient, grad_value, input_precision="ieee")
             query = (query * query_factor[:, None]).to(value.dtype)
-            of_key = tl.dot(of_scores.to(value.dtype), query, of_key, input_precision="ieee")
-        of_key = through_unit(of_key, key / length[:, None], length)
-        store_rows(of_qkv + width, of_key, rows, filled, 3 * width, D, DEPTH)
-        store_rows(of_qkv + 2 * width, of_value, rows, filled, 3 * width, D, DEPTH)
+            grad_key = tl.dot(grad_scores.to(value.dtype), query, grad_key, input_precision="ieee")
+        grad_key = through_unit(grad_key, key / length[:, None], length)
+        store_rows(grad_qkv + width, grad_key, rows, filled, 3 * width, D, DEPTH)
+        store_rows(grad_qkv + 2 * width, grad_value, rows, filled, 3 * width, D, DEPTH)
 
 
 @triton.jit(do_not_specialize=SIZES)
 @no_type_check
-def of_position_bias(
-    qkv, scale, bias, lse, slope, of_bias, delta, starts1, starts2, starts3, count1, count2, count3,
+def grad_position_bias(
+    qkv, scale, bias, lse, grad, grad_bias, delta, starts1, starts2, starts3, count1, count2, count3,
     size1, size2, size3, slots, windows, heads,
     AXES: tl.constexpr, WINDOW2: tl.constexpr, WINDOW3: tl.constexpr,
     D: tl.constexpr, DEPTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
@@ -207,14 +207,14 @@ def of_position_bias(
         query = load_rows(qkv, rows, here, 3 * width, D, DEPTH)
         key = load_rows(qkv + width, columns, there, 3 * width, D, DEPTH)
         value = load_rows(qkv + 2 * width, columns, there, 3 * width, D, DEPTH)
-        gradient = load_rows(slope + head * D, rows, here, width, D, DEPTH)
+        gradient = load_rows(grad + head * D, rows, here, width, D, DEPTH)
         total = tl.load(lse + rows * heads + head, mask=here, other=float("inf"))
         product = tl.load(delta + rows * heads + head, mask=here, other=0.0)
         query_factor, key_factor = factor / lengths(query), 1 / lengths(key)
         scores = scores_of(query, key, query_factor[:, None], key_factor[None, :], bias_tile, there[None, :])
-        _, of_scores = slopes_of(scores, gradient, value, total[:, None], product[:, None])
-        bias_sum += of_scores
-    part = of_bias + (tl.program_id(2) * heads + head) * slots * slots
+        _, grad_scores = slopes_of(scores, gradient, value, total[:, None], product[:, None])
+        bias_sum += grad_scores
+    part = grad_bias + (tl.program_id(2) * heads + head) * slots * slots
     inside = (row < slots)[:, None] & (column < slots)
     tl.store(part + row[:, None] * slots + column, bias_sum, mask=inside)
 
@@ -224,5 +224,5 @@ def of_position_bias(
 def slopes_of(scores, left_slope, right_slope, lse, delta):
     """A tile of scores after the softmax, and the gradient of those before it, with queries or with keys as rows."""
     scores = tl.exp2(scores - lse)
-    of_scores = tl.dot(left_slope, tl.trans(right_slope), input_precision="ieee")
-    return scores, scores * (of_scores - delta)
+    grad_scores = tl.dot(left_slope, tl.trans(right_slope), input_precision="ieee")
+    return scores, scores * (grad_scores - delta)

@@ -35,7 +35,7 @@ def forward(
 
 
 def backward(
-    slope: Tensor,
+    grad: Tensor,
     qkv: Tensor,
     scale: Tensor,
     bias: Tensor,
@@ -49,31 +49,31 @@ def backward(
     numbers, windows, sizes = _geometry(qkv, starts, window)
     part = tile(slots, qkv.shape[-1], qkv.dtype)
     options: dict[str, Any] = {**sizes, "ROWS": part.rows, "num_warps": part.warps, "num_stages": part.stages}
-    of_qkv = torch.empty_like(qkv)
+    grad_qkv = torch.empty_like(qkv)
     with torch.cuda.device_of(qkv):
         if slots <= SMALL:
             shared = programs(windows, heads, qkv.device)
-            of_scale, of_bias = scale.new_empty(shared, heads), bias.new_empty(shared, *bias.shape)
+            grad_scale, grad_bias = scale.new_empty(shared, heads), bias.new_empty(shared, *bias.shape)
             attention_backward.one_tile[heads, shared](
-                qkv, scale, bias, slope, of_qkv, of_scale, of_bias, *numbers, **options
+                qkv, scale, bias, grad, grad_qkv, grad_scale, grad_bias, *numbers, **options
             )
-            return of_qkv, of_scale.sum(0), of_bias.sum(0)
+            return grad_qkv, grad_scale.sum(0), grad_bias.sum(0)
         options["COLUMNS"] = part.columns
         rows, columns = math.ceil(slots / part.rows), math.ceil(slots / part.columns)
         shared = programs(windows, heads * rows, qkv.device)
-        of_scale, delta = scale.new_empty(shared, rows, heads), torch.empty_like(lse)
-        attention_backward.of_queries[heads * rows, shared](
-            qkv, scale, bias, context, lse, slope, of_qkv, of_scale, delta, *numbers, **options
+        grad_scale, delta = scale.new_empty(shared, rows, heads), torch.empty_like(lse)
+        attention_backward.grad_queries[heads * rows, shared](
+            qkv, scale, bias, context, lse, grad, grad_qkv, grad_scale, delta, *numbers, **options
         )
-        attention_backward.of_keys[heads * rows, shared](
-            qkv, scale, bias, lse, slope, of_qkv, delta, *numbers, **options
+        attention_backward.grad_keys[heads * rows, shared](
+            qkv, scale, bias, lse, grad, grad_qkv, delta, *numbers, **options
         )
         shared = programs(windows, heads * rows * columns, qkv.device)
-        of_bias = bias.new_empty(shared, *bias.shape)
-        attention_backward.of_position_bias[heads * rows, columns, shared](
-            qkv, scale, bias, lse, slope, of_bias, delta, *numbers, **options
+        grad_bias = bias.new_empty(shared, *bias.shape)
+        attention_backward.grad_position_bias[heads * rows, columns, shared](
+            qkv, scale, bias, lse, grad, grad_bias, delta, *numbers, **options
         )
-        return of_qkv, of_scale.sum((0, 1)), of_bias.sum(0)
+        return grad_qkv, grad_scale.sum((0, 1)), grad_bias.sum(0)
 
 
 def _geometry(qkv: Tensor, starts: Sequence[Tensor], window: Sequence[int]) -> tuple[list, int, dict[str, int]]:

@@ -1,4 +1,4 @@
-"""The end of a residual branch, x + keep · LayerNorm(branch), by kernels; Triton is imported when they run."""
+"""The end of a residual branch, by kernels; Triton is imported when they run."""
 
 import math
 from typing import Any
@@ -7,7 +7,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from . import available, plain
 from .sizes import DTYPES, power_of_two, programs
 
 CHANNELS = 8192
@@ -20,86 +19,85 @@ def add_norm(
     weight: Float[Tensor, " c"],
     bias: Float[Tensor, " c"],
     eps: float,
-    keep: Float[Tensor, " b"] | None = None,
+    drop_path_scale: Float[Tensor, " b"] | None = None,
 ) -> Float[Tensor, "*grid c"]:
-    """Add a branch, normalised, by a kernel where there can be one; see `plain`."""
-    if available(x.device) and _misfit(x, branch, weight, keep) is None:
-        return fused_add_norm(x, branch, weight, bias, eps, keep)
-    return plain.add_norm(x, branch, weight, bias, eps, keep)
+    """The sum x + drop_path_scale · LayerNorm(branch), in one pass and float32.
 
+    Gradients have the same bits in every run; `drop_path_scale` has none.
 
-def fused_add_norm(
-    x: Float[Tensor, "*grid c"],
-    branch: Float[Tensor, "*grid c"],
-    weight: Float[Tensor, " c"],
-    bias: Float[Tensor, " c"],
-    eps: float,
-    keep: Float[Tensor, " b"] | None = None,
-) -> Float[Tensor, "*grid c"]:
-    """The same by a kernel, in one pass and float32. Gradients have the same bits in every run; `keep` has none.
+    Args:
+        x: tokens, image after image.
+        branch: what is normalised and added.
+        weight: gain of the normalisation.
+        bias: offset of the normalisation.
+        eps: what is added to the variance.
+        drop_path_scale: by what the branch of each image is multiplied, 0 where it is left out.
 
     Raises:
         ValueError: more channels, or another type, than the kernel takes; or parts that do not fit.
     """
-    if (misfit := _misfit(x, branch, weight, keep)) is not None:
+    if (misfit := _misfit(x, branch, weight, drop_path_scale)) is not None:
         raise ValueError(misfit)
-    return _add_norm(x, branch, weight, bias, x.new_empty(0) if keep is None else keep.float(), eps)
+    return _add_norm(
+        x, branch, weight, bias, x.new_empty(0) if drop_path_scale is None else drop_path_scale.float(), eps
+    )
 
 
-def _misfit(x: Tensor, branch: Tensor, weight: Tensor, keep: Tensor | None) -> str | None:
+def _misfit(x: Tensor, branch: Tensor, weight: Tensor, drop_path_scale: Tensor | None) -> str | None:
     """Why the kernel cannot take this."""
     if x.shape[-1] > CHANNELS:
-        return f"the kernel takes at most {CHANNELS} channels, got {x.shape[-1]}; use swinv2.engines.gpu.plain."
+        return f"the kernel takes at most {CHANNELS} channels, got {x.shape[-1]}."
     if any(t.dtype not in DTYPES for t in (x, branch, weight)):
         given = f"{x.dtype}, {branch.dtype} and {weight.dtype}"
-        return f"the kernel takes float32, bfloat16 and float16, got {given}; use swinv2.engines.gpu.plain."
+        return f"the kernel takes float32, bfloat16 and float16, got {given}."
     if x.shape != branch.shape or weight.shape != x.shape[-1:]:
         shapes = f"{tuple(x.shape)}, {tuple(branch.shape)} and {tuple(weight.shape)}"
         return f"x, branch and weight do not fit: {shapes}; they are (…, c), (…, c) and (c,)."
-    if keep is not None and math.prod(x.shape[:-1]) % len(keep) != 0:
-        return f"{math.prod(x.shape[:-1])} tokens are not of {len(keep)} images; keep has one number an image."
+    if drop_path_scale is not None and math.prod(x.shape[:-1]) % len(drop_path_scale) != 0:
+        images, tokens = len(drop_path_scale), math.prod(x.shape[:-1])
+        return f"{tokens} tokens are not of {images} images; drop_path_scale has one number an image."
     return None
 
 
 @torch.library.custom_op("swinv2::add_norm", mutates_args=())
-def _add_norm(x: Tensor, branch: Tensor, weight: Tensor, bias: Tensor, keep: Tensor, eps: float) -> Tensor:
+def _add_norm(x: Tensor, branch: Tensor, weight: Tensor, bias: Tensor, drop_path_scale: Tensor, eps: float) -> Tensor:
     from . import norm_kernels
 
     x, branch = x.contiguous(), branch.contiguous()
     out = torch.empty_like(x, dtype=_result(x, branch, weight))
-    numbers, sizes = _sizes(x, keep)
+    numbers, sizes = _sizes(x, drop_path_scale)
     grid = (math.ceil(numbers[0] / sizes["ROWS"]),)
     with torch.cuda.device_of(x):
-        norm_kernels.forward[grid](x, branch, weight, bias, keep, out, *numbers, eps, **sizes)
+        norm_kernels.forward[grid](x, branch, weight, bias, drop_path_scale, out, *numbers, eps, **sizes)
     return out
 
 
 @torch.library.custom_op("swinv2::add_norm_backward", mutates_args=())
 def _add_norm_backward(
-    slope: Tensor, branch: Tensor, weight: Tensor, keep: Tensor, eps: float
+    grad: Tensor, branch: Tensor, weight: Tensor, drop_path_scale: Tensor, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     from . import norm_kernels
 
-    slope, branch = slope.contiguous(), branch.contiguous()
-    numbers, sizes = _sizes(branch, keep)
+    grad, branch = grad.contiguous(), branch.contiguous()
+    numbers, sizes = _sizes(branch, drop_path_scale)
     shared = programs(math.ceil(numbers[0] / sizes["ROWS"]), 1, branch.device)
-    of_branch = torch.empty_like(branch)
-    of_weight, of_bias = torch.empty(2, shared, branch.shape[-1], dtype=torch.float32, device=branch.device)
+    grad_branch = torch.empty_like(branch)
+    grad_weight, grad_bias = torch.empty(2, shared, branch.shape[-1], dtype=torch.float32, device=branch.device)
     with torch.cuda.device_of(branch):
         norm_kernels.backward[(shared,)](
-            slope, branch, weight, keep, of_branch, of_weight, of_bias, *numbers, eps, **sizes
+            grad, branch, weight, drop_path_scale, grad_branch, grad_weight, grad_bias, *numbers, eps, **sizes
         )
-        return of_branch, of_weight.sum(0).to(weight.dtype), of_bias.sum(0).to(weight.dtype)
+        return grad_branch, grad_weight.sum(0).to(weight.dtype), grad_bias.sum(0).to(weight.dtype)
 
 
-def _sizes(x: Tensor, keep: Tensor) -> tuple[tuple[int, int], dict[str, Any]]:
+def _sizes(x: Tensor, drop_path_scale: Tensor) -> tuple[tuple[int, int], dict[str, Any]]:
     """Rows and tokens of an image, and sizes known when kernels are compiled."""
     channels, width = x.shape[-1], power_of_two(x.shape[-1])
     rows = x.numel() // channels
     high = max(NUMBERS // width, 1)
     warps = max(4, high * width // 512)
-    sizes = {"KEEP": len(keep) > 0, "C": channels, "WIDTH": width, "ROWS": high, "num_warps": warps}
-    return (rows, rows // max(len(keep), 1)), sizes
+    sizes = {"KEEP": len(drop_path_scale) > 0, "C": channels, "WIDTH": width, "ROWS": high, "num_warps": warps}
+    return (rows, rows // max(len(drop_path_scale), 1)), sizes
 
 
 def _result(x: Tensor, branch: Tensor, weight: Tensor) -> torch.dtype:
@@ -107,26 +105,28 @@ def _result(x: Tensor, branch: Tensor, weight: Tensor) -> torch.dtype:
 
 
 @_add_norm.register_fake
-def _(x: Tensor, branch: Tensor, weight: Tensor, bias: Tensor, keep: Tensor, eps: float) -> Tensor:
+def _(x: Tensor, branch: Tensor, weight: Tensor, bias: Tensor, drop_path_scale: Tensor, eps: float) -> Tensor:
     return torch.empty_like(x, dtype=_result(x, branch, weight), memory_format=torch.contiguous_format)
 
 
 @_add_norm_backward.register_fake
-def _(slope: Tensor, branch: Tensor, weight: Tensor, keep: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-    of_branch = torch.empty_like(branch, memory_format=torch.contiguous_format)
-    return of_branch, torch.empty_like(weight), torch.empty_like(weight)
+def _(
+    grad: Tensor, branch: Tensor, weight: Tensor, drop_path_scale: Tensor, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    grad_branch = torch.empty_like(branch, memory_format=torch.contiguous_format)
+    return grad_branch, torch.empty_like(weight), torch.empty_like(weight)
 
 
 def _remember(ctx: Any, inputs: tuple, output: Tensor) -> None:
-    x, branch, weight, bias, keep, ctx.eps = inputs
-    ctx.save_for_backward(branch, weight, keep)
+    x, branch, weight, bias, drop_path_scale, ctx.eps = inputs
+    ctx.save_for_backward(branch, weight, drop_path_scale)
     ctx.dtypes = x.dtype, bias.dtype
 
 
-def _differentiate(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
-    of_branch, of_weight, of_bias = _add_norm_backward(slope, *ctx.saved_tensors, ctx.eps)
+def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    grad_branch, grad_weight, grad_bias = _add_norm_backward(grad, *ctx.saved_tensors, ctx.eps)
     x, bias = ctx.dtypes
-    return slope.to(x), of_branch, of_weight, of_bias.to(bias), None, None
+    return grad.to(x), grad_branch, grad_weight, grad_bias.to(bias), None, None
 
 
 _add_norm.register_autograd(_differentiate, setup_context=_remember)

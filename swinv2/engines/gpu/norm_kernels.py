@@ -9,17 +9,17 @@ import triton.language as tl
 @triton.jit(do_not_specialize=("rows", "tokens"))
 @no_type_check
 def forward(
-    x, branch, weight, bias, keep, out, rows, tokens, eps,
+    x, branch, weight, bias, drop_path_scale, out, rows, tokens, eps,
     KEEP: tl.constexpr, C: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr,
 ):  # fmt: skip
-    """The sum x + keep · LayerNorm(branch). Programs: (tiles of ROWS rows,)."""
+    """The sum x + drop_path_scale · LayerNorm(branch). Programs: (tiles of ROWS rows,)."""
     row, column, place, inside = tile_of(tl.program_id(0), rows, C, WIDTH, ROWS)
     direction, _ = standardised(tl.load(branch + place, mask=inside, other=0.0), column, eps, C)
     gain = tl.load(weight + column, mask=column < C, other=0.0).to(tl.float32)
     offset = tl.load(bias + column, mask=column < C, other=0.0).to(tl.float32)
     normed = direction * gain + offset
     if KEEP:
-        normed = normed * tl.load(keep + row // tokens, mask=row < rows, other=0.0)[:, None]
+        normed = normed * tl.load(drop_path_scale + row // tokens, mask=row < rows, other=0.0)[:, None]
     total = tl.load(x + place, mask=inside, other=0.0).to(tl.float32) + normed
     tl.store(out + place, total.to(out.dtype.element_ty), mask=inside)
 
@@ -27,7 +27,7 @@ def forward(
 @triton.jit(do_not_specialize=("rows", "tokens"))
 @no_type_check
 def backward(
-    slope, branch, weight, keep, of_branch, of_weight, of_bias, rows, tokens, eps,
+    grad, branch, weight, drop_path_scale, grad_branch, grad_weight, grad_bias, rows, tokens, eps,
     KEEP: tl.constexpr, C: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr,
 ):  # fmt: skip
     """Gradients of the branch, and sums over rows for weight and bias. Programs: (any number,); sums (programs, C)."""
@@ -36,18 +36,18 @@ def backward(
     for tile in range(tl.program_id(0), (rows + ROWS - 1) // ROWS, tl.num_programs(0)):
         row, column, place, inside = tile_of(tile, rows, C, WIDTH, ROWS)
         direction, deviation = standardised(tl.load(branch + place, mask=inside, other=0.0), column, eps, C)
-        of_normed = tl.load(slope + place, mask=inside, other=0.0).to(tl.float32)
+        grad_normed = tl.load(grad + place, mask=inside, other=0.0).to(tl.float32)
         if KEEP:
-            of_normed = of_normed * tl.load(keep + row // tokens, mask=row < rows, other=0.0)[:, None]
-        weight_sum += of_normed * direction
-        bias_sum += of_normed
-        of_direction = of_normed * tl.load(weight + column, mask=column < C, other=0.0).to(tl.float32)
-        along = direction * (tl.sum(of_direction * direction, 1) / C)[:, None]
-        result = (of_direction - along - (tl.sum(of_direction, 1) / C)[:, None]) / deviation[:, None]
-        tl.store(of_branch + place, result.to(of_branch.dtype.element_ty), mask=inside)
+            grad_normed = grad_normed * tl.load(drop_path_scale + row // tokens, mask=row < rows, other=0.0)[:, None]
+        weight_sum += grad_normed * direction
+        bias_sum += grad_normed
+        grad_direction = grad_normed * tl.load(weight + column, mask=column < C, other=0.0).to(tl.float32)
+        along = direction * (tl.sum(grad_direction * direction, 1) / C)[:, None]
+        result = (grad_direction - along - (tl.sum(grad_direction, 1) / C)[:, None]) / deviation[:, None]
+        tl.store(grad_branch + place, result.to(grad_branch.dtype.element_ty), mask=inside)
     column = tl.arange(0, WIDTH)
-    tl.store(of_weight + tl.program_id(0) * C + column, tl.sum(weight_sum, 0), mask=column < C)
-    tl.store(of_bias + tl.program_id(0) * C + column, tl.sum(bias_sum, 0), mask=column < C)
+    tl.store(grad_weight + tl.program_id(0) * C + column, tl.sum(weight_sum, 0), mask=column < C)
+    tl.store(grad_bias + tl.program_id(0) * C + column, tl.sum(bias_sum, 0), mask=column < C)
 
 
 @triton.jit

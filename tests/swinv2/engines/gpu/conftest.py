@@ -83,12 +83,12 @@ def compared():
     def compare(one, other, numbers, wide=torch.float64):
         inputs = [x.detach().requires_grad_() for x in numbers], [x.detach().to(wide).requires_grad_() for x in numbers]
         results = [function(*given) for function, given in zip((one, other), inputs, strict=True)]
-        slope = torch.randn_like(results[0])
-        slopes = [
-            torch.autograd.grad(result, given, slope.to(result.dtype), materialize_grads=True)
+        grad = torch.randn_like(results[0])
+        grads = [
+            torch.autograd.grad(result, given, grad.to(result.dtype), materialize_grads=True)
             for result, given in zip(results, inputs, strict=True)
         ]
-        ours, theirs = ([result.detach(), *grads] for result, grads in zip(results, slopes, strict=True))
+        ours, theirs = ([result.detach(), *grads] for result, grads in zip(results, grads, strict=True))
         return list(zip(ours, theirs, strict=True))
 
     return compare

@@ -50,9 +50,9 @@ def test_half_precision(name, dtype, interpreted, official, compared, farthest):
     """In 16 bit, kernels stay close to the official formula in float64, in values and gradients."""
     cut, numbers = problem(name, dtype)
     pairs = compared(partial(attention.fused_grid_attention, cut=cut), partial(official, cut=cut), numbers)
-    of_context, of_qkv, _, of_bias = pairs  # the scale's gradient is a small sum of large numbers
+    grad_context, grad_qkv, _, grad_bias = pairs  # the scale's gradient is a small sum of large numbers
     assert pairs[0][0].dtype == pairs[1][0].dtype == dtype
-    assert farthest([of_context, of_qkv, of_bias]) < {torch.bfloat16: 2e-2, torch.float16: 2e-3}[dtype]
+    assert farthest([grad_context, grad_qkv, grad_bias]) < {torch.bfloat16: 2e-2, torch.float16: 2e-3}[dtype]
 
 
 def test_half_precision_is_better_than_the_official(interpreted, official, farthest):

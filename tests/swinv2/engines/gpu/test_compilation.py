@@ -12,7 +12,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from swinv2.engines.gpu import attention_backward, attention_forward, norm_kernels
 
-SIXTEEN_BITS = {"qkv", "context", "slope", "of_qkv", "branch", "of_branch"}
+SIXTEEN_BITS = {"qkv", "context", "grad", "grad_qkv", "branch", "grad_branch"}
 INTEGERS = {"slots", "windows", "heads", "rows", "tokens", "pair"}
 
 def signature(kernel, constants):
@@ -41,9 +41,9 @@ ATTENTION = [
     "attention_forward.one_tile",
     "attention_forward.two_windows",
     "attention_backward.one_tile",
-    "attention_backward.of_queries",
-    "attention_backward.of_keys",
-    "attention_backward.of_position_bias",
+    "attention_backward.grad_queries",
+    "attention_backward.grad_keys",
+    "attention_backward.grad_position_bias",
 ]
 CALLS = [
     *(f"{kernel}, 90, **clip" for kernel in ATTENTION),

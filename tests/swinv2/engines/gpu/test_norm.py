@@ -25,11 +25,11 @@ def test_float32(channels, grid, keep, interpreted, compared, farthest):
 def test_branches_of_half_precision(dtype, interpreted, compared, farthest):
     """Under autocast the branch has 16 bit, and the sum is float32 and as good."""
     kernel, plainly = (partial(f, eps=1e-5) for f in (norm.fused_add_norm, plain.add_norm))
-    total, of_x, of_branch, *of_weights = compared(kernel, plainly, problem(96, dtype))
+    total, grad_x, grad_branch, *of_weights = compared(kernel, plainly, problem(96, dtype))
     assert total[0].dtype == torch.float32
-    assert of_branch[0].dtype == dtype
-    assert farthest([total, of_x, *of_weights]) < 1e-5
-    assert farthest([of_branch]) < 1e-2
+    assert grad_branch[0].dtype == dtype
+    assert farthest([total, grad_x, *of_weights]) < 1e-5
+    assert farthest([grad_branch]) < 1e-2
 
 
 def test_all_in_half_precision(interpreted, compared, farthest):

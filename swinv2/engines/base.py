@@ -1,0 +1,158 @@
+"""What an engine is, and a block that asks engines before it computes itself."""
+
+from typing import Any, Protocol, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
+
+from ..attention import ContinuousPositionBias, WindowAttention
+from ..backbone import Block
+from ..layers import LayerNorm, Mlp, StochasticDepth
+from ..windows import Windows
+from .derived import HOOKS, Derived
+
+
+class Engine(Protocol):
+    """Computes what `Block.forward` computes, to rounding.
+
+    Attributes:
+        name: by which it is chosen.
+    """
+
+    name: str
+
+    def refusal(self, block: "FastBlock", x: Float[Tensor, "b *grid c"], windows: Windows) -> str | None:
+        """Why it cannot compute this block for such tokens now; None if it can."""
+
+    def __call__(
+        self, block: "FastBlock", x: Float[Tensor, "b *grid c"], windows: Windows
+    ) -> Float[Tensor, "b *grid c"]:
+        """The tokens that `Block.forward` gives."""
+
+    def attend(
+        self, attention: "FastAttention", qkv: Float[Tensor, "b *grid c3"], windows: Windows
+    ) -> Float[Tensor, "b *grid c"] | None:
+        """What `WindowAttention.attend` gives, for a block whose layers are called one by one; None if it cannot."""
+
+    def describe(self, block: "FastBlock", x: Float[Tensor, "b *grid c"], windows: Windows) -> str:
+        """How it computes a block that it does not refuse, for a user to read."""
+
+    def prepare(self, block: "FastBlock") -> None:
+        """Compute ahead what depends on weights alone, for evaluation; it is used as long as they are the same."""
+
+
+class Keeper(nn.Module):
+    """A module that keeps what is derived from its weights; in training, copies and pickles it has nothing of it."""
+
+    def derived(self) -> Derived:
+        """What is kept, or a new place for it where weights or parts have changed."""
+        kept = vars(self).get("_derived")
+        if kept is None or not kept.is_current():
+            kept = self._derived = Derived(self)
+        return kept
+
+    def forget(self) -> None:
+        """Let go what is kept."""
+        vars(self).pop("_derived", None)
+
+    def train(self, mode: bool = True) -> "Keeper":
+        """Switch to training, and forget what was computed, or to evaluation."""
+        if mode:
+            self.forget()
+        return super().train(mode)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but what is derived."""
+        return {name: value for name, value in self.__dict__.items() if name != "_derived"}
+
+
+class FastAttention(Keeper, WindowAttention):
+    """Attention that an engine computes where one can, although the layers around it are called one by one."""
+
+    engines: tuple[Engine, ...] = ()
+
+    def attend(self, qkv: Float[Tensor, "b *grid c3"], windows: Windows) -> Float[Tensor, "b *grid c"]:
+        """As `WindowAttention.attend`."""
+        for engine in self.engines:
+            context = engine.attend(self, qkv, windows)
+            if context is not None:
+                return context
+        return super().attend(qkv, windows)
+
+
+class FastBlock(Keeper, Block):
+    """A block that the first engine computes that can; where none can, it is computed as `Block` says.
+
+    Attributes:
+        engines: those that are asked, in turn.
+        strict: whether it is an error if none can.
+    """
+
+    engines: tuple[Engine, ...] = ()
+    strict = False
+
+    def forward(self, x: Float[Tensor, "b *grid c"], windows: Windows) -> Float[Tensor, "b *grid c"]:
+        """As `Block.forward`.
+
+        Raises:
+            ValueError: the engine that was asked for by its name cannot compute the block.
+        """
+        for engine in self.engines:
+            reason = engine.refusal(self, x, windows)
+            if reason is None:
+                return engine(self, x, windows)
+            if self.strict:
+                raise ValueError(f"the engine {engine.name} cannot compute a block: {reason}; take auto or plain.")
+        return super().forward(x, windows)
+
+    @property
+    def attention(self) -> FastAttention:
+        """The attention, which has the same engines."""
+        return cast(FastAttention, self.attn)
+
+
+def modification(block: FastBlock) -> str | None:
+    """What is not as a block is built, so that its layers must be called one by one; None if nothing is.
+
+    A layer that was put in the place of a linear one is no reason by itself.
+    """
+    kinds: dict[str, type] = {
+        "attn": FastAttention,
+        "attn.cpb_mlp": ContinuousPositionBias,
+        "norm1": LayerNorm,
+        "mlp": Mlp,
+        "norm2": LayerNorm,
+        "drop_path": StochasticDepth,
+    }
+    for name, module in block.named_modules():
+        if name and type(module) is not kinds.get(name, type(module)):
+            return f"{name} is a {type(module).__name__}"
+        if name and is_observed(module):
+            return f"{name} has hooks or a forward of its own"
+    if any(type(weight) is not nn.Parameter for weight in block.parameters()):
+        return "its weights are no plain parameters"
+    return None
+
+
+def modification_now(block: FastBlock) -> str | None:
+    """The same for what is outside of the block, or the block itself."""
+    if type(block) is not FastBlock:
+        return f"the block is a {type(block).__name__}"
+    return "there are hooks of all modules" if _has_any_global_hook() else None
+
+
+def is_observed(module: nn.Module) -> bool:
+    """Whether something wants to see the calls of a module, or does other than its class, so that it must be called."""
+    return any(getattr(module, f"_{kind}_hooks") for kind in HOOKS) or "forward" in vars(module)
+
+
+def is_recorded(block: nn.Module, x: Tensor) -> bool:
+    """Whether a gradient may be asked for."""
+    return torch.is_grad_enabled() and (x.requires_grad or any(weight.requires_grad for weight in block.parameters()))
+
+
+def is_traced() -> bool:
+    """Whether a graph of the operators is made, in which engines would not be seen."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()

@@ -1,0 +1,84 @@
+"""Blocks on a GPU: attention and the ends of branches by kernels, the linear layers as they are."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...backbone import Block
+from ...layers import LayerNorm
+from ...windows import Windows
+from ..base import FastAttention, FastBlock, is_observed, is_recorded, is_traced
+from . import available
+from .attention import misfit, window_attention
+from .norm import CHANNELS, add_norm
+from .sizes import DTYPES
+
+
+class GpuEngine:
+    """Computes blocks whose tokens are on a GPU that runs the kernels; torch.compile keeps them."""
+
+    name = "gpu"
+
+    def refusal(self, block: FastBlock, x: Float[Tensor, "b *grid c"], windows: Windows) -> str | None:
+        """Why it cannot compute this block for such tokens now; None if it can."""
+        dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else x.dtype
+        return _refusal(x, windows, dtype, x.shape[-1] // block.attn.num_heads)
+
+    def describe(self, block: FastBlock, x: Float[Tensor, "b *grid c"], windows: Windows) -> str:
+        """How it computes a block that it does not refuse, for a user to read."""
+        if (reason := _reason_to_call(block, x)) is None:
+            return self.name
+        return f"{self.name}, layer by layer: {reason}"
+
+    def __call__(self, block: FastBlock, x: Float[Tensor, "b *grid c"], windows: Windows) -> Float[Tensor, "b *grid c"]:
+        """The tokens that `Block.forward` gives."""
+        if _reason_to_call(block, x) is not None:
+            return Block.forward(block, x, windows)
+        x = _add_norm(block, x, block.attn(x, windows), block.norm1)
+        return block.enorm(_add_norm(block, x, block.mlp(x), block.norm2))
+
+    def attend(
+        self, attention: FastAttention, qkv: Float[Tensor, "b *grid c3"], windows: Windows
+    ) -> Float[Tensor, "b *grid c"] | None:
+        """What `WindowAttention.attend` gives; None if it cannot."""
+        width = qkv.shape[-1] // (3 * attention.num_heads)
+        if _refusal(qkv, windows, qkv.dtype, width) is not None:
+            return None
+        heads = (qkv + attention.qkv_bias().to(qkv.dtype)).unflatten(-1, (3, attention.num_heads, width))
+        if is_traced() or is_recorded(attention, qkv):
+            bias = attention.cpb_mlp(windows.shape, attention.trained_window)
+        else:
+            known = attention.derived().biases(attention.cpb_mlp, [windows.shape], attention.trained_window, None)
+            bias = known[windows.shape]
+        with torch.autocast("cuda", enabled=False):
+            return window_attention(heads, attention.scale().flatten(), bias, windows)
+
+    def prepare(self, block: FastBlock) -> None:
+        """Nothing: what is kept of weights is kept at their first use."""
+
+
+def _add_norm(block: FastBlock, x: Tensor, branch: Tensor, norm: LayerNorm) -> Tensor:
+    factors = block.drop_path.factors(len(x), x.device)
+    return add_norm(x, branch, norm.weight, norm.bias, norm.eps, factors)
+
+
+def _refusal(x: Tensor, windows: Windows, dtype: torch.dtype, width: int) -> str | None:
+    if x.device.type != "cuda":
+        return f"the tokens are on {x.device.type}"
+    if not available(x.device):
+        return "this GPU, or this PyTorch, does not run the kernels"
+    return misfit(windows, width, dtype)
+
+
+def _reason_to_call(block: FastBlock, x: Tensor) -> str | None:
+    """Why the layers of a block are called one by one; None if they need not be."""
+    if block.checkpointing and torch.is_grad_enabled():
+        return "it is computed again in the backward pass"
+    for norm in (block.norm1, block.norm2, block.drop_path):
+        if is_observed(norm):
+            return "a norm or the stochastic depth has hooks or a forward of its own"
+    if type(block.norm1) is not LayerNorm or type(block.norm2) is not LayerNorm:
+        return "a norm is of another class"
+    if x.shape[-1] > CHANNELS or x.dtype not in DTYPES or block.norm1.weight.dtype not in DTYPES:
+        return f"{x.shape[-1]} channels in {x.dtype}"
+    return None
