@@ -130,6 +130,6 @@ def window_attention(
 
 
 def full_precision(device: torch.device) -> AbstractContextManager:
-    """Switch autocast off, on devices that have it."""
-    available = torch.amp.is_autocast_available(device.type)
-    return torch.autocast(device.type, enabled=False) if available else nullcontext()
+    """Switch autocast off where it is on; the meta device has none."""
+    on = torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
+    return torch.autocast(device.type, enabled=False) if on else nullcontext()

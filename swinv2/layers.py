@@ -76,7 +76,7 @@ class PatchEmbed(nn.Module):
             raise ValueError(
                 f"an input of {tuple(size)} is smaller than one patch of {self.patch_size}; enlarge it first."
             )
-        x = F.pad(x, missing(size, self.patch_size))
+        x = padded(x, missing(size, self.patch_size))
         for axis, patch in enumerate(self.patch_size):
             x = x.unflatten(2 + 2 * axis, (-1, patch))  # (B, channels, S1, p1, …, Sn, pn)
         x = x.permute(0, *range(2, 2 * axes + 2, 2), 1, *range(3, 2 * axes + 2, 2)).flatten(axes + 1)
@@ -100,7 +100,7 @@ class PatchMerging(nn.Module):
     def forward(self, x: Float[Tensor, "b *grid c"]) -> Float[Tensor, "b *merged 2*c"]:
         """Tokens missing to whole blocks are zero."""
         n = len(self.stride)
-        x = F.pad(x, [0, 0, *missing([int(s) for s in x.shape[1:-1]], self.stride)])
+        x = padded(x, [0, 0, *missing([int(s) for s in x.shape[1:-1]], self.stride)])
         for axis, stride in enumerate(self.stride):
             x = x.unflatten(1 + 2 * axis, (-1, stride))  # (B, S1/k1, k1, …, Sn/kn, kn, C)
         x = x.permute(0, *range(1, 2 * n, 2), *range(2 * n, 0, -2), -1)  # first axis fastest, as in released weights
@@ -123,6 +123,11 @@ class Mlp(nn.Module):
     def forward(self, x: Float[Tensor, "... c"]) -> Float[Tensor, "... c"]:
         """Each token by itself."""
         return self.fc2(F.gelu(self.fc1(x)))
+
+
+def padded(x: Tensor, amounts: Sequence[int]) -> Tensor:
+    """`F.pad`, which copies even if nothing is missing; compiled code, which does not, serves all sizes."""
+    return F.pad(x, amounts) if torch.compiler.is_compiling() or any(amounts) else x
 
 
 def missing(size: Sequence[int], multiple: Size) -> list[int]:

@@ -90,7 +90,7 @@ def _cut(size: Size, window: Size, shifted: bool, device: torch.device) -> Windo
         offset = (offset.unsqueeze(1) * w + place - start[segment]).flatten()
     slots = math.prod(shape)
     slot = number * slots + offset  # (S,)
-    token = slot.new_full((math.prod(len(start) - 1 for start in starts) * slots,), -1)
+    token = slot.new_full((math.prod([len(start) - 1 for start in starts]) * slots,), -1)
     token[slot] = torch.arange(len(slot), device=device)
     token = token.view(-1, slots)  # (W, N)
     return Windows(shape, token.clamp(min=0), token >= 0, slot, starts)

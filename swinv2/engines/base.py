@@ -1,6 +1,6 @@
 """What an engine is, and a block that asks engines before it computes itself."""
 
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -14,6 +14,7 @@ from ..windows import Windows
 from .derived import HOOKS, Derived
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Computes what `Block.forward` computes, to rounding.
 
@@ -146,6 +147,12 @@ def modification_now(block: FastBlock) -> str | None:
 def is_observed(module: nn.Module) -> bool:
     """Whether something wants to see the calls of a module, or does other than its class, so that it must be called."""
     return any(getattr(module, f"_{kind}_hooks") for kind in HOOKS) or "forward" in vars(module)
+
+
+def must_call_bias(attention: FastAttention) -> bool:
+    """Whether the network of the position bias must be called, rather than what it gives be kept."""
+    network = attention.cpb_mlp
+    return not isinstance(network, ContinuousPositionBias) or any(map(is_observed, network.modules()))
 
 
 def is_recorded(block: nn.Module, x: Tensor) -> bool:

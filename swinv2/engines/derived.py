@@ -21,9 +21,9 @@ class Derived:
     """Values that were computed from a module, to be used as long as its weights and its parts are the same.
 
     A weight is the same while it has its place in memory and PyTorch has counted no write to it. Writing to
-    `weight.data` is not counted: only the small weights of position biases, on a CPU, are compared by their numbers.
-    Whoever writes so to others calls `train()`, `optimize_for_inference` or `use_engine` after it, which all forget
-    what was computed. Copies and pickles have no such values.
+    `weight.data` is not counted: whoever does so calls `train()`, `optimize_for_inference` or `use_engine` after it,
+    which all forget what was computed. Only position biases, which a model keeps that nobody prepared, are computed
+    from weights that are compared by their numbers, too, on a CPU. Copies and pickles have no such values.
 
     Args:
         module: the module.
@@ -47,7 +47,16 @@ class Derived:
 
     def is_current(self) -> bool:
         """Whether weights and parts are still what they were."""
-        return self._current() == self._fingerprint and all(map(torch.equal, self._numbers, self._small))
+        return self._current() == self._fingerprint
+
+    def last(self, name: str, key: Hashable, compute: Callable[[], Value]) -> Value:
+        """A value for a key that is kept until another key comes."""
+        known = self._values.get(name)
+        if known is None or known[0] != key:
+            with torch.inference_mode(False), torch.no_grad():
+                known = key, compute()
+            self._values = self._values | {name: known}
+        return known[1]
 
     def get(self, key: Hashable, compute: Callable[[], Value]) -> Value:
         """A value; computed if it was not yet."""
@@ -67,6 +76,8 @@ class Derived:
             trained_window: window of the training, the unit in which offsets are measured.
             dtype: of the biases; that of the network if None.
         """
+        if not all(map(torch.equal, self._numbers, self._small)):
+            self._values, self._numbers = {}, [weight.detach().clone() for weight in self._small]
         key = ("biases", trained_window, dtype)
         table, kept = self._values.get(key, (None, {}))
         if all(window in kept for window in windows):

@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 
 from ...attention import full_precision
 from ...windows import Size
-from .attention import HALVES, attend_in_blocks, attention
+from .attention import HALVES, Run, attend, attend_in_blocks, runs_of, set_length
 from .layers import (
     Activations,
     AttentionHalf,
@@ -30,6 +30,30 @@ NUMBERS_IN_CACHE = 3 * 2**17  # tokens · channels of the chunk that training ta
 FEWEST_TOKENS = 512  # but no fewer tokens than these
 
 Factors = tuple[Tensor | None, Tensor | None]
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What is evaluated at a time.
+
+    Attributes:
+        chunk: the windows.
+        biases: position bias of the windows of each group, in the type in which attention is computed.
+        runs: the same, as `attend` takes them.
+    """
+
+    chunk: Chunk
+    biases: Sequence[Float[Tensor, "h _ _"]]
+    runs: Sequence[Run]
+
+
+def work_of(chunks: Sequence[Chunk], biases: dict[Size, Tensor]) -> list[Work]:
+    """Chunks with the biases that they need, of all shapes of windows."""
+    made = []
+    for chunk in chunks:
+        of_groups = [biases[shape] for shape, _ in chunk.groups]
+        made.append(Work(chunk, of_groups, runs_of(chunk.groups, of_groups)))
+    return made
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,37 +79,32 @@ class EvaluatedBlock:
     lengths: Float[Tensor, "2 h 1"]
 
     def __call__(
-        self, x: Float[Tensor, "tokens c"], chunks: Sequence[Chunk], factors: Factors, biases: dict[Size, Tensor]
+        self, x: Float[Tensor, "tokens c"], work: Sequence[Work], factors: Factors
     ) -> Float[Tensor, "tokens c"]:
         """Tokens after attention and MLP, without gradients.
 
         Args:
             x: all tokens of a batch.
-            chunks: which of them are computed at a time.
+            work: what is computed at a time.
             factors: of the two branches, for each image, as stochastic depth has them; None for 1.
-            biases: position bias of the windows of each shape, in the type in which `qkv` multiplies.
         """
-        out = None
-        for chunk in chunks:
-            found = self._chunk(chunk.take(x), chunk, factors, biases)
-            if chunk.tokens is None and len(chunks) == 1:
-                return found
-            out = torch.empty_like(x, dtype=found.dtype) if out is None else out
-            chunk.put(found, out)
-        return x if out is None else out
+        if len(work) == 1:
+            return work[0].chunk.put_all(self._chunk(work[0].chunk.take(x), work[0], factors))
+        out = torch.empty_like(x, dtype=torch.promote_types(x.dtype, self.norm2.parameters[0].dtype))
+        for some in work:
+            some.chunk.put(self._chunk(some.chunk.take(x), some, factors), out)
+        return out
 
-    def _chunk(
-        self, x: Float[Tensor, "tokens c"], chunk: Chunk, factors: Factors, biases: dict[Size, Tensor]
-    ) -> Float[Tensor, "tokens c"]:
-        one, two = (None if factor is None else factor[chunk.image] for factor in factors)
-        qkv = split_heads(self.qkv.forward(x.to(self.qkv.dtype)), self.lengths.shape[1])
-        of_groups = [biases[shape] for shape, _ in chunk.groups]
+    def _chunk(self, x: Float[Tensor, "tokens c"], work: Work, factors: Factors) -> Float[Tensor, "tokens c"]:
+        one, two = (None if factor is None else factor[work.chunk.image] for factor in factors)
+        qkv = split_heads(self.qkv.forward(x), self.lengths.shape[1])
         if qkv.dtype in HALVES:
-            context = attend_in_blocks(qkv, self.lengths, chunk.groups, of_groups)
+            context = attend_in_blocks(qkv, self.lengths, work.chunk.groups, work.biases)
         else:
-            context = attention(qkv, self.lengths, chunk.groups, of_groups, overwrite=True)
+            set_length(qkv[:, :2], self.lengths, qkv[:, :2])
+            context = attend(qkv, work.runs)
         x = self.norm1.forward(x, self.proj.forward(context), one)
-        return self.norm2.forward(x, self.fc2.forward(self.fc1.gelu(x.to(self.fc1.dtype))), two)
+        return self.norm2.forward(x, self.fc2.forward(self.fc1.gelu(x)), two)
 
 
 @dataclass(frozen=True, eq=False)

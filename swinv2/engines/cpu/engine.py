@@ -11,10 +11,27 @@ from torch import Tensor, nn
 from ...attention import full_precision, pairwise
 from ...backbone import Block
 from ...windows import Size, Take, Windows
-from ..base import FastAttention, FastBlock, is_recorded, is_traced, modification, modification_now
+from ..base import (
+    FastAttention,
+    FastBlock,
+    is_recorded,
+    is_traced,
+    modification,
+    modification_now,
+    must_call_bias,
+)
 from ..derived import Derived, largest_of
 from .attention import HALVES, AttentionWithGrad, attend_in_blocks, attention, lengths_of
-from .block import BlockOptions, EvaluatedBlock, Factors, multiplied_type, tokens_in_cache, trained_block
+from .block import (
+    BlockOptions,
+    EvaluatedBlock,
+    Factors,
+    Work,
+    multiplied_type,
+    tokens_in_cache,
+    trained_block,
+    work_of,
+)
 from .layers import CalledLinear, Layer, LinearWithGrad, PackedLinear, ResidualNorm, split_heads
 from .order import Chunk, chunks
 from .packing import keep_freed_memory, pack
@@ -32,11 +49,13 @@ class Parts:
         modified: why its layers must be called one by one, if they must.
         replaced: layers that stand in the place of linear ones.
         dtypes: of its weights.
+        ends: whether something follows at the end of the block.
     """
 
     modified: str | None
     replaced: tuple[str, ...]
     dtypes: frozenset[torch.dtype]
+    ends: bool
 
 
 class CpuEngine:
@@ -53,29 +72,31 @@ class CpuEngine:
     def describe(self, block: FastBlock, x: Float[Tensor, "b *grid c"], windows: Windows) -> str:
         """How it computes a block that it does not refuse, for a user to read."""
         derived = block.derived()
-        if reason := self._reason_to_call(block, derived, x):
+        if reason := self._reason_to_call(block, derived.get("parts", partial(_parts, block)), x):
             return f"{self.name}, layer by layer: {reason}"
         return f"{self.name}, prepared" if _packed(derived) and not is_recorded(block, x) else self.name
 
     def __call__(self, block: FastBlock, x: Float[Tensor, "b *grid c"], windows: Windows) -> Float[Tensor, "b *grid c"]:
         """The tokens that `Block.forward` gives."""
-        derived = block.derived()
-        if self._reason_to_call(block, derived, x):
+        derived, batch = block.derived(), len(x)
+        parts = derived.get("parts", partial(_parts, block))
+        if self._reason_to_call(block, parts, x):
             return Block.forward(block, x, windows)
-        tokens = x.flatten(0, -2)  # (B·S, C)
-        factors = block.drop_path.factors(len(x), x.device), block.drop_path.factors(len(x), x.device)
+        tokens, drop = x.flatten(0, -2), block.drop_path  # (B·S, C)
+        factors = (drop.factors(batch, x.device), drop.factors(batch, x.device)) if drop.training else (None, None)
         if is_recorded(block, x):
-            tokens = _train(block, tokens, windows, len(x), factors)
+            tokens = _train(block, tokens, windows, batch, factors)
         else:
             with torch.no_grad():
-                tokens = _evaluate(block, derived, tokens, windows, len(x), factors)
-        return block.enorm(tokens.view(x.shape))
+                tokens = _evaluate(block, derived, tokens, windows, batch, factors)
+        out = tokens.view(x.shape)
+        return block.enorm(out) if parts.ends else out
 
     def attend(
         self, attention: FastAttention, qkv: Float[Tensor, "b *grid c3"], windows: Windows
     ) -> Float[Tensor, "b *grid c"] | None:
         """What `WindowAttention.attend` gives, for a block whose layers are called one by one; None if it cannot."""
-        if is_traced() or _misfit(qkv) is not None:
+        if is_traced() or _misfit(qkv) is not None or must_call_bias(attention):
             return None
         tokens, batch = qkv.flatten(0, -2), len(qkv)
         with full_precision(qkv.device):
@@ -95,11 +116,10 @@ class CpuEngine:
             derived.get("packed", lambda: {id(layer.weight): pack(layer.weight) for layer in layers})
             keep_freed_memory()
 
-    def _reason_to_call(self, block: FastBlock, derived: Derived, x: Tensor) -> str | None:
+    def _reason_to_call(self, block: FastBlock, parts: Parts, x: Tensor) -> str | None:
         """Why the layers of a block are called one by one; None if they need not be."""
         if reason := modification_now(block):
             return reason
-        parts = derived.get("parts", partial(_parts, block))
         if parts.modified:
             return parts.modified
         if parts.dtypes != {x.dtype} and multiplied_type(x) == x.dtype:
@@ -120,7 +140,8 @@ def _misfit(x: Tensor) -> str | None:
 
 def _parts(block: FastBlock) -> Parts:
     replaced = tuple(name for name in LINEAR if type(block.get_submodule(name)) is not nn.Linear)
-    return Parts(modification(block), replaced, frozenset(weight.dtype for weight in block.parameters()))
+    dtypes = frozenset(weight.dtype for weight in block.parameters())
+    return Parts(modification(block), replaced, dtypes, type(block.enorm) is not nn.Identity)
 
 
 def _packed(derived: Derived) -> dict[int, Tensor | None]:
@@ -137,15 +158,24 @@ def _evaluate(
     factors: Factors,
 ) -> Float[Tensor, "tokens c"]:
     dtype = multiplied_type(tokens)
-    parts = chunks(windows, batch, BYTES_IN_CACHE // tokens.itemsize)
     if _packed(derived) and dtype == tokens.dtype:
+        key = windows, batch, block.attn.trained_window
         evaluated = derived.get("evaluated", partial(_evaluated, block, dtype, _packed(derived), len(tokens)))
-    else:
-        evaluated = _evaluated(block, dtype, {}, len(tokens))
-    narrow, network = dtype if dtype in HALVES else None, block.attn.cpb_mlp
-    biases = derived.biases(network, _shapes(parts), block.attn.trained_window, narrow)
+        return evaluated(
+            tokens, derived.last("work", key, partial(_work, block, derived, windows, tokens, batch, dtype)), factors
+        )
     with full_precision(tokens.device):
-        return evaluated(tokens, parts, factors, biases)
+        work = _work(block, derived, windows, tokens, batch, dtype)
+        return _evaluated(block, dtype, {}, len(tokens))(tokens, work, factors)
+
+
+def _work(
+    block: FastBlock, derived: Derived, windows: Windows, tokens: Tensor, batch: int, dtype: torch.dtype
+) -> list[Work]:
+    """What is evaluated at a time."""
+    parts = chunks(windows, batch, BYTES_IN_CACHE // tokens.itemsize)
+    kept = dtype if dtype in HALVES else None
+    return work_of(parts, derived.biases(block.attn.cpb_mlp, _shapes(parts), block.attn.trained_window, kept))
 
 
 def _evaluated(block: FastBlock, dtype: torch.dtype, packed: dict[int, Tensor | None], tokens: int) -> EvaluatedBlock:

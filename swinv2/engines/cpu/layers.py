@@ -1,7 +1,7 @@
 """The two halves of a block, forward and backward, over as many tokens at a time as stay in cache."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -18,16 +18,14 @@ TOKENS_WORTH_PACKING = 4096  # from which packing a weight takes less time than 
 Activations = dict[str, Tensor]  # what a half block computes on its way, by name
 
 
+@runtime_checkable
 class Layer(Protocol):
     """A linear layer in evaluation, whose output may be written over.
 
     Attributes:
-        dtype: in which it is given tokens.
         forward: its output.
         gelu: GELU of its output.
     """
-
-    dtype: torch.dtype
 
     @property
     def forward(self) -> Product:
@@ -79,8 +77,12 @@ class LinearWithGrad(GradientSum):
         super().__init__(parameters, wanted)
         self.dtype = dtype
         self.weight, bias = (parameter.detach().to(dtype) for parameter in parameters)
-        self.forward = product(self.weight, bias, packs=tokens >= TOKENS_WORTH_PACKING)
+        self._product = product(self.weight, bias, packs=tokens >= TOKENS_WORTH_PACKING)
         self._sums_transposed = self.weight.shape[0] < self.weight.shape[1]  # products with more rows are the faster
+
+    def forward(self, x: Float[Tensor, "tokens i"]) -> Float[Tensor, "tokens o"]:
+        """The output."""
+        return self._product(x.to(self.dtype))
 
     def gelu(self, x: Float[Tensor, "tokens i"]) -> Float[Tensor, "tokens o"]:
         """GELU of the output, written over it."""
@@ -119,7 +121,6 @@ class PackedLinear:
     """
 
     def __init__(self, packed: Tensor, bias: Float[Tensor, " o"] | None):
-        self.dtype = packed.dtype
         self.forward: Product = packed_product(packed, bias)
         self.gelu: Product = packed_product(packed, bias, gelu=True)
 
@@ -134,16 +135,16 @@ class CalledLinear:
     """
 
     def __init__(self, layer: nn.Module, bias: Tensor | None, dtype: torch.dtype):
-        self.layer, self.bias, self.dtype = layer, bias, dtype
+        self._layer, self._bias, self._dtype = layer, bias, dtype
 
     def forward(self, x: Float[Tensor, "tokens i"]) -> Float[Tensor, "tokens o"]:
         """The layer's output."""
-        out = self.layer(x)
-        return out.clone() if self.bias is None else out + self.bias.to(out.dtype)  # which may be written over
+        out = self._layer(x.to(self._dtype))
+        return out.clone() if self._bias is None else out + self._bias.to(out.dtype)  # which may be written over
 
     def gelu(self, x: Float[Tensor, "tokens i"]) -> Float[Tensor, "tokens o"]:
         """GELU of the output."""
-        return F.gelu(self.layer(x))
+        return F.gelu(self._layer(x.to(self._dtype)))
 
 
 class ResidualNorm(GradientSum):
@@ -164,7 +165,8 @@ class ResidualNorm(GradientSum):
     ) -> Float[Tensor, "tokens c"]:
         """The sum."""
         weight, bias = self.parameters
-        branch = branch.to(torch.promote_types(branch.dtype, weight.dtype))
+        if branch.dtype != weight.dtype:
+            branch = branch.to(torch.promote_types(branch.dtype, weight.dtype))
         normed = torch.layer_norm(branch, weight.shape, weight, bias, self.eps)
         return x + normed if factor is None else torch.addcmul(x, normed, factor.unsqueeze(1).to(normed.dtype))
 
@@ -198,7 +200,7 @@ class MlpHalf:
     def forward(self, x: Float[Tensor, "tokens c"], activations: Activations) -> None:
         """Compute the activations that are not there yet."""
         if "hidden" not in activations:
-            activations["hidden"] = self.fc1.forward(x.to(self.fc1.dtype))
+            activations["hidden"] = self.fc1.forward(x)
         if "mlp" not in activations:
             activations["mlp"] = self.fc2.forward(self._activated(activations["hidden"]))
 
@@ -251,7 +253,7 @@ class AttentionHalf:
     def forward(self, x: Float[Tensor, "tokens c"], activations: Activations, groups: Sequence[Group]) -> None:
         """Compute the activations that are not there yet."""
         if "qkv" not in activations:
-            activations["qkv"] = self.qkv.forward(x.to(self.qkv.dtype))
+            activations["qkv"] = self.qkv.forward(x)
         if "attended" not in activations:
             biases = [self.biases[shape] for shape, _ in groups]
             activations["context"] = attention(self._heads(activations["qkv"]), self._lengths, groups, biases)

@@ -42,6 +42,10 @@ class Chunk:
         """Its tokens of all tokens (tokens, C) of a batch."""
         return x[self.places] if self.tokens is None else x.index_select(0, self.tokens)
 
+    def put_all(self, x: Tensor) -> Tensor:
+        """Its tokens where they belong, of a chunk that has all of a batch."""
+        return x if self.inverse is None else x.index_select(0, self.inverse)
+
     def put(self, x: Tensor, out: Tensor) -> None:
         """Write its tokens to where they belong among all of a batch."""
         if self.tokens is None:

@@ -43,7 +43,9 @@ def window_attention(
     """
     unfit = misfit(windows, qkv.shape[-1], qkv.dtype)
     slots = math.prod(windows.shape)
-    if math.prod(qkv.shape[1:-3]) != len(windows.slot) or bias.shape != (qkv.shape[-2], slots, slots):
+    if unfit is None and (
+        math.prod(qkv.shape[1:-3]) != len(windows.slot) or bias.shape != (qkv.shape[-2], slots, slots)
+    ):
         unfit = (
             f"qkv {tuple(qkv.shape)} and bias {tuple(bias.shape)} do not fit windows of {slots} slots in grids of "
             f"{len(windows.slot)} tokens; they are (batch, *grid, 3, heads, d) and (heads, slots, slots)"

@@ -7,7 +7,7 @@ from torch import Tensor
 from ...backbone import Block
 from ...layers import LayerNorm
 from ...windows import Windows
-from ..base import FastAttention, FastBlock, is_observed, is_recorded, is_traced
+from ..base import FastAttention, FastBlock, is_observed, is_recorded, is_traced, must_call_bias
 from . import available
 from .attention import misfit, window_attention
 from .norm import CHANNELS, add_norm
@@ -45,7 +45,7 @@ class GpuEngine:
         if _refusal(qkv, windows, qkv.dtype, width) is not None:
             return None
         heads = (qkv + attention.qkv_bias().to(qkv.dtype)).unflatten(-1, (3, attention.num_heads, width))
-        if is_traced() or is_recorded(attention, qkv):
+        if is_traced() or is_recorded(attention, qkv) or must_call_bias(attention):
             bias = attention.cpb_mlp(windows.shape, attention.trained_window)
         else:
             known = attention.derived().biases(attention.cpb_mlp, [windows.shape], attention.trained_window, None)

@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from swinv2.attention import window_attention
 from swinv2.engines import gpu as kernels
 
 HERE = Path(__file__).parent
@@ -57,11 +58,11 @@ def interpreted():
 def official():
     """Scaled cosine attention window by window, as the official code computes one."""
 
-    def attention(qkv, scale, bias, cut):
-        axes, rows = len(cut.size), []
+    def attention(qkv, scale, bias, windows):
+        axes, rows = len(windows.shape), []
         context = torch.empty_like(qkv[..., 0, :, :]).flatten(-2)
-        slots = torch.arange(math.prod(cut.window)).view(cut.window)
-        for window in itertools.product(*(itertools.pairwise(starts.tolist()) for starts in cut.starts)):
+        slots = torch.arange(math.prod(windows.shape)).view(windows.shape)
+        for window in itertools.product(*(itertools.pairwise(starts.tolist()) for starts in windows.starts)):
             where = tuple(slice(*segment) for segment in window)
             used = slots[tuple(slice(stop - start) for start, stop in window)].flatten()
             q, k, v = qkv[:, *where].flatten(1, axes).permute(2, 0, 3, 1, 4)
@@ -72,6 +73,20 @@ def official():
         for where, row in rows:
             context[:, *where] = row.view_as(context[:, *where])
         return context
+
+    return attention
+
+
+@pytest.fixture
+def plainly():
+    """The same as `Windows` and the plain model compute it."""
+
+    def attention(qkv, scale, bias, windows):
+        tokens, heads, width = qkv.flatten(1, -4), qkv.shape[-2], qkv.shape[-1]
+        slots = windows.gather(tokens.flatten(2)).unflatten(-1, (3, heads, width))
+        context = window_attention(*slots.permute(3, 0, 1, 4, 2, 5), scale.view(-1, 1, 1), bias, windows.filled)
+        context = windows.scatter(context.transpose(2, 3).flatten(3)).to(qkv.dtype)
+        return context.view(*qkv.shape[:-3], heads * width)
 
     return attention
 
@@ -88,7 +103,7 @@ def compared():
             torch.autograd.grad(result, given, grad.to(result.dtype), materialize_grads=True)
             for result, given in zip(results, inputs, strict=True)
         ]
-        ours, theirs = ([result.detach(), *grads] for result, grads in zip(results, grads, strict=True))
+        ours, theirs = ([result.detach(), *of_inputs] for result, of_inputs in zip(results, grads, strict=True))
         return list(zip(ours, theirs, strict=True))
 
     return compare
