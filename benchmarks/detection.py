@@ -21,7 +21,6 @@ from detection import HybridTaskCascade, MaskRCNN, RoIConfig
 from detection.masks import encode_masks
 from detection.roi_pool import RoIPool
 from swinv2 import BackboneConfig
-from swinv2.stage import Recompute
 
 SPEED, MEMORY = (Path(__file__).parent / name for name in ("detection.md", "detection_memory.md"))
 NAME, WINDOW, CLASSES = "swinv2_tiny_window16_256", 16, 80
@@ -185,10 +184,10 @@ def memory() -> str:
     )
 
 
-def training_step(recompute: Recompute) -> str:
+def training_step(checkpointing: bool) -> str:
     """Memory before and at most during a forward and backward pass, GiB."""
     torch.manual_seed(0)
-    backbone = BackboneConfig(NAME, window_size=HTC_WINDOW, recompute=recompute)
+    backbone = BackboneConfig(NAME, window_size=HTC_WINDOW, checkpointing=checkpointing)
     roi = RoIConfig(box_head="4conv1fc", box_head_norm="batch", box_loss="giou")
     model = HybridTaskCascade(backbone, CLASSES, roi=roi, semantic_classes=STUFF, global_attention_heads=24)
     corners = torch.rand(20, 2) * (CROP - 400)

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.limits import bandwidth
 from benchmarks.timing import machine, medians, ratio, table
+from swinv2.attention import window_attention
 from swinv2.engines import gpu as kernels
-from swinv2.engines.gpu import attention, norm, plain
-from swinv2.windows import grid_cut
+from swinv2.engines.gpu import attention, norm
+from swinv2.windows import Windows, cut
 
 RESULT = Path(__file__).with_suffix(".md")
 ROUNDS, REPEATS = 7, 20
@@ -88,16 +90,31 @@ def rates(device: torch.device, dtype: torch.dtype, side: int = SIDE) -> Rates:
 
 def attention_row(case: Attention, batch: int, dtype: torch.dtype, device: torch.device, limits: Rates) -> list[str]:
     """The cells of one attention."""
-    cut = grid_cut(batch, case.grid, case.window, case.shifted, "fixed", device)
-    slots, tokens, width = math.prod(cut.window), batch * math.prod(case.grid), 32 * case.heads
+    windows = cut(case.grid, case.window, case.shifted, device)
+    slots, tokens, width = math.prod(windows.shape), batch * math.prod(case.grid), 32 * case.heads
     qkv = torch.randn(batch, *case.grid, 3, case.heads, 32, device=device, dtype=dtype)
     scale, bias = 20 * torch.rand(case.heads, device=device), 16 * torch.rand(case.heads, slots, slots, device=device)
-    ours, plainly = (partial(f, cut=cut) for f in (attention.fused_grid_attention, plain.grid_attention))
-    pairs = batch * math.prod(sum(n**2 for n in (axis.diff().tolist())) for axis in cut.starts)
+    ours, plainly = (partial(f, windows=windows) for f in (attention.window_attention, plain_attention))
+    pairs = batch * math.prod(sum(n**2 for n in (axis.diff().tolist())) for axis in windows.starts)
     products, numbers = 2 * pairs * width, 4 * tokens * width
     least = least_seconds(limits, products, numbers * dtype.itemsize)
     both = least_seconds(limits, 3.5 * products, 3 * numbers * dtype.itemsize)  # the backward pass has five products
     return [case.name, *compare(ours, plainly, [qkv, scale, bias], (least, both))]
+
+
+def plain_attention(qkv: Tensor, scale: Tensor, bias: Tensor, windows: Windows) -> Tensor:
+    """What the plain model computes."""
+    slots = windows.gather(qkv.flatten(-3).flatten(1, -2)).unflatten(-1, qkv.shape[-3:])
+    context = window_attention(*slots.permute(3, 0, 1, 4, 2, 5), scale.view(-1, 1, 1), bias, windows.filled)
+    return windows.scatter(context.transpose(2, 3).flatten(3).to(qkv.dtype)).view(*qkv.shape[:-3], -1)
+
+
+def plain_add_norm(
+    x: Tensor, branch: Tensor, weight: Tensor, bias: Tensor, eps: float, drop_path_scale: Tensor
+) -> Tensor:
+    """What the plain model computes."""
+    normed = F.layer_norm(branch.to(weight.dtype), weight.shape, weight, bias, eps)
+    return x + normed * drop_path_scale.view(-1, *[1] * (x.ndim - 1))
 
 
 def norm_row(channels: int, batch: int, dtype: torch.dtype, device: torch.device, limits: Rates) -> list[str]:
@@ -106,8 +123,8 @@ def norm_row(channels: int, batch: int, dtype: torch.dtype, device: torch.device
     x = torch.randn(batch, tokens, channels, device=device)
     branch = torch.randn(batch, tokens, channels, device=device, dtype=dtype)
     weight, bias = torch.randn(2, channels, device=device)
-    keep = torch.ones(batch, device=device)
-    ours, plainly = (partial(f, eps=1e-5, keep=keep) for f in (norm.fused_add_norm, plain.add_norm))
+    scale = torch.ones(batch, device=device)
+    ours, plainly = (partial(f, eps=1e-5, drop_path_scale=scale) for f in (norm.add_norm, plain_add_norm))
     least = x.numel() * (8 + dtype.itemsize) / limits.bytes
     both = least + x.numel() * (4 + 2 * dtype.itemsize) / limits.bytes
     return [f"add and norm, {channels} channels", *compare(ours, plainly, [x, branch, weight, bias], (least, both))]
@@ -133,11 +150,11 @@ def compare(
         SystemExit: they differ by more than rounding.
     """
     inputs = [x.requires_grad_() for x in numbers]
-    slope = torch.randn_like(plainly(*inputs))
+    grad = torch.randn_like(plainly(*inputs))
 
     def step(way: Callable[..., Tensor]) -> list[Tensor]:
         result = way(*inputs)
-        return [result.detach(), *torch.autograd.grad(result, inputs, slope)]
+        return [result.detach(), *torch.autograd.grad(result, inputs, grad)]
 
     def forward(way: Callable[..., Tensor]) -> Tensor:
         with torch.no_grad():

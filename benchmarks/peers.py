@@ -15,7 +15,6 @@ from torchvision.models import swin_transformer
 
 import swinv2
 from swinv2.formats import from_official, to_official
-from swinv2.stage import Recompute
 from swinv2.variants import VARIANTS
 
 EAGER = ("timm", "transformers", "torchvision")
@@ -91,13 +90,13 @@ def peer(whose: str, work: Work) -> nn.Module:
     return build[whose](work, random_weights(work.name))
 
 
-def our_model(work: Work, recompute: Recompute = "elementwise") -> nn.Module:
+def our_model(work: Work, checkpointing: bool = False) -> nn.Module:
     """Ours; where features are asked for, without the norms that peers lack."""
     if not work.features:
-        model: nn.Module = swinv2.create_model(work.name, window_size=work.window, recompute=recompute)
+        model: nn.Module = swinv2.create_model(work.name, window_size=work.window, checkpointing=checkpointing)
         swinv2.load_weights(model, random_weights(work.name))
         return model
-    backbone = swinv2.create_backbone(work.name, window_size=work.window, recompute=recompute)
+    backbone = swinv2.create_backbone(work.name, window_size=work.window, checkpointing=checkpointing)
     swinv2.load_weights(backbone, random_weights(work.name))
     for level in range(4):
         setattr(backbone, f"norm{level}", nn.Identity())

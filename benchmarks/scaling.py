@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,13 +15,11 @@ from benchmarks.process import numbers_in_process, peak
 from benchmarks.results import keep
 from benchmarks.scaling_report import draw, report
 from benchmarks.timing import medians
-from swinv2.windows import Fit
 
 RESULT, PICTURES = Path(__file__).with_suffix(".md"), Path(__file__).parents[1] / "docs"
 WHOSE = ("timm", "ours")
 SIDES, OF_SIDES = (256, 512, 768, 1024, 1536, 2048), (8, 16)  # pixels, and windows that sides are compared at
 WINDOWS, OF_WINDOWS = (8, 12, 16, 24, 32), 1024  # tokens, and the side that windows are compared at
-THIN = (264, 520, 776, 1032)  # sides whose maps exceed a multiple of 16 by one or two tokens in most stages
 
 Point = dict[str, Any]
 
@@ -31,7 +29,6 @@ def main() -> None:
     parts: dict[str, Callable[[int], Any]] = {
         "sides": lambda rounds: curve([square(window, side) for window in OF_SIDES for side in SIDES], rounds),
         "windows": lambda rounds: curve([square(window, OF_WINDOWS) for window in WINDOWS], rounds),
-        "balanced": lambda rounds: [fits(window, side, rounds) for window in OF_SIDES for side in THIN],
     }
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of {', '.join(parts)}; all if left out")
@@ -83,16 +80,6 @@ def peaks(whose: str, cuts: list[int]) -> list[float]:
     works = [square(window, side) for window, side in zip(cuts[::2], cuts[1::2], strict=True)]
     first = [works[0]]  # twice: what PyTorch sets up once is not counted
     return [peak(called(build(whose, work), work.images())) for work in first + works][1:]
-
-
-def fits(window: int, side: int, rounds: int) -> Point:
-    """Our seconds with fixed and with balanced windows."""
-    images = square(window, side).images()
-    calls: dict[str, Callable[[], object]] = {}
-    for fit in get_args(Fit):
-        backbone = swinv2.create_backbone(TINY8, window_size=window, window_fit=fit)
-        calls[fit] = called(swinv2.optimize_for_inference(backbone), images)
-    return {"window": window, "side": side, "seconds": medians(calls, rounds)}
 
 
 if __name__ == "__main__":

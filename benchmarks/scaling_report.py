@@ -34,7 +34,6 @@ def report(found: Mapping[str, Points], rounds: int) -> str:
     sections: dict[str, Callable[[Points], str]] = {
         "sides": of_sides,
         "windows": of_windows,
-        "balanced": of_fits,
     }
     texts = [section(found[part]) for part, section in sections.items() if part in found]
     return (
@@ -71,17 +70,6 @@ def compared(points: Points) -> str:
             cells += [f"{theirs:.{digits}f}", f"{ours:.{digits}f}", ratio(ours, theirs)]
         rows.append(cells)
     return table(header, rows)
-
-
-def of_fits(points: Points) -> str:
-    """Fixed and balanced windows at sides with thin remnants."""
-    rows = []
-    for point in points:
-        fixed, balanced = (point["seconds"][fit] for fit in ("fixed", "balanced"))
-        cells = [str(point["window"]), str(point["side"]), f"{fixed:.3f}", f"{balanced:.3f}"]
-        rows.append([*cells, ratio(balanced, fixed)])
-    header = ["window", "side, pixels", "fixed, s", "balanced, s", "balanced / fixed"]
-    return f"## Balanced windows, at sides that leave thin remnants\n\n{table(header, rows)}"
 
 
 def draw(found: Mapping[str, Points], folder: Path) -> None:

@@ -19,9 +19,10 @@ from benchmarks.results import keep
 from benchmarks.scaling import build, called, square
 from benchmarks.scaling_report import dressed
 from benchmarks.timing import machine, medians, table
-from swinv2.backbone import SwinTransformerV2
+from swinv2.backbone import Block, SwinTransformerV2
+from swinv2.engines.cpu.engine import BYTES_IN_CACHE
+from swinv2.engines.cpu.packing import Product, pack, packed_product
 from swinv2.figures import save_figure
-from swinv2.stage import BYTES_IN_CACHE, Block
 
 RESULT = Path(__file__).with_suffix(".md")
 PICTURE = Path(__file__).parents[1] / "docs" / "scaling_sweep.png"
@@ -74,7 +75,7 @@ class Products(nn.Module):
     """The linear layers of a model alone, on as many tokens as they have there.
 
     Args:
-        model: with packed weights.
+        model: whose layers are multiplied by.
     """
 
     def __init__(self, model: SwinTransformerV2):
@@ -103,7 +104,14 @@ def shrunk(size: Sequence[int], by: Sequence[int]) -> list[int]:
 def multiply(layers: Sequence[nn.Linear], rows: int) -> None:
     """Products of so many rows, whatever is in them."""
     for layer in layers:
-        layer(given(rows, layer.in_features))
+        multiplied_by(layer)(given(rows, layer.in_features))
+
+
+@cache
+def multiplied_by(layer: nn.Linear) -> Product:
+    """A layer's product, by its weight packed where that can be."""
+    packed = pack(layer.weight)
+    return layer if packed is None else packed_product(packed, layer.bias)
 
 
 @cache

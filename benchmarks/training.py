@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, get_args
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -30,11 +30,8 @@ from benchmarks.peers import EAGER, Work, compiled, our_model, peers
 from benchmarks.timing import medians, table
 from swinv2.formats import to_official
 from swinv2.layouts import detect_format
-from swinv2.stage import Recompute
 
-POLICIES: dict[str, Recompute] = {  # ours, by what the backward pass computes again
-    "ours" if policy == "elementwise" else f"ours, {policy}": policy for policy in get_args(Recompute)
-}
+POLICIES = {"ours": False, "ours, checkpointing": True}  # whether the backward pass computes whole blocks again
 FEW = 2  # images whose gradients are compared
 PASSES = 3  # the backward pass has two products for each one of the forward pass
 ROWS = {
@@ -52,11 +49,11 @@ ROWS = {
 ABOUT = """\
 A step is the forward pass, the mean cross-entropy, the backward pass and `zero_grad`; no optimizer. Weights and images
 are float32, rows of bfloat16 run under autocast; no stochastic depth. All have the same random weights and take turns;
-medians of {rounds} rounds. Ours is by what the backward pass computes again (`recompute`), elementwise where nothing is
-said. Kept are the tensors that the graph holds between forward and backward pass, each storage once, without weights
-and images. Errors are differences of the gradients on {few} images from those of timm in float64, relative to the
-largest gradient of the same parameter: of the parameter where it is largest, and the root of the mean square over the
-parameters. The limit is three times that of a forward pass.
+medians of {rounds} rounds. With `checkpointing` the backward pass computes whole blocks again. Kept are the tensors
+that the graph holds between forward and backward pass, each storage once, without weights and images. Errors are
+differences of the gradients on {few} images from those of timm in float64, relative to the largest gradient of the same
+parameter: of the parameter where it is largest, and the root of the mean square over the parameters. The limit is three
+times that of a forward pass.
 """
 
 
@@ -105,8 +102,8 @@ def step(model: nn.Module, images: Tensor, half: bool) -> None:
 def gradients(model: nn.Module, images: Tensor, half: bool) -> dict[str, Tensor]:
     """Gradient of each parameter, under official names, on the CPU in float64."""
     loss(model, images, half).backward()
-    slopes = {name: parameter.grad for name, parameter in model.named_parameters()}
-    found = {name: slope.double().cpu() for name, slope in slopes.items() if slope is not None}
+    grads = {name: parameter.grad for name, parameter in model.named_parameters()}
+    found = {name: grad.double().cpu() for name, grad in grads.items() if grad is not None}
     model.zero_grad()
     return to_official(found, detect_format(model.state_dict()))
 

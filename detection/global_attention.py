@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
-from swinv2.backbone import initialise
 from swinv2.attention import full_precision
+from swinv2.backbone import initialise
 from swinv2.layers import LayerNorm, Mlp
 
 MLP_RATIO = 4

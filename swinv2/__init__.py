@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .backbone import SwinTransformerV2
     from .classifier import create_model
-    from .engines import explain, optimize_for_inference, use_engine
+    from .engines import Watch, explain, optimize_for_inference, use_engine
     from .torchvision_backbone import as_torchvision_backbone
     from .variants import BackboneConfig, create_backbone, list_models
     from .weights import LoadReport, convert, load_weights
@@ -16,6 +16,7 @@ __all__ = [
     "BackboneConfig",
     "LoadReport",
     "SwinTransformerV2",
+    "Watch",
     "as_torchvision_backbone",
     "convert",
     "create_backbone",
@@ -29,7 +30,7 @@ __all__ = [
 _MODULES = {  # of the names above; imported when they are asked for, so that the command answers Ctrl-C from its start
     "backbone": ("SwinTransformerV2",),
     "classifier": ("create_model",),
-    "engines": ("explain", "optimize_for_inference", "use_engine"),
+    "engines": ("Watch", "explain", "optimize_for_inference", "use_engine"),
     "torchvision_backbone": ("as_torchvision_backbone",),
     "variants": ("BackboneConfig", "create_backbone", "list_models"),
     "weights": ("LoadReport", "convert", "load_weights"),

@@ -122,7 +122,7 @@ def _models(pattern: str) -> None:
         raise ValueError(
             f"no model's name matches '{pattern}'; give one such as {near}, or a pattern such as '*base*'."
         )
-    print(_import("swinv2.tables").models_table(pattern))
+    print(_import("swinv2.commands.models").models_table(pattern))
 
 
 def _convert(source: str, out: Path, to: str) -> None:
@@ -131,7 +131,7 @@ def _convert(source: str, out: Path, to: str) -> None:
 
 
 def _doctor() -> None:
-    print(_import("swinv2.doctor").report())
+    print(_import("swinv2.commands.doctor").report())
 
 
 def _shapes(root: Path, **options: Any) -> None:

@@ -122,7 +122,7 @@ def _start(address: str, path: Path) -> _Transfer:
     except ConnectionError:  # a server that has no ranges
         return _transfer(Answer(address), path)
     promised = f"bytes {here}-{(whole.length or 0) - 1}/{whole.length}"
-    if (rest.status, rest.headers.get("Content-Range"), _version(rest)) == (206, promised, whole.version):
+    if (rest.status, rest.headers.get("Content-Range"), _content_version(rest)) == (206, promised, whole.version):
         return _Transfer(rest, whole.length, whole.version, whole.part, here)
     rest.close()
     return _transfer(Answer(address), path)
@@ -146,7 +146,7 @@ def _transfer(answer: Answer, path: Path) -> _Transfer:
     if wrong:
         answer.close()
         raise ConnectionError(wrong)
-    length, version = (int(lengths[0]), _version(answer)) if lengths else (None, "")
+    length, version = (int(lengths[0]), _content_version(answer)) if lengths else (None, "")
     known = hashlib.sha256(f"{version} {length}".encode()).hexdigest()[:8]
     part = path.with_name(f".{path.name}.{known}.part")
     free = shutil.disk_usage(path.parent).free + (part.stat().st_size if part.exists() else 0)
@@ -156,7 +156,7 @@ def _transfer(answer: Answer, path: Path) -> _Transfer:
     return _Transfer(answer, length, version, part)
 
 
-def _version(answer: Answer) -> str:
+def _content_version(answer: Answer) -> str:
     """What tells a file from other versions of it: a strong ETag, or the time of its last change."""
     etag = answer.headers.get("ETag", "")
     return etag if etag.startswith('"') else answer.headers.get("Last-Modified", "")

@@ -66,7 +66,7 @@ def write_torch(path: Path, content: Any) -> None:
 def size_of(content: Any) -> int:
     """Bytes of all tensors in a checkpoint, those that share memory once."""
     storages = [one.untyped_storage() for one in tensors_in(content)]
-    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
+    return sum({storage._cdata: storage.nbytes() for storage in storages}.values())
 
 
 def tensors_in(content: Any) -> Iterator[Tensor]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from swinv2.cli import main
-from swinv2.tables import models_table
+from swinv2.commands.models import models_table
 from swinv2.variants import list_models
 
 ROOT = Path(__file__).parent.parent

@@ -21,7 +21,15 @@ TEXTS = [
     and path.suffix in ("", ".md", ".py", ".toml", ".yaml", ".csv", ".json")
     and path != Path(__file__)
 ]
-CORE = ("windows", "linear", "layers", "attention", "stage", "backbone")  # each may import those before it
+PLAIN = ("windows", "attention", "backbone")  # the model that a stranger reads
+CORE = {  # files of the model: what they may import of each other
+    "windows": set(),
+    "attention": {"windows"},
+    "layers": {"windows"},
+    "arguments": {"windows"},
+    "backbone": {"windows", "attention", "layers", "arguments"},
+}
+MACHINERY = r"torch\.ops|torch\.backends|data_ptr|\b_version\b|[hH]ooks|[tT]riton"  # that only engines deal in
 NEEDED = {"torch", "jaxtyping"}
 MODULES = {
     "opencv-python-headless": "cv2",
@@ -68,12 +76,59 @@ def test_sources_import_no_other_folder(folder):
     assert importing(folder) == []
 
 
-def test_the_core_is_layered():
-    """Windows know no attention, attention no backbone, and the backbone no named models, weights or training."""
-    later = {"variants", "weights", "training", "classification", "simmim", "shapes", "cli", "tables"}
-    for place, module in enumerate(CORE):
+def test_the_model_is_layered():
+    """Windows know no attention, attention no backbone, and none of them what is built on the model."""
+    for module, allowed in CORE.items():
         used = {name.split(".")[1] for name in imports(Path(f"swinv2/{module}.py")) if name.startswith("swinv2.")}
-        assert used & (later | set(CORE[place:])) == set(), module
+        assert used <= allowed, module
+
+
+def test_engines_are_chosen_in_one_place():
+    """Who asks for a model gets its engines; nobody else knows of them."""
+    users = {
+        str(source)
+        for source in SOURCES
+        for name in imports(source)
+        if name.startswith("swinv2.engines") and "engines" not in source.parts
+    }
+    assert users == {"swinv2/__init__.py", "swinv2/variants.py"}
+    for one, other in (("cpu", "gpu"), ("gpu", "cpu")):
+        inside = [s for s in SOURCES if s.parts[:3] == ("swinv2", "engines", one)]
+        assert not any(name.startswith(f"swinv2.engines.{other}") for s in inside for name in imports(s))
+
+
+def test_the_model_is_short():
+    """A stranger reads it in ten minutes."""
+    texts = [(ROOT / f"swinv2/{module}.py").read_text() for module in PLAIN]
+    branches = [node for text in texts for node in ast.walk(ast.parse(text)) if isinstance(node, ast.If | ast.IfExp)]
+    assert sum(len(text.splitlines()) for text in texts) <= 500
+    assert len(branches) <= 20
+
+
+def test_the_model_knows_no_machinery():
+    """What makes it fast is in the engines."""
+    found = [s for s in SOURCES if s.parts[:-1] == ("swinv2",) and re.search(MACHINERY, (ROOT / s).read_text())]
+    assert found == []
+
+
+def test_no_circle_of_imports():
+    """Whoever reads a file needs to know those that it imports, and none of them that one."""
+    files = {".".join(s.with_suffix("").parts).removesuffix(".__init__"): s for s in SOURCES}
+    edges: dict[str, set[str]] = {}
+    for module, source in files.items():
+        named = {name if name in files else name.rpartition(".")[0] for name in imports(source)}
+        edges[module] = {name for name in named if name in files and not f"{module}.".startswith(f"{name}.")}
+    done: set[str] = set()
+
+    def walk(module, path):
+        assert module not in path, " -> ".join([*path[path.index(module) :], module])
+        if module not in done:
+            for name in edges[module]:
+                walk(name, [*path, module])
+            done.add(module)
+
+    for module in files:
+        walk(module, [])
 
 
 def test_only_one_file_imports_detectron2():

@@ -5,6 +5,7 @@ A block asks its engines in turn; the first that does not refuse computes it, an
 """
 
 from collections import Counter
+from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 import torch
@@ -57,6 +58,41 @@ def use_engine(model: nn.Module, engine: Choice) -> nn.Module:
     return model
 
 
+class Watch(AbstractContextManager):
+    """Notes what computes each block of a model when it is first called.
+
+    Args:
+        model: that holds a backbone.
+
+    Attributes:
+        found: what computes a block, and why no other engine does, by the name of the block.
+    """
+
+    def __init__(self, model: nn.Module):
+        self.found: dict[str, str] = {}
+        named = model.named_modules()
+        self._blocks: dict[nn.Module, str] = {module: name for name, module in named if isinstance(module, Block)}
+        self._handles: list[Any] = []
+
+    def __enter__(self) -> "Watch":
+        """Begin."""
+        self._handles = [block.register_forward_pre_hook(self._note) for block in self._blocks]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End."""
+        for handle in self._handles:
+            handle.remove()
+
+    def _note(self, block: nn.Module, given: tuple) -> None:
+        self.found.setdefault(self._blocks[block], described(block, *given))
+
+    def summary(self) -> str:
+        """Blocks that are computed alike in one phrase."""
+        counts = Counter(self.found.values())
+        return "; ".join(f"{number} block{'s' * (number > 1)} by {text}" for text, number in counts.items())
+
+
 def explain(model: nn.Module, *inputs: Any) -> str:
     """What computes each block of a model for such inputs, and why no other engine does; runs the model once.
 
@@ -65,22 +101,11 @@ def explain(model: nn.Module, *inputs: Any) -> str:
         inputs: what the model is called with.
 
     Returns:
-        A line for each block, or one for all that are alike.
+        A line for each block.
     """
-    lines: list[tuple[str, str]] = []
-    names = {module: name for name, module in model.named_modules()}
-
-    def note(block: nn.Module, given: tuple) -> None:
-        lines.append((names[block], described(block, *given)))
-
-    blocks = [module for module in model.modules() if isinstance(module, Block)]
-    handles = [block.register_forward_pre_hook(note) for block in blocks]
-    try:
+    with Watch(model) as watch:
         model(*inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return "\n".join(f"{name}: {text}" for name, text in lines)
+    return "\n".join(f"{name}: {text}" for name, text in watch.found.items())
 
 
 def described(block: nn.Module, x: torch.Tensor, windows: Any) -> str:
@@ -94,12 +119,6 @@ def described(block: nn.Module, x: torch.Tensor, windows: Any) -> str:
             return engine.describe(block, x, windows)
         reasons.append(f"{engine.name}: {reason}")
     return f"plain ({'; '.join(reasons)})"
-
-
-def summary(explained: str) -> str:
-    """The lines of `explain` that are alike as one, with their number."""
-    counts = Counter(line.partition(": ")[2] for line in explained.splitlines())
-    return "; ".join(f"{number} blocks by {text}" for text, number in counts.items())
 
 
 def optimize_for_inference(model: nn.Module) -> nn.Module:

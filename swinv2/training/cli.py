@@ -18,6 +18,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from .agreement import read_classes
 from .checkpoint_content import CHANGED, is_restoring
+from .engine_report import EngineReport
 from .epochs import SeededEpochs
 from .health import FiniteTraining
 from .last_checkpoint import LastCheckpoint, WholeFiles
@@ -258,11 +259,12 @@ class TaskCLI(LightningCLI):
             kwargs["plugins"] = [WholeFiles()]
         if trainer.enable_checkpointing is False:
             self._parser(self.subcommand).callback_keys.clear()
+        self.trainer_defaults["callbacks"] = [EngineReport()]
         if fits:
             rates = [] if trainer.logger is False else [LearningRateMonitor()]
             config = self.config[self.subcommand]
             places = {Path(group.dirpath) for group in (config.best_checkpoint, config.last_checkpoint)}
-            self.trainer_defaults["callbacks"] = [SeededEpochs(), ResumedOptimizer(), KeptRuns(places), *rates]
+            self.trainer_defaults["callbacks"] += [SeededEpochs(), ResumedOptimizer(), KeptRuns(places), *rates]
         return super().instantiate_trainer(**kwargs)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from jsonargparse import Namespace
 from torch import nn
 
-from ..tables import cost
+from ..commands.models import cost
 from .agreement import backbone_of
 from .data_size import Size
 from .length import Length

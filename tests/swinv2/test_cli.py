@@ -68,7 +68,7 @@ def test_shapes_makes_sample_data(tmp_path, capsys):
 
 def test_models_prints_the_table(monkeypatch, capsys):
     """A pattern picks rows; without one all models are shown."""
-    monkeypatch.setattr("swinv2.tables.models_table", lambda pattern: f"models like {pattern}")
+    monkeypatch.setattr("swinv2.commands.models.models_table", lambda pattern: f"models like {pattern}")
     assert cli.main(["models", "swinv2_tiny*"]) == cli.main(["models"]) == 0
     assert capsys.readouterr().out == "models like swinv2_tiny*\nmodels like *\n"
 

@@ -49,9 +49,7 @@ STAGES = {"depths": [2, 2], "num_heads": [1, 2], "out_indices": (0, 1)}
 STAGE = {"depths": [2], "num_heads": [1], "out_indices": (0,)}
 
 
-@pytest.mark.parametrize(
-    ("options", "training"), [(STAGES, False), (STAGE, True), (STAGE | {"window_fit": "balanced"}, False)]
-)
+@pytest.mark.parametrize(("options", "training"), [(STAGES, False), (STAGE, True)])
 def test_the_whole_model_is_one_graph_and_two_serve_all_sizes(options, training):
     """Sizes larger than the windows, odd ones too, are not compiled one by one, and no graph breaks."""
     sizes = [(64, 96), (67, 101), (120, 88), (203, 51), (52, 49), (96, 64)]

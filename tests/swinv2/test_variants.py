@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from swinv2 import BackboneConfig, create_backbone, create_model, list_models
-from swinv2.tables import cost, models_table
+from swinv2.commands.models import cost, models_table
 from swinv2.variants import VARIANTS
 
 # Parameters in millions and multiply-adds in thousand millions, by the authors' count and by the mm- tables' hooks.

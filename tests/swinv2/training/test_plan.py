@@ -11,7 +11,7 @@ from unittest.mock import patch
 import pytest
 
 from swinv2.cli import main
-from swinv2.tables import Cost
+from swinv2.commands.models import Cost
 from swinv2.training import plan, plan_text
 
 ROOT = Path(__file__).parents[3]

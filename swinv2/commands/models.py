@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from .attention import WindowAttention
-from .backbone import Stage
-from .classifier import create_model
-from .variants import VARIANTS, list_models
+from ..attention import WindowAttention
+from ..backbone import Stage
+from ..classifier import create_model
+from ..variants import VARIANTS, list_models
 
 with warnings.catch_warnings(action="ignore"):  # what fvcore calls on import is deprecated
     from fvcore.nn import FlopCountAnalysis
