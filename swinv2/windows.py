@@ -64,7 +64,7 @@ class Take(torch.autograd.Function):
         return grad.index_select(1, *ctx.saved_tensors), None, None
 
 
-def cut(size: Sequence[int], window: Size, shifted: bool, device: torch.device) -> Windows:
+def cut(size: Sequence[Any], window: Size, shifted: bool, device: torch.device) -> Windows:
     """Cut a grid into windows; what was cut last is remembered.
 
     Args:
