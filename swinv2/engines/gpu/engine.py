@@ -22,7 +22,7 @@ class GpuEngine:
     def refusal(self, block: FastBlock, x: Float[Tensor, "b *grid c"], windows: Windows) -> str | None:
         """Why it cannot compute this block for such tokens now; None if it can."""
         dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else x.dtype
-        return _refusal(x, windows, dtype, x.shape[-1] // block.attn.num_heads)
+        return _refusal(x, windows, dtype, block.attn.num_heads)
 
     def describe(self, block: FastBlock, x: Float[Tensor, "b *grid c"], windows: Windows) -> str:
         """How it computes a block that it does not refuse, for a user to read."""
@@ -41,9 +41,9 @@ class GpuEngine:
         self, attention: FastAttention, qkv: Float[Tensor, "b *grid c3"], windows: Windows
     ) -> Float[Tensor, "b *grid c"] | None:
         """What `WindowAttention.attend` gives; None if it cannot."""
-        width = qkv.shape[-1] // (3 * attention.num_heads)
-        if _refusal(qkv, windows, qkv.dtype, width) is not None:
+        if _refusal(qkv, windows, qkv.dtype, 3 * attention.num_heads) is not None:
             return None
+        width = qkv.shape[-1] // (3 * attention.num_heads)
         heads = (qkv + attention.qkv_bias().to(qkv.dtype)).unflatten(-1, (3, attention.num_heads, width))
         if is_traced() or is_recorded(attention, qkv) or must_call_bias(attention):
             bias = attention.cpb_mlp(windows.shape, attention.trained_window)
@@ -62,12 +62,13 @@ def _add_norm(block: FastBlock, x: Tensor, branch: Tensor, norm: LayerNorm) -> T
     return add_norm(x, branch, norm.weight, norm.bias, norm.eps, factors)
 
 
-def _refusal(x: Tensor, windows: Windows, dtype: torch.dtype, width: int) -> str | None:
+def _refusal(x: Tensor, windows: Windows, dtype: torch.dtype, shares: int) -> str | None:
+    """Why the kernels cannot take tokens whose channels are shared so; None if they can."""
     if x.device.type != "cuda":
         return f"the tokens are on {x.device.type}"
     if not available(x.device):
         return "this GPU, or this PyTorch, does not run the kernels"
-    return misfit(windows, width, dtype)
+    return misfit(windows, x.shape[-1] // shares, dtype)
 
 
 def _reason_to_call(block: FastBlock, x: Tensor) -> str | None:

@@ -83,7 +83,10 @@ def test_engines_change_at_any_time(model):
 
 def test_an_unknown_engine():
     """The error names those that there are; in a process without this run's type checks."""
-    code = "import swinv2; swinv2.create_backbone('swinv2_tiny_window8_256', depths=[1], num_heads=[3], out_indices=[0], engine='fast')"
+    code = (
+        "import swinv2; "
+        "swinv2.create_backbone('swinv2_tiny_window8_256', depths=[1], num_heads=[3], out_indices=[0], engine='fast')"
+    )
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
     assert "ValueError: engine is one of auto, plain, cpu, gpu, got 'fast'." in done.stderr
 
