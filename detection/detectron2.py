@@ -85,7 +85,8 @@ def add_swinv2_config(cfg: CfgNode) -> None:
     cfg.MODEL.SWINV2.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
     cfg.MODEL.SWINV2.DROP_PATH_RATE = 0.0
     cfg.MODEL.SWINV2.FROZEN_STAGES = -1
-    cfg.MODEL.SWINV2.RECOMPUTE = "elementwise"  # or nothing, or block
+    cfg.MODEL.SWINV2.CHECKPOINTING = False
+    cfg.MODEL.SWINV2.ENGINE = "auto"
     cfg.MODEL.SWINV2.EMBED_DIM = None  # this and the next two: those of the name
     cfg.MODEL.SWINV2.DEPTHS = None
     cfg.MODEL.SWINV2.NUM_HEADS = None

@@ -16,4 +16,5 @@ def test_every_key_is_an_option_of_the_backbone():
     keys = {key.lower() for key in re.findall(r"cfg\.MODEL\.SWINV2\.([A-Z_0-9]+) =", text)}
     assert "name" in keys
     assert keys - {"out_features"} <= set(options)
-    assert f'cfg.MODEL.SWINV2.RECOMPUTE = "{options["recompute"].default}"' in text
+    for key in ("checkpointing", "engine"):
+        assert f"cfg.MODEL.SWINV2.{key.upper()} = {options[key].default!r}".replace("'", '"') in text
