@@ -22,7 +22,7 @@ from .image_finding import named_images as named_images
 from .image_finding import unique_names
 from .image_finding import visible as visible
 from .image_formats import SUFFIXES as SUFFIXES
-from .image_formats import no_image
+from .image_formats import format_of, no_image
 from .image_size import LIMIT, most_pixels
 from .regular_files import SPECIAL, is_special
 
@@ -32,7 +32,8 @@ Transform = Callable[[Image, dict[str, Any]], tuple[Image, dict[str, Any]]]
 
 SAMPLE = 12  # files that are read before a run starts
 MOST_UNREADABLE = 0.5  # share of them
-MOST_BYTES = 8  # of a file, for a pixel that is taken
+MOST_BYTES, UNCOMPRESSED = 8, ("TIFF", "BMP", "PNM")  # of a file, for a pixel that is taken, in these formats; else 1
+FIRST_BYTES = 64  # that tell the format
 
 
 def read_image(path: Path, size: tuple[int, int] | None = None) -> Image:
@@ -70,12 +71,16 @@ def read_bytes(path: Path) -> bytes:
     try:
         if is_special(path):
             raise UnreadableImageError(f"{path} {SPECIAL}.")
-        if (size := path.stat().st_size) > MOST_BYTES * most_pixels():
-            raise UnreadableImageError(
-                f"{path} has {size:,} bytes, more than {MOST_BYTES} for each of the {most_pixels():,} pixels "
-                f"that are taken; set the environment variable {LIMIT} to a number above, or cut the image into tiles."
-            )
-        return path.read_bytes()
+        with path.open("rb") as file:
+            size, start = path.stat().st_size, file.read(FIRST_BYTES)
+            per_pixel = MOST_BYTES if format_of(start) in UNCOMPRESSED else 1
+            if size > per_pixel * most_pixels():
+                raise UnreadableImageError(
+                    f"{path} has {size:,} bytes, more than {per_pixel} for each of the {most_pixels():,} pixels that "
+                    f"are taken; set the environment variable {LIMIT} to a number above, or cut the image into tiles."
+                )
+            file.seek(0)
+            return file.read()
     except UnreadableImageError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
