@@ -86,7 +86,7 @@ def report(runs: Mapping[str, Sequence[Sequence[Point]]]) -> str:
     return (
         f"# Another window than in training, without fine-tuning\n\n{table(header, rows)}\n\n"
         f"The quickstart's UPerNet on shapes, {STEPS} steps from scratch at {EDGES[0]} pixels, window {TRAINED};\n"
-        f"mean and deviation of {len(runs[SPACINGS[0]])} seeds. Pictures have {EDGES[0]} pixels; {EDGES[1]} shows\n"
+        f"mean and deviation of {len(runs['log'])} seeds. Pictures have {EDGES[0]} pixels; {EDGES[1]} shows\n"
         f"them enlarged. `python -m benchmarks.windows`, {machine()}.\n"
     )
 

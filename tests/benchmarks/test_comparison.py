@@ -61,13 +61,13 @@ def test_memory_report_compares_with_the_best_peer():
         "timm": [1300.0, 2.0],
         "transformers": [1400.0, 1.6],
         "ours": [650.0, 1.2],
-        "ours, block": [130.0, 0.4],
+        "ours, checkpointing": [130.0, 0.4],
     }
     row = next(iter(memory.TRAINED))
-    found = {row: {"memory": peak, "seconds": {"ours": 2.0, "ours, block": 2.4}, "rounds": 3}}
+    found = {row: {"memory": peak, "seconds": {"ours": 2.0, "ours, checkpointing": 2.4}, "rounds": 3}}
     found |= {name: {"timm": 2.0, "transformers": 4.0, "ours": 0.5} for name in memory.INFERRED}
     text = memory.report(found)
-    assert f"| {row} | ours, block | 130 | 0.10 (goal 0.12) | 0.40 | 0.25 | 1.20 |" in text
+    assert f"| {row} | ours, checkpointing | 130 | 0.10 (goal 0.12) | 0.40 | 0.25 | 1.20 |" in text
     assert "| 2.00 | 4.00 | 0.50 | 0.25 |" in text
 
 

@@ -54,12 +54,13 @@ def test_first_call_of_a_side_does_not_count(seconds, pixels, images, monkeypatc
 
 
 @pytest.mark.parametrize("side", [64, 232, 264])
-def test_products_are_those_of_the_model(side):
+def test_products_are_those_of_the_model(side, monkeypatch):
     """Every linear layer on as many tokens, whether they fit into one part (58 x 58) or not (66 x 66)."""
     model, seen = build("ours", square(8, 64)), Counter()
     for name, layer in model.named_modules():
         if isinstance(layer, nn.Linear) and "cpb_mlp" not in name:
-            layer.register_forward_hook(lambda layer, args, out, name=name: seen.update({name: args[0].numel()}))
+            layer.register_forward_hook(lambda layer, args, out: seen.update({layer: args[0].numel()}))
+    monkeypatch.setattr(sweep, "multiplied_by", lambda layer: lambda x: seen.update({layer: x.numel()}))
     with torch.inference_mode():
         model(torch.randn(1, 3, side, side))
         whole = seen.copy()

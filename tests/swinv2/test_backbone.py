@@ -5,7 +5,6 @@ import torch
 from torch import nn
 
 from swinv2 import SwinTransformerV2, create_backbone, load_weights
-from swinv2.backbone import _check_recompute
 
 TINY = {"embed_dim": 8, "depths": (2, 2), "num_heads": (1, 2), "out_indices": (0, 1)}
 
@@ -88,20 +87,6 @@ def test_images_of_a_batch_do_not_meet():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("extra_norm_period", [0, 1])
-def test_parts_of_a_batch_in_cache_equal_the_whole(extra_norm_period, monkeypatch):
-    """Running blocks over few windows at a time changes nothing."""
-    model = build(extra_norm_period=extra_norm_period)
-    x = image(2, 3, 52, 44)
-    with torch.enable_grad():
-        whole = model(x)
-    for rows in (1, 50, 1000):
-        monkeypatch.setattr("swinv2.stage.BYTES_IN_CACHE", 8 * rows)
-        for part, expected in zip(model(x), whole, strict=True):
-            torch.testing.assert_close(part, expected.detach(), rtol=0, atol=1e-12)
-
-
-@torch.no_grad()
 def test_window_8_to_16_to_8_restores_outputs_exactly():
     """A window is a number, not a weight: it can be changed and changed back."""
     model = build(window_size=8)
@@ -171,24 +156,6 @@ def test_recomputing_gives_the_same_gradients():
     for expected, *same in zip(*gradients, strict=True):
         for gradient in same:
             torch.testing.assert_close(gradient, expected, rtol=1e-10, atol=1e-14)
-
-
-@pytest.mark.parametrize("recompute", [["all", "all"], ["block"]])
-def test_recomputation_is_one_word_or_one_per_stage(recompute):
-    """The error lists the words and says how many are asked for."""
-    with pytest.raises(ValueError, match="recompute is one of nothing, elementwise, block, or one of them for each"):
-        _check_recompute(recompute, 2)
-
-
-@torch.no_grad()
-def test_balanced_windows_are_fixed_ones_at_multiples():
-    """Where windows fit, sharing an axis evenly changes nothing; else no window is a thin remnant."""
-    fixed, balanced = build(window_size=4), build(window_size=4, window_fit="balanced")
-    balanced.load_state_dict(fixed.state_dict())
-    fitting, odd = image(1, 3, 64, 32), image(1, 3, 68, 36)
-    for a, b in zip(fixed(fitting), balanced(fitting), strict=True):
-        torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
-    assert not torch.allclose(fixed(odd)[0], balanced(odd)[0], atol=1e-6)
 
 
 def test_stochastic_depth_drops_whole_images():
