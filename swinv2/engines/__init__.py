@@ -45,16 +45,14 @@ def use_engine(model: nn.Module, engine: Choice) -> nn.Module:
     if engine not in ENGINES:
         raise ValueError(f"engine is one of {', '.join(ENGINES)}, got {engine!r}.")
     for module in model.modules():
-        if isinstance(module, FastAttention | FastBlock):
-            module.forget()
-        if isinstance(module, WindowAttention):
+        if type(module) in (WindowAttention, FastAttention):
             module.__class__ = FastAttention if ENGINES[engine] else WindowAttention
         elif type(module) in (Block, FastBlock):
             module.__class__ = FastBlock if ENGINES[engine] else Block
+        if isinstance(module, WindowAttention | Block):
+            vars(module).update(engines=ENGINES[engine], strict=engine in NAMED)
         if isinstance(module, FastAttention | FastBlock):
-            module.engines = ENGINES[engine]
-        if isinstance(module, FastBlock):
-            module.strict = engine in NAMED
+            module.forget()
     return model
 
 
@@ -110,8 +108,10 @@ def explain(model: nn.Module, *inputs: Any) -> str:
 
 def described(block: nn.Module, x: torch.Tensor, windows: Any) -> str:
     """What computes a block for such tokens, and why no other engine does."""
-    if not isinstance(block, FastBlock) or not block.engines:
-        return "plain, as it was chosen"
+    if not isinstance(block, FastBlock):
+        return (
+            "plain, as no other was chosen" if type(block) is Block else f"plain: the block is a {type(block).__name__}"
+        )
     reasons = []
     for engine in block.engines:
         reason = engine.refusal(block, x, windows)
@@ -127,7 +127,7 @@ def optimize_for_inference(model: nn.Module) -> nn.Module:
     To be called when the weights are loaded. On a CPU, in float32 or bfloat16, linear layers of blocks keep their
     weights packed, which takes as much memory once more. Weights that change later are used as they are, at the usual
     speed; but writing to `weight.data` goes unnoticed, call this again after it. On Linux the process keeps up to
-    64 MiB of freed memory from now on.
+    64 MiB of freed memory from now on. A model whose engine nobody chose gets the best one.
 
     Args:
         model: that holds a backbone; changed in place.
@@ -135,6 +135,8 @@ def optimize_for_inference(model: nn.Module) -> nn.Module:
     Returns:
         The model.
     """
+    if any(type(module) is Block and "engines" not in vars(module) for module in model.modules()):
+        use_engine(model, "auto")
     for block in [module for module in model.eval().modules() if isinstance(module, FastBlock)]:
         for engine in block.engines:
             engine.prepare(block)

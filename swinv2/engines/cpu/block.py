@@ -12,99 +12,76 @@ from torch.autograd.function import once_differentiable
 
 from ...attention import full_precision
 from ...windows import Size
-from .attention import HALVES, Run, attend, attend_in_blocks, runs_of, set_length
-from .layers import (
-    Activations,
-    AttentionHalf,
-    GradientSum,
-    Layer,
-    LinearWithGrad,
-    MlpHalf,
-    ResidualNorm,
-    split_heads,
+from .attention import (
+    HALVES,
+    Run,
+    attend,
+    attend_in_blocks,
+    attention,
+    attention_gradients,
+    lengths_of,
+    set_length,
 )
+from .layers import GradientSum, LinearWithGrad, ResidualNorm, split_heads
 from .order import Chunk
+from .packing import Product
 
 SAVED = ("qkv", "attended", "hidden", "mlp")  # activations that the backward pass finds again: not those that are cheap
 NUMBERS_IN_CACHE = 3 * 2**17  # tokens · channels of the chunk that training takes at a time
 FEWEST_TOKENS = 512  # but no fewer tokens than these
 
 Factors = tuple[Tensor | None, Tensor | None]
-
-
-@dataclass(frozen=True, eq=False)
-class Work:
-    """What is evaluated at a time.
-
-    Attributes:
-        chunk: the windows.
-        biases: position bias of the windows of each group, in the type in which attention is computed.
-        runs: the same, as `attend` takes them.
-    """
-
-    chunk: Chunk
-    biases: Sequence[Float[Tensor, "h _ _"]]
-    runs: Sequence[Run]
-
-
-def work_of(chunks: Sequence[Chunk], biases: dict[Size, Tensor]) -> list[Work]:
-    """Chunks with the biases that they need, of all shapes of windows."""
-    made = []
-    for chunk in chunks:
-        of_groups = [biases[shape] for shape, _ in chunk.groups]
-        made.append(Work(chunk, of_groups, runs_of(chunk.groups, of_groups)))
-    return made
+Activations = dict[str, Tensor]  # what a block computes on its way, by name
 
 
 @dataclass(frozen=True, eq=False)
 class EvaluatedBlock:
-    """The layers of a block, with all that depends on weights alone.
+    """A block by what depends on its weights alone.
 
     Attributes:
-        qkv: layer that gives queries, keys and values.
-        proj: layer that follows the attention.
-        norm1: the end of the attention.
-        fc1: first layer of the MLP.
-        fc2: second layer of the MLP.
-        norm2: the end of the MLP.
+        qkv: product that gives queries, keys and values, with their bias; its result is written over.
+        proj: product that follows the attention.
+        fc1: first product of the MLP, with GELU.
+        fc2: second product of the MLP.
+        norms: the ends of attention and MLP.
         lengths: of queries and keys of each head.
     """
 
-    qkv: Layer
-    proj: Layer
-    norm1: ResidualNorm
-    fc1: Layer
-    fc2: Layer
-    norm2: ResidualNorm
+    qkv: Product
+    proj: Product
+    fc1: Product
+    fc2: Product
+    norms: tuple[ResidualNorm, ResidualNorm]
     lengths: Float[Tensor, "2 h 1"]
 
     def __call__(
-        self, x: Float[Tensor, "tokens c"], work: Sequence[Work], factors: Factors
+        self, x: Float[Tensor, "tokens c"], work: Sequence[tuple[Chunk, list[Run]]], factors: Factors
     ) -> Float[Tensor, "tokens c"]:
         """Tokens after attention and MLP, without gradients.
 
         Args:
             x: all tokens of a batch.
-            work: what is computed at a time.
+            work: what is computed at a time: windows, and their biases in the type in which attention is computed.
             factors: of the two branches, for each image, as stochastic depth has them; None for 1.
         """
         if len(work) == 1:
-            return work[0].chunk.put_all(self._chunk(work[0].chunk.take(x), work[0], factors))
-        out = torch.empty_like(x, dtype=torch.promote_types(x.dtype, self.norm2.parameters[0].dtype))
-        for some in work:
-            some.chunk.put(self._chunk(some.chunk.take(x), some, factors), out)
+            ((chunk, runs),) = work
+            return chunk.put_all(self._chunk(chunk.take(x), chunk, runs, factors))
+        out = torch.empty_like(x, dtype=torch.promote_types(x.dtype, self.norms[1].parameters[0].dtype))
+        for chunk, runs in work:
+            chunk.put(self._chunk(chunk.take(x), chunk, runs, factors), out)
         return out
 
-    def _chunk(self, x: Float[Tensor, "tokens c"], work: Work, factors: Factors) -> Float[Tensor, "tokens c"]:
-        one, two = (None if factor is None else factor[work.chunk.image] for factor in factors)
-        qkv = split_heads(self.qkv.forward(x), self.lengths.shape[1])
+    def _chunk(self, x: Float[Tensor, "tokens c"], chunk: Chunk, runs: list[Run], factors: Factors) -> Tensor:
+        one, two = (None if factor is None else factor[chunk.image] for factor in factors)
+        qkv = split_heads(self.qkv(x), self.lengths.shape[1])
         if qkv.dtype in HALVES:
-            context = attend_in_blocks(qkv, self.lengths, work.chunk.groups, work.biases)
+            context = attend_in_blocks(qkv, self.lengths, chunk.groups, [bias[0] for _, _, bias in runs])
         else:
             set_length(qkv[:, :2], self.lengths, qkv[:, :2])
-            context = attend(qkv, work.runs)
-        x = self.norm1.forward(x, self.proj.forward(context), one)
-        return self.norm2.forward(x, self.fc2.forward(self.fc1.gelu(x)), two)
+            context = attend(qkv, runs)
+        x = self.norms[0].forward(x, self.proj(context), one)
+        return self.norms[1].forward(x, self.fc2(self.fc1(x)), two)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,14 +143,13 @@ class TrainedBlock(torch.autograd.Function):
         ctx: Any, options: BlockOptions, dtype: torch.dtype, x: Tensor, scale: Tensor, *tensors: Tensor
     ) -> Float[Tensor, "tokens c"]:
         """Tokens in the order of the grids."""
-        block = _Halves(options, dtype, scale, tensors, [False] * 12, len(x))
+        layers = _Layers(options, dtype, scale, tensors, [False] * 12, len(x))
         out = torch.empty_like(x, dtype=torch.promote_types(x.dtype, tensors[10].dtype))  # the norm's
         saved = []
         for chunk in options.chunks:
             activations: Activations = {}
-            factors = block.factors(chunk)
-            block.forward(chunk.take(x), activations, chunk, factors)
-            chunk.put(block.mlp.norm.forward(activations["middle"], activations["mlp"], factors[1]), out)
+            _, factor = layers.forward(chunk.take(x), activations, chunk)
+            chunk.put(layers.norm2.forward(activations["middle"], activations["mlp"], factor), out)
             saved += [activations[name] for name in options.saved]
         ctx.save_for_backward(x, scale, *tensors, *saved)
         ctx.options, ctx.dtype, ctx.given = options, dtype, len(tensors)
@@ -191,17 +167,17 @@ class TrainedBlock(torch.autograd.Function):
         options: BlockOptions = ctx.options
         x, scale, *tensors = ctx.saved_tensors
         tensors, saved = tensors[: ctx.given], iter(tensors[ctx.given :])
-        block = _Halves(options, ctx.dtype, scale, tensors, ctx.needs_input_grad[4:16], len(x))
+        layers = _Layers(options, ctx.dtype, scale, tensors, ctx.needs_input_grad[4:16], len(x))
         grad_x = torch.empty_like(x)
         for chunk in options.chunks:
             activations = {name: next(saved) for name in options.saved}
-            grad = block.backward(chunk.take(x), activations, chunk, chunk.take(grad_out))
+            grad = layers.backward(chunk.take(x), activations, chunk, chunk.take(grad_out))
             chunk.put(grad.to(x.dtype), grad_x)
-        return None, None, grad_x, *block.gradients()
+        return None, None, grad_x, *layers.gradients()
 
 
-class _Halves:
-    """The two halves, and how a chunk passes them."""
+class _Layers:
+    """The layers of a block in training, and how a chunk passes them."""
 
     def __init__(
         self,
@@ -212,44 +188,82 @@ class _Halves:
         wanted: Sequence[bool],
         tokens: int,
     ):
-        self._factors = options.factors
         pairs = [(tensors[i : i + 2], wanted[i : i + 2]) for i in range(0, 12, 2)]
-        qkv, proj, fc1, fc2 = (LinearWithGrad(*pairs[i], dtype, tokens) for i in (0, 1, 3, 4))
-        norms = [ResidualNorm(*pairs[i], eps) for i, eps in zip((2, 5), options.eps, strict=True)]
-        biases = dict(zip(options.shapes, tensors[12:], strict=True))
-        self.attention = AttentionHalf(qkv, proj, norms[0], scale, biases)
-        self.mlp = MlpHalf(fc1, fc2, norms[1])
-        self._sums: list[GradientSum] = [qkv, proj, norms[0], fc1, fc2, norms[1]]
+        self.qkv, self.proj, self.fc1, self.fc2 = (LinearWithGrad(*pairs[i], dtype, tokens) for i in (0, 1, 3, 4))
+        self.norm1, self.norm2 = (ResidualNorm(*pairs[i], eps) for i, eps in zip((2, 5), options.eps, strict=True))
+        self.scale, self.lengths, self.factors = scale, lengths_of(scale), options.factors
+        self.biases = dict(zip(options.shapes, tensors[12:], strict=True))
+        self._place: Tensor | None = None
 
     @cached_property
     def grads(self) -> tuple[Tensor, dict[Size, Tensor]]:
         """Gradients of the scale and of the biases so far, of which the forward pass has none."""
-        biases = self.attention.biases.items()
-        return torch.zeros_like(self.attention.scale), {shape: torch.zeros_like(bias) for shape, bias in biases}
+        return torch.zeros_like(self.scale), {shape: torch.zeros_like(bias) for shape, bias in self.biases.items()}
 
-    def factors(self, chunk: Chunk) -> list[Tensor | None]:
-        """Stochastic-depth factor of each token, for both branches."""
-        return [None if factor is None else factor[chunk.image] for factor in self._factors]
+    def forward(self, x: Float[Tensor, "tokens c"], activations: Activations, chunk: Chunk) -> Factors:
+        """Compute the activations that are not there yet.
 
-    def forward(self, x: Tensor, activations: Activations, chunk: Chunk, factors: Sequence[Tensor | None]) -> None:
-        """Compute the activations that are not there yet."""
-        self.attention.forward(x, activations, chunk.groups)
+        Returns:
+            Stochastic-depth factor of each token, for both branches.
+        """
+        one, two = (None if factor is None else factor[chunk.image] for factor in self.factors)
+        if "qkv" not in activations:
+            activations["qkv"] = self.qkv.forward(x)
+        if "attended" not in activations:
+            qkv, biases = split_heads(activations["qkv"], len(self.scale)), self._biases_of(chunk, self.biases)
+            activations["context"] = attention(qkv, self.lengths, chunk.groups, biases)
+            activations["attended"] = self.proj.forward(activations["context"])
         if "middle" not in activations:
-            activations["middle"] = self.attention.norm.forward(x, activations["attended"], factors[0])
-        self.mlp.forward(activations["middle"], activations)
+            activations["middle"] = self.norm1.forward(x, activations["attended"], one)
+        if "hidden" not in activations:
+            activations["hidden"] = self.fc1.forward(activations["middle"])
+        if "mlp" not in activations:
+            activations["mlp"] = self.fc2.forward(self._gelu(activations["hidden"]))
+        return one, two
 
-    def backward(self, x: Tensor, activations: Activations, chunk: Chunk, grad: Tensor) -> Float[Tensor, "tokens c"]:
-        """Gradient of x; those of scale, weights and biases are summed up."""
-        factors = self.factors(chunk)
-        self.forward(x, activations, chunk, factors)
-        grad = self.mlp.backward(activations["middle"], activations, grad, factors[1])
-        return self.attention.backward(x, activations, grad, factors[0], chunk.groups, *self.grads)
+    def backward(
+        self, x: Float[Tensor, "tokens c"], activations: Activations, chunk: Chunk, grad: Float[Tensor, "tokens c"]
+    ) -> Float[Tensor, "tokens c"]:
+        """Gradient of x, `grad` being that of the output; those of scale, weights and biases are summed up."""
+        one, two = self.forward(x, activations, chunk)
+        hidden = activations["hidden"]
+        grad_branch = self.norm2.backward(activations["mlp"], grad, two)
+        self.fc2.backward(self._gelu(hidden), grad_branch)
+        grad_hidden = self.fc2.transposed(grad_branch)
+        torch.ops.aten.gelu_backward.grad_input(grad_hidden, hidden, grad_input=grad_hidden)
+        self.fc1.backward(activations["middle"], grad_hidden)
+        grad = grad + self.fc1.transposed(grad_hidden)
+
+        grad_branch = self.norm1.backward(activations["attended"], grad, one)
+        grad_scale, grad_biases = self.grads
+        grad_qkv, context = attention_gradients(
+            split_heads(activations["qkv"], len(self.scale)),
+            self.proj.transposed(grad_branch),
+            self.scale,
+            chunk.groups,
+            self._biases_of(chunk, self.biases),
+            grad_scale,
+            self._biases_of(chunk, grad_biases),
+            "context" not in activations,
+        )
+        self.proj.backward(activations["context"] if context is None else context, grad_branch)
+        self.qkv.backward(x, grad_qkv.flatten(1))
+        return grad + self.qkv.transposed(grad_qkv.flatten(1))
 
     def gradients(self) -> list[Tensor | None]:
         """Gradients of the scale, the weights and the biases."""
-        grad_weights = [grad for parameters in self._sums for grad in parameters.gradients()]
+        layers: list[GradientSum] = [self.qkv, self.proj, self.norm1, self.fc1, self.fc2, self.norm2]
         grad_scale, grad_biases = self.grads
-        return [grad_scale, *grad_weights, *grad_biases.values()]
+        return [grad_scale, *(grad for layer in layers for grad in layer.gradients()), *grad_biases.values()]
+
+    def _biases_of(self, chunk: Chunk, biases: dict[Size, Tensor]) -> list[Tensor]:
+        return [biases[shape] for shape, _ in chunk.groups]
+
+    def _gelu(self, hidden: Float[Tensor, "tokens c"]) -> Float[Tensor, "tokens c"]:
+        """GELU, written to the same place for every chunk: there it is in cache."""
+        if self._place is None or len(self._place) < len(hidden):
+            self._place = torch.empty_like(hidden)
+        return torch.ops.aten.gelu.out(hidden, out=self._place[: len(hidden)])
 
 
 def tokens_in_cache(x: Float[Tensor, "tokens c"]) -> int:

@@ -1,10 +1,11 @@
 """Blocks on a CPU: what each layer needs is taken a few windows at a time, so that it stays in cache."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -21,41 +22,25 @@ from ..base import (
     must_call_bias,
 )
 from ..derived import Derived, largest_of
-from .attention import HALVES, AttentionWithGrad, attend_in_blocks, attention, lengths_of
+from .attention import HALVES, AttentionWithGrad, Run, lengths_of, runs_of
 from .block import (
     BlockOptions,
     EvaluatedBlock,
     Factors,
-    Work,
     multiplied_type,
     tokens_in_cache,
     trained_block,
-    work_of,
 )
-from .layers import CalledLinear, Layer, LinearWithGrad, PackedLinear, ResidualNorm, split_heads
+from .layers import TOKENS_WORTH_PACKING, ResidualNorm, split_heads
 from .order import Chunk, chunks
-from .packing import keep_freed_memory, pack
+from .packing import Product, keep_freed_memory, pack, packed_product, product
 
 BYTES_IN_CACHE = 2**14  # of one channel of the tokens that are evaluated at a time
 TYPES = (torch.float32, torch.float64, *HALVES)
 LINEAR = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What a block is made of.
-
-    Attributes:
-        modified: why its layers must be called one by one, if they must.
-        replaced: layers that stand in the place of linear ones.
-        dtypes: of its weights.
-        ends: whether something follows at the end of the block.
-    """
-
-    modified: str | None
-    replaced: tuple[str, ...]
-    dtypes: frozenset[torch.dtype]
-    ends: bool
+Parts = tuple[str | None, list[str], set[torch.dtype]]  # what is modified, replaced layers, types of weights
 
 
 class CpuEngine:
@@ -89,8 +74,7 @@ class CpuEngine:
         else:
             with torch.no_grad():
                 tokens = _evaluate(block, derived, tokens, windows, batch, factors)
-        out = tokens.view(x.shape)
-        return block.enorm(out) if parts.ends else out
+        return block.enorm(tokens.view(x.shape))
 
     def attend(
         self, attention: FastAttention, qkv: Float[Tensor, "b *grid c3"], windows: Windows
@@ -98,14 +82,8 @@ class CpuEngine:
         """What `WindowAttention.attend` gives, for a block whose layers are called one by one; None if it cannot."""
         if is_traced() or _misfit(qkv) is not None or must_call_bias(attention):
             return None
-        tokens, batch = qkv.flatten(0, -2), len(qkv)
         with full_precision(qkv.device):
-            if is_recorded(attention, qkv):
-                context = _attend_with_grad(attention, tokens, windows, batch)
-            else:
-                with torch.no_grad():
-                    context = _attend(attention, tokens, windows, batch)
-        return context.unflatten(0, qkv.shape[:-1])
+            return _attend(attention, qkv.flatten(0, -2), windows, len(qkv)).unflatten(0, qkv.shape[:-1])
 
     def prepare(self, block: FastBlock) -> None:
         """Pack the weights of linear layers, in float32 or bfloat16; they take as much memory once more."""
@@ -120,12 +98,13 @@ class CpuEngine:
         """Why the layers of a block are called one by one; None if they need not be."""
         if reason := modification_now(block):
             return reason
-        if parts.modified:
-            return parts.modified
-        if parts.dtypes != {x.dtype} and multiplied_type(x) == x.dtype:
-            return f"weights are {', '.join(sorted(map(str, parts.dtypes)))}, tokens {x.dtype}"
-        if parts.replaced and is_recorded(block, x):
-            return f"{parts.replaced[0]} is a {type(block.get_submodule(parts.replaced[0])).__name__}"
+        modified, replaced, dtypes = parts
+        if modified:
+            return modified
+        if dtypes != {x.dtype} and multiplied_type(x) == x.dtype:
+            return f"weights are {', '.join(sorted(map(str, dtypes)))}, tokens {x.dtype}"
+        if replaced and is_recorded(block, x):
+            return f"{replaced[0]} is a {type(block.get_submodule(replaced[0])).__name__}"
         return None
 
 
@@ -139,9 +118,8 @@ def _misfit(x: Tensor) -> str | None:
 
 
 def _parts(block: FastBlock) -> Parts:
-    replaced = tuple(name for name in LINEAR if type(block.get_submodule(name)) is not nn.Linear)
-    dtypes = frozenset(weight.dtype for weight in block.parameters())
-    return Parts(modification(block), replaced, dtypes, type(block.enorm) is not nn.Identity)
+    replaced = [name for name in LINEAR if type(block.get_submodule(name)) is not nn.Linear]
+    return modification(block), replaced, {weight.dtype for weight in block.parameters()}
 
 
 def _packed(derived: Derived) -> dict[int, Tensor | None]:
@@ -171,36 +149,38 @@ def _evaluate(
 
 def _work(
     block: FastBlock, derived: Derived, windows: Windows, tokens: Tensor, batch: int, dtype: torch.dtype
-) -> list[Work]:
+) -> list[tuple[Chunk, list[Run]]]:
     """What is evaluated at a time."""
     parts = chunks(windows, batch, BYTES_IN_CACHE // tokens.itemsize)
     kept = dtype if dtype in HALVES else None
-    return work_of(parts, derived.biases(block.attn.cpb_mlp, _shapes(parts), block.attn.trained_window, kept))
+    biases = derived.biases(block.attn.cpb_mlp, _shapes(parts), block.attn.trained_window, kept)
+    return [(chunk, runs_of(chunk.groups, [biases[shape] for shape, _ in chunk.groups])) for chunk in parts]
 
 
 def _evaluated(block: FastBlock, dtype: torch.dtype, packed: dict[int, Tensor | None], tokens: int) -> EvaluatedBlock:
     attn, mlp = block.attn, block.mlp
 
-    def layer(module: nn.Module, more: Tensor | None = None) -> Layer:
-        """A linear layer, whose bias is elsewhere if there is `more`."""
-        if type(module) is not nn.Linear:
-            return CalledLinear(module, more, dtype)
-        bias = module.bias if more is None else more
-        if (ready := packed.get(id(module.weight))) is not None:
-            return PackedLinear(ready, bias)
-        bias = module.weight.new_zeros(len(module.weight)) if bias is None else bias
-        return LinearWithGrad((module.weight, bias), (False, False), dtype, tokens)
+    def layer(module: nn.Module, elsewhere: Tensor | None = None, gelu: bool = False) -> Product:
+        """Product of a layer, or what stands in its place, whose bias may be elsewhere."""
+        if type(module) is nn.Linear:
+            bias = module.bias if elsewhere is None else elsewhere
+            if (ready := packed.get(id(module.weight))) is not None:
+                return packed_product(ready, bias, gelu)
+            given = None if bias is None else bias.to(dtype)
+            multiply = product(module.weight.to(dtype), given, tokens >= TOKENS_WORTH_PACKING)
+        else:
+            multiply = module if elsewhere is None else lambda x: module(x) + elsewhere.to(dtype)
+        activate = torch.ops.aten.gelu_ if type(module) is nn.Linear else F.gelu  # others may keep what they give
+        return lambda x: activate(multiply(x.to(dtype))) if gelu else multiply(x.to(dtype))
 
     norms = [ResidualNorm((norm.weight, norm.bias), (False, False), norm.eps) for norm in (block.norm1, block.norm2)]
-    scale = attn.scale().flatten()
     return EvaluatedBlock(
         qkv=layer(attn.qkv, attn.qkv_bias()),
         proj=layer(attn.proj),
-        norm1=norms[0],
-        fc1=layer(mlp.fc1),
+        fc1=layer(mlp.fc1, gelu=True),
         fc2=layer(mlp.fc2),
-        norm2=norms[1],
-        lengths=lengths_of(scale.to(torch.promote_types(dtype, torch.float32))),
+        norms=(norms[0], norms[1]),
+        lengths=lengths_of(attn.scale().flatten().to(torch.promote_types(dtype, torch.float32))),
     )
 
 
@@ -220,34 +200,17 @@ def _train(
 def _attend(
     attn: FastAttention, tokens: Float[Tensor, "tokens c3"], windows: Windows, batch: int
 ) -> Float[Tensor, "tokens c"]:
-    """Attention without gradients, a few windows at a time."""
-    parts = chunks(windows, batch, BYTES_IN_CACHE // tokens.itemsize)
-    dtype = tokens.dtype if tokens.dtype in HALVES else None
-    biases = attn.derived().biases(attn.cpb_mlp, _shapes(parts), attn.trained_window, dtype)
-    wide = torch.promote_types(tokens.dtype, torch.float32)
-    lengths, qkv_bias = lengths_of(attn.scale().flatten().to(wide)), attn.qkv_bias().to(tokens.dtype)
-    core = attention if dtype is None else attend_in_blocks
-    out = tokens.new_empty(len(tokens), tokens.shape[1] // 3)
-    for chunk in parts:
-        qkv = split_heads(chunk.take(tokens) + qkv_bias, attn.num_heads)
-        of_groups = [biases[shape].to(dtype or wide) for shape, _ in chunk.groups]
-        chunk.put(core(qkv, lengths, chunk.groups, of_groups), out)
-    return out
-
-
-def _attend_with_grad(
-    attn: FastAttention, tokens: Float[Tensor, "tokens c3"], windows: Windows, batch: int
-) -> Float[Tensor, "tokens c"]:
     """Attention whose backward pass computes the scores again."""
     (whole,) = chunks(windows, batch, len(tokens))
-    shapes = _shapes([whole])
-    wide = torch.promote_types(tokens.dtype, torch.float32)
+    shapes, wide = _shapes([whole]), torch.promote_types(tokens.dtype, torch.float32)
+    if is_recorded(attn, tokens):
+        biases = dict(zip(shapes, _biases(attn, shapes), strict=True))
+    else:
+        biases = attn.derived().biases(attn.cpb_mlp, shapes, attn.trained_window, None)
     qkv = _moved(tokens + attn.qkv_bias().to(tokens.dtype), whole.tokens, whole.inverse)
-    biases = dict(zip(shapes, _biases(attn, shapes), strict=True))
+    heads, scale = split_heads(qkv, attn.num_heads).to(wide), attn.scale().flatten().to(wide)
     of_groups = [biases[shape].to(wide) for shape, _ in whole.groups]
-    context = AttentionWithGrad.apply(
-        split_heads(qkv, attn.num_heads).to(wide), attn.scale().flatten().to(wide), whole.groups, *of_groups
-    )
+    context = AttentionWithGrad.apply(heads, scale, whole.groups, *of_groups)
     return _moved(context.to(tokens.dtype), whole.inverse, whole.tokens)
 
 

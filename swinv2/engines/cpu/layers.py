@@ -1,39 +1,14 @@
-"""The two halves of a block, forward and backward, over as many tokens at a time as stay in cache."""
+"""Layers of a block that sum up their own gradients over chunks of tokens."""
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from ...windows import Size
-from .attention import attention, attention_gradients, lengths_of
-from .order import Group
-from .packing import Product, packed_product, product
+from .packing import product
 
 TOKENS_WORTH_PACKING = 4096  # from which packing a weight takes less time than it saves
-
-Activations = dict[str, Tensor]  # what a half block computes on its way, by name
-
-
-@runtime_checkable
-class Layer(Protocol):
-    """A linear layer in evaluation, whose output may be written over.
-
-    Attributes:
-        forward: its output.
-        gelu: GELU of its output.
-    """
-
-    @property
-    def forward(self) -> Product:
-        """Function of tokens."""
-
-    @property
-    def gelu(self) -> Product:
-        """Function of tokens."""
 
 
 class GradientSum:
@@ -64,7 +39,7 @@ class GradientSum:
 
 
 class LinearWithGrad(GradientSum):
-    """A linear layer of which weight and bias are given, in training and in evaluation.
+    """A linear layer.
 
     Args:
         parameters: weight and bias.
@@ -83,10 +58,6 @@ class LinearWithGrad(GradientSum):
     def forward(self, x: Float[Tensor, "tokens i"]) -> Float[Tensor, "tokens o"]:
         """The output."""
         return self._product(x.to(self.dtype))
-
-    def gelu(self, x: Float[Tensor, "tokens i"]) -> Float[Tensor, "tokens o"]:
-        """GELU of the output, written over it."""
-        return torch.ops.aten.gelu_(self.forward(x))
 
     def transposed(self, grad: Float[Tensor, "tokens o"]) -> Float[Tensor, "tokens i"]:
         """Gradient of the input."""
@@ -110,41 +81,6 @@ class LinearWithGrad(GradientSum):
         if self._sums_transposed and grad_weight is not None:
             grad_weight = grad_weight.mT.contiguous()
         return [grad_weight, grad_bias]
-
-
-class PackedLinear:
-    """A linear layer whose weight is packed, for evaluation.
-
-    Args:
-        packed: the weight, by `pack`.
-        bias: what is added.
-    """
-
-    def __init__(self, packed: Tensor, bias: Float[Tensor, " o"] | None):
-        self.forward: Product = packed_product(packed, bias)
-        self.gelu: Product = packed_product(packed, bias, gelu=True)
-
-
-class CalledLinear:
-    """A layer in the place of a linear one, such as an adapter, for evaluation.
-
-    Args:
-        layer: what is called.
-        bias: what is added to its output, if anything is.
-        dtype: in which it is given tokens.
-    """
-
-    def __init__(self, layer: nn.Module, bias: Tensor | None, dtype: torch.dtype):
-        self._layer, self._bias, self._dtype = layer, bias, dtype
-
-    def forward(self, x: Float[Tensor, "tokens i"]) -> Float[Tensor, "tokens o"]:
-        """The layer's output."""
-        out = self._layer(x.to(self._dtype))
-        return out.clone() if self._bias is None else out + self._bias.to(out.dtype)  # which may be written over
-
-    def gelu(self, x: Float[Tensor, "tokens i"]) -> Float[Tensor, "tokens o"]:
-        """GELU of the output."""
-        return F.gelu(self._layer(x.to(self._dtype)))
 
 
 class ResidualNorm(GradientSum):
@@ -188,107 +124,6 @@ class ResidualNorm(GradientSum):
             if self.wanted[index]:
                 self.add(index, grad_parameter)
         return grad_branch.to(branch.dtype)
-
-
-class MlpHalf:
-    """`x + factor · norm(fc2(gelu(fc1(x))))`."""
-
-    def __init__(self, fc1: LinearWithGrad, fc2: LinearWithGrad, norm: ResidualNorm):
-        self.fc1, self.fc2, self.norm = fc1, fc2, norm
-        self._place: Tensor | None = None
-
-    def forward(self, x: Float[Tensor, "tokens c"], activations: Activations) -> None:
-        """Compute the activations that are not there yet."""
-        if "hidden" not in activations:
-            activations["hidden"] = self.fc1.forward(x)
-        if "mlp" not in activations:
-            activations["mlp"] = self.fc2.forward(self._activated(activations["hidden"]))
-
-    def backward(
-        self,
-        x: Float[Tensor, "tokens c"],
-        activations: Activations,
-        grad: Float[Tensor, "tokens c"],
-        factor: Tensor | None,
-    ) -> Float[Tensor, "tokens c"]:
-        """Gradient of x, `grad` being that of the output."""
-        grad_branch = self.norm.backward(activations["mlp"], grad, factor)
-        hidden = activations["hidden"]
-        self.fc2.backward(self._activated(hidden), grad_branch)
-        grad_hidden = self.fc2.transposed(grad_branch)
-        torch.ops.aten.gelu_backward.grad_input(grad_hidden, hidden, grad_input=grad_hidden)
-        self.fc1.backward(x, grad_hidden)
-        return grad + self.fc1.transposed(grad_hidden)
-
-    def _activated(self, hidden: Float[Tensor, "tokens c"]) -> Float[Tensor, "tokens c"]:
-        """GELU, written to the same place for every chunk: there it is in cache."""
-        if self._place is None or len(self._place) < len(hidden):
-            self._place = torch.empty_like(hidden)
-        return torch.ops.aten.gelu.out(hidden, out=self._place[: len(hidden)])
-
-
-class AttentionHalf:
-    """`x + factor · norm(proj(attention(qkv(x))))`.
-
-    Args:
-        qkv: layer that gives queries, keys and values.
-        proj: layer that follows the attention.
-        norm: the end.
-        scale: 1 / tau of each head.
-        biases: position bias of the windows of each shape, in the type in which attention is computed.
-    """
-
-    def __init__(
-        self,
-        qkv: LinearWithGrad,
-        proj: LinearWithGrad,
-        norm: ResidualNorm,
-        scale: Float[Tensor, " h"],
-        biases: dict[Size, Tensor],
-    ):
-        self.qkv, self.proj, self.norm = qkv, proj, norm
-        self.scale, self.biases = scale, biases
-        self._lengths = lengths_of(scale)
-
-    def forward(self, x: Float[Tensor, "tokens c"], activations: Activations, groups: Sequence[Group]) -> None:
-        """Compute the activations that are not there yet."""
-        if "qkv" not in activations:
-            activations["qkv"] = self.qkv.forward(x)
-        if "attended" not in activations:
-            biases = [self.biases[shape] for shape, _ in groups]
-            activations["context"] = attention(self._heads(activations["qkv"]), self._lengths, groups, biases)
-            activations["attended"] = self.proj.forward(activations["context"])
-
-    def backward(
-        self,
-        x: Float[Tensor, "tokens c"],
-        activations: Activations,
-        grad: Float[Tensor, "tokens c"],
-        factor: Tensor | None,
-        groups: Sequence[Group],
-        grad_scale: Float[Tensor, " h"],
-        grad_biases: dict[Size, Tensor],
-    ) -> Float[Tensor, "tokens c"]:
-        """Gradient of x, `grad` being that of the output; those of scale and biases are added to what is given."""
-        grad_branch = self.norm.backward(activations["attended"], grad, factor)
-        grad_context = self.proj.transposed(grad_branch)
-        grad_qkv, context = attention_gradients(
-            self._heads(activations["qkv"]),
-            grad_context,
-            self.scale,
-            groups,
-            [self.biases[shape] for shape, _ in groups],
-            grad_scale,
-            [grad_biases[shape] for shape, _ in groups],
-            "context" not in activations,
-        )
-        self.proj.backward(activations["context"] if context is None else context, grad_branch)
-        grad_qkv = grad_qkv.flatten(1)
-        self.qkv.backward(x, grad_qkv)
-        return grad + self.qkv.transposed(grad_qkv)
-
-    def _heads(self, qkv: Float[Tensor, "tokens c3"]) -> Float[Tensor, "tokens 3 h d"]:
-        return split_heads(qkv, len(self.scale))
 
 
 def split_heads(qkv: Float[Tensor, "tokens c3"], heads: int) -> Float[Tensor, "tokens 3 h d"]:

@@ -68,7 +68,7 @@ def test_the_engine_of_a_named_model(engine):
     (block,) = (module for module in model.modules() if isinstance(module, Block))
     assert type(block) is (Block if engine == "plain" else FastBlock)
     text = explain(model, torch.zeros(1, 3, 32, 32))
-    assert text == f"backbone.layers.0.blocks.0: {'plain, as it was chosen' if engine == 'plain' else 'cpu'}"
+    assert text == f"backbone.layers.0.blocks.0: {'plain, as no other was chosen' if engine == 'plain' else 'cpu'}"
 
 
 def test_engines_change_at_any_time(model):
@@ -121,6 +121,27 @@ def test_explain_leaves_the_model_as_it_was(model):
     with pytest.raises(ValueError, match="the model takes"):
         explain(model, IMAGES[0, :2][None])
     assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+class OwnBlock(Block):
+    """A user's block."""
+
+
+def test_blocks_of_others_are_left_alone(model):
+    """Nothing is known of what they do."""
+    block = model.layers[0].blocks[0]
+    block.__class__ = OwnBlock
+    use_engine(model, "auto")
+    assert type(block) is OwnBlock
+    assert blocks(model) == ["plain: the block is a OwnBlock", "cpu"]
+
+
+def test_preparing_chooses_an_engine_where_nobody_did():
+    """But leaves a choice."""
+    built = swinv2.SwinTransformerV2(embed_dim=8, depths=[2], num_heads=[2], out_indices=[0]).double()
+    assert blocks(built) == ["plain, as no other was chosen"] * 2
+    assert blocks(swinv2.optimize_for_inference(use_engine(copy.deepcopy(built), "plain"))) == blocks(built)
+    assert blocks(swinv2.optimize_for_inference(built)) == ["cpu"] * 2  # float64 is not packed
 
 
 class Adapted(nn.Module):

@@ -172,36 +172,6 @@ def test_what_else_is_changed_is_used(backbone, change, first):
     assert_same(backbone(IMAGES), wanted)
 
 
-@torch.no_grad()
-def test_large_images_are_taken_in_parts(backbone):
-    """Of whole windows, to the same result."""
-    images = torch.randn(2, 3, 260, 400)
-    wanted = backbone(images)
-    assert len(wanted[0][0, 0].flatten()) > 4096
-    assert_same(optimize_for_inference(backbone)(images), wanted)
-    assert prepared(backbone) == [True] * 4
-
-
-@torch.no_grad()
-def test_prepared_block_with_a_norm_at_its_end_gives_the_same():
-    """As the huge and the giant model have it."""
-    torch.manual_seed(0)
-    backbone = swinv2.SwinTransformerV2(embed_dim=16, depths=[2], num_heads=[2], extra_norm_period=1, out_indices=[0])
-    for parameter in backbone.parameters():
-        torch.nn.init.normal_(parameter, std=0.2)
-    wanted = use_engine(backbone, "auto").eval()(IMAGES)
-    assert_same(optimize_for_inference(backbone)(IMAGES), wanted)
-    assert prepared(backbone) == [True] * 2
-
-
-@torch.no_grad()
-def test_prepared_model_under_autocast_is_the_same(backbone):
-    """There the weights as they are count."""
-    with torch.autocast("cpu", torch.bfloat16):
-        wanted = backbone(IMAGES)
-        assert_same(optimize_for_inference(backbone)(IMAGES), wanted)
-
-
 def doubled(weight):
     """Written to in place."""
     weight.mul_(2)
