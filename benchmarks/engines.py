@@ -18,7 +18,7 @@ from torch import Tensor, nn
 import swinv2
 
 HERE, RESULT = Path(__file__).parents[1], Path(__file__).with_suffix(".md")
-SECONDS, MOST = 8.0, 60  # that a mode is timed for in a process, and calls, at least three
+SECONDS, MOST = 5.0, 60  # that a mode is timed for in a process, and calls, at least three
 TINY8, TINY16, BASE24 = "swinv2_tiny_window8_256", "swinv2_tiny_window16_256", "swinv2_base_window12to24_192to384"
 NOTE = """\
 The four feature maps, float32, random weights; a step is the forward and the backward pass of the mean square of the

@@ -74,14 +74,16 @@ class EvaluatedBlock:
 
     def _chunk(self, x: Float[Tensor, "tokens c"], chunk: Chunk, runs: list[Run], factors: Factors) -> Tensor:
         one, two = (None if factor is None else factor[chunk.image] for factor in factors)
+        x = self.norms[0].forward(x, self.proj(self._attended(x, chunk, runs)), one)
+        return self.norms[1].forward(x, self.fc2(self.fc1(x)), two, overwrite=True)
+
+    def _attended(self, x: Float[Tensor, "tokens c"], chunk: Chunk, runs: list[Run]) -> Float[Tensor, "tokens c"]:
+        """Scaled cosine attention (eq. 2), which writes over the queries and keys."""
         qkv = split_heads(self.qkv(x), self.lengths.shape[1])
         if qkv.dtype in HALVES:
-            context = attend_in_blocks(qkv, self.lengths, chunk.groups, [bias[0] for _, _, bias in runs])
-        else:
-            set_length(qkv[:, :2], self.lengths, qkv[:, :2])
-            context = attend(qkv, runs)
-        x = self.norms[0].forward(x, self.proj(context), one)
-        return self.norms[1].forward(x, self.fc2(self.fc1(x)), two)
+            return attend_in_blocks(qkv, self.lengths, chunk.groups, [bias[0] for _, _, bias in runs])
+        set_length(qkv[:, :2], self.lengths, qkv[:, :2])
+        return attend(qkv, runs)
 
 
 @dataclass(frozen=True, eq=False)

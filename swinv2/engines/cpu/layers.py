@@ -97,14 +97,20 @@ class ResidualNorm(GradientSum):
         self.eps = eps
 
     def forward(
-        self, x: Float[Tensor, "tokens c"], branch: Float[Tensor, "tokens c"], factor: Float[Tensor, " tokens"] | None
+        self,
+        x: Float[Tensor, "tokens c"],
+        branch: Float[Tensor, "tokens c"],
+        factor: Tensor | None,
+        overwrite: bool = False,
     ) -> Float[Tensor, "tokens c"]:
-        """The sum."""
+        """The sum, which may be written over x."""
         weight, bias = self.parameters
         if branch.dtype != weight.dtype:
             branch = branch.to(torch.promote_types(branch.dtype, weight.dtype))
         normed = torch.layer_norm(branch, weight.shape, weight, bias, self.eps)
-        return x + normed if factor is None else torch.addcmul(x, normed, factor.unsqueeze(1).to(normed.dtype))
+        if factor is None:
+            return x.add_(normed) if overwrite and x.dtype == normed.dtype else x + normed
+        return torch.addcmul(x, normed, factor.unsqueeze(1).to(normed.dtype))
 
     def backward(
         self,

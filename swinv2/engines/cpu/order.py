@@ -25,13 +25,19 @@ class Chunk:
         groups: shape and number of the windows of each shape, in order.
         places: where their tokens stand in window order.
         tokens: which tokens of the batch these are; None where window order is the order of the grids.
-        image: the image that each of them belongs to.
+        size: tokens of an image.
     """
 
     groups: tuple[Group, ...]
     places: slice
     tokens: Int[Tensor, " tokens"] | None
-    image: Int[Tensor, " tokens"]
+    size: int
+
+    @property
+    def image(self) -> Int[Tensor, " tokens"]:
+        """The image that each token belongs to."""
+        tokens = torch.arange(self.places.start, self.places.stop) if self.tokens is None else self.tokens
+        return tokens // self.size
 
     @cached_property
     def inverse(self) -> Int[Tensor, " tokens"] | None:
@@ -68,12 +74,11 @@ def chunks(windows: Windows, batch: int, most: int) -> tuple[Chunk, ...]:
 
 def _chunks(windows: Windows, batch: int, most: int) -> tuple[Chunk, ...]:
     groups, tokens = _window_order(windows, batch)
-    image = tokens // len(windows.slot)
     moved = None if torch.equal(tokens, torch.arange(len(tokens))) else tokens
     made, start = [], 0
     for some in _split(groups, most):
         places = slice(start, start + sum(math.prod(shape) * count for shape, count in some))
-        made.append(Chunk(some, places, None if moved is None else moved[places], image[places]))
+        made.append(Chunk(some, places, None if moved is None else moved[places], len(windows.slot)))
         start = places.stop
     return tuple(made)
 
