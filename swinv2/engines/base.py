@@ -33,7 +33,7 @@ class Engine(Protocol):
         """The tokens that `Block.forward` gives."""
 
     def attend(
-        self, attention: "FastAttention", qkv: Float[Tensor, "b *grid c3"], windows: Windows
+        self, attn: "FastAttention", qkv: Float[Tensor, "b *grid c3"], windows: Windows
     ) -> Float[Tensor, "b *grid c"] | None:
         """What `WindowAttention.attend` gives, for a block whose layers are called one by one; None if it cannot."""
 

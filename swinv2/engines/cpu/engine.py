@@ -22,7 +22,7 @@ from ..base import (
     must_call_bias,
 )
 from ..derived import Derived, largest_of
-from .attention import HALVES, AttentionWithGrad, Run, lengths_of, runs_of
+from .attention import HALVES, AttentionWithGrad, Run, attention, lengths_of, runs_of
 from .block import (
     BlockOptions,
     EvaluatedBlock,
@@ -77,13 +77,13 @@ class CpuEngine:
         return block.enorm(tokens.view(x.shape))
 
     def attend(
-        self, attention: FastAttention, qkv: Float[Tensor, "b *grid c3"], windows: Windows
+        self, attn: FastAttention, qkv: Float[Tensor, "b *grid c3"], windows: Windows
     ) -> Float[Tensor, "b *grid c"] | None:
         """What `WindowAttention.attend` gives, for a block whose layers are called one by one; None if it cannot."""
-        if is_traced() or _misfit(qkv) is not None or must_call_bias(attention):
+        if is_traced() or _misfit(qkv) is not None or must_call_bias(attn):
             return None
         with full_precision(qkv.device):
-            return _attend(attention, qkv.flatten(0, -2), windows, len(qkv)).unflatten(0, qkv.shape[:-1])
+            return _attend(attn, qkv.flatten(0, -2), windows, len(qkv)).unflatten(0, qkv.shape[:-1])
 
     def prepare(self, block: FastBlock) -> None:
         """Pack the weights of linear layers, in float32 or bfloat16; they take as much memory once more."""
@@ -200,18 +200,25 @@ def _train(
 def _attend(
     attn: FastAttention, tokens: Float[Tensor, "tokens c3"], windows: Windows, batch: int
 ) -> Float[Tensor, "tokens c"]:
-    """Attention whose backward pass computes the scores again."""
-    (whole,) = chunks(windows, batch, len(tokens))
-    shapes, wide = _shapes([whole]), torch.promote_types(tokens.dtype, torch.float32)
-    if is_recorded(attn, tokens):
+    """Attention whose backward pass computes the scores again; without gradients a few windows at a time."""
+    recorded, wide = is_recorded(attn, tokens), torch.promote_types(tokens.dtype, torch.float32)
+    parts = chunks(windows, batch, len(tokens) if recorded else BYTES_IN_CACHE // tokens.itemsize)
+    shapes, scale, qkv_bias = _shapes(parts), attn.scale().flatten().to(wide), attn.qkv_bias().to(tokens.dtype)
+    if recorded:
+        (whole,) = parts
         biases = dict(zip(shapes, _biases(attn, shapes), strict=True))
-    else:
+        qkv = split_heads(_moved(tokens + qkv_bias, whole.tokens, whole.inverse), len(scale)).to(wide)
+        of_groups = [biases[shape].to(wide) for shape, _ in whole.groups]
+        context = AttentionWithGrad.apply(qkv, scale, whole.groups, *of_groups)
+        return _moved(context.to(tokens.dtype), whole.inverse, whole.tokens)
+    with torch.no_grad():
+        out = tokens.new_empty(len(tokens), tokens.shape[1] // 3)
         biases = attn.derived().biases(attn.cpb_mlp, shapes, attn.trained_window, None)
-    qkv = _moved(tokens + attn.qkv_bias().to(tokens.dtype), whole.tokens, whole.inverse)
-    heads, scale = split_heads(qkv, attn.num_heads).to(wide), attn.scale().flatten().to(wide)
-    of_groups = [biases[shape].to(wide) for shape, _ in whole.groups]
-    context = AttentionWithGrad.apply(heads, scale, whole.groups, *of_groups)
-    return _moved(context.to(tokens.dtype), whole.inverse, whole.tokens)
+        for chunk in parts:
+            qkv = split_heads((chunk.take(tokens) + qkv_bias).to(wide), len(scale))
+            of_groups = [biases[shape].to(wide) for shape, _ in chunk.groups]
+            chunk.put(attention(qkv, lengths_of(scale), chunk.groups, of_groups, overwrite=True).to(out.dtype), out)
+        return out
 
 
 def _moved(x: Float[Tensor, "tokens c"], order: Tensor | None, inverse: Tensor | None) -> Float[Tensor, "tokens c"]:

@@ -3,6 +3,7 @@
 All of a block but attention treats tokens one by one, so a CPU takes them as the windows come, a few windows at a time.
 """
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -88,16 +89,16 @@ _remembered = lru_cache(maxsize=128)(_chunks)
 
 def _window_order(windows: Windows, batch: int) -> tuple[list[Group], Int[Tensor, " tokens"]]:
     """Shape and number of the windows of each shape in a batch, and its tokens in their order."""
-    lengths = torch.meshgrid(*(start.diff() for start in windows.starts), indexing="ij")
-    shapes = torch.stack(lengths, -1).flatten(0, -2)  # (W, n)
-    kinds, kind = shapes.unique(dim=0, return_inverse=True)
+    lengths = [start.diff() for start in windows.starts]  # of the segments of each axis
     grids = torch.arange(batch).view(-1, 1, 1) * len(windows.slot)
     groups, order = [], []
-    for i in reversed(range(len(kinds))):  # the largest first
-        same = kind == i
+    for shape in itertools.product(*(sorted({*axis.tolist()}, reverse=True) for axis in lengths)):
+        same = torch.ones((), dtype=torch.bool)
+        for axis, length in zip(lengths, shape, strict=True):
+            same = (same.unsqueeze(-1) & (axis == length)).flatten()  # (W,)
         tokens = windows.token[same][windows.filled[same]].view(int(same.sum()), -1)  # (windows, N)
         order.append((grids + tokens).flatten())
-        groups.append((tuple(kinds[i].tolist()), batch * len(tokens)))
+        groups.append((shape, batch * len(tokens)))
     return groups, torch.cat(order)
 
 

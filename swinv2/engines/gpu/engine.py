@@ -38,20 +38,20 @@ class GpuEngine:
         return block.enorm(_add_norm(block, x, block.mlp(x), block.norm2))
 
     def attend(
-        self, attention: FastAttention, qkv: Float[Tensor, "b *grid c3"], windows: Windows
+        self, attn: FastAttention, qkv: Float[Tensor, "b *grid c3"], windows: Windows
     ) -> Float[Tensor, "b *grid c"] | None:
         """What `WindowAttention.attend` gives; None if it cannot."""
-        if _refusal(qkv, windows, qkv.dtype, 3 * attention.num_heads) is not None:
+        if _refusal(qkv, windows, qkv.dtype, 3 * attn.num_heads) is not None:
             return None
-        width = qkv.shape[-1] // (3 * attention.num_heads)
-        heads = (qkv + attention.qkv_bias().to(qkv.dtype)).unflatten(-1, (3, attention.num_heads, width))
-        if is_traced() or is_recorded(attention, qkv) or must_call_bias(attention):
-            bias = attention.cpb_mlp(windows.shape, attention.trained_window)
+        width = qkv.shape[-1] // (3 * attn.num_heads)
+        heads = (qkv + attn.qkv_bias().to(qkv.dtype)).unflatten(-1, (3, attn.num_heads, width))
+        if is_traced() or is_recorded(attn, qkv) or must_call_bias(attn):
+            bias = attn.cpb_mlp(windows.shape, attn.trained_window)
         else:
-            known = attention.derived().biases(attention.cpb_mlp, [windows.shape], attention.trained_window, None)
+            known = attn.derived().biases(attn.cpb_mlp, [windows.shape], attn.trained_window, None)
             bias = known[windows.shape]
         with torch.autocast("cuda", enabled=False):
-            return window_attention(heads, attention.scale().flatten(), bias, windows)
+            return window_attention(heads, attn.scale().flatten(), bias, windows)
 
     def prepare(self, block: FastBlock) -> None:
         """Nothing: what is kept of weights is kept at their first use."""
