@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from difflib import get_close_matches
 from functools import partial
 from importlib import import_module, metadata
@@ -66,14 +66,10 @@ def main(args: Sequence[str] | None = None) -> int:
             task.main(args[1:])
         else:
             options = vars(_parser().parse_args(args))
-            options.pop("run")(**options)
-        sys.stdout.flush()
+            return _say(options.pop("run"), options)
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # of `swinv2 models | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what Python still has to write there
-        return 141
     except Exception as error:
         if os.environ.get("SWINV2_DEBUG"):
             raise
@@ -108,6 +104,17 @@ def _import(module: str) -> Any:
         return import_module(module)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _say(command: Callable[..., None], options: dict[str, Any]) -> int:
+    """Run a command that prints what it finds, and may be read by another that ends first."""
+    try:
+        command(**options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # of `swinv2 models | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what Python still has to write there
+        return 141
+    return 0
 
 
 def _stop_at_once(*_: object) -> None:

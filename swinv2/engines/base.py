@@ -45,7 +45,7 @@ class Engine(Protocol):
 
 
 class Keeper(nn.Module):
-    """A module that keeps what is derived from its weights; in training, copies and pickles it has nothing of it."""
+    """A module that keeps what is derived from its weights; copies and pickles do not, `train()` forgets it."""
 
     def derived(self) -> Derived:
         """What is kept, or a new place for it where weights or parts have changed."""
@@ -137,10 +137,8 @@ def modification(block: FastBlock) -> str | None:
     return None
 
 
-def modification_now(block: FastBlock) -> str | None:
-    """The same for what is outside of the block, or the block itself."""
-    if type(block) is not FastBlock:
-        return f"the block is a {type(block).__name__}"
+def global_hooks() -> str | None:
+    """That there are hooks that PyTorch calls for every module, as a reason to call a block's layers one by one."""
     return "there are hooks of all modules" if _has_any_global_hook() else None
 
 

@@ -52,7 +52,7 @@ class EngineReport(Callback):
         self._watch = self._stack.enter_context(Watch(model))
 
     def _say(self) -> None:
-        if self._watch is not None:
+        if self._watch is not None and self._watch.found:  # a batch of unreadable files calls no block
             self._stack.close()
             rank_zero_info(f"Backbone: {self._watch.summary()}.")
             self._watch = None

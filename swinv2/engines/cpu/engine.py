@@ -15,10 +15,10 @@ from ...windows import Size, Take, Windows
 from ..base import (
     FastAttention,
     FastBlock,
+    global_hooks,
     is_recorded,
     is_traced,
     modification,
-    modification_now,
     must_call_bias,
 )
 from ..derived import Derived, largest_of
@@ -96,7 +96,9 @@ class CpuEngine:
 
     def _reason_to_call(self, block: FastBlock, parts: Parts, x: Tensor) -> str | None:
         """Why the layers of a block are called one by one; None if they need not be."""
-        if reason := modification_now(block):
+        if type(block) is not FastBlock:
+            return f"the block is a {type(block).__name__}"
+        if reason := global_hooks():
             return reason
         modified, replaced, dtypes = parts
         if modified:

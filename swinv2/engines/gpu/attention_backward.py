@@ -118,7 +118,7 @@ def grad_queries(
             value = load_rows(qkv + 2 * width, first + place, there, 3 * width, D, DEPTH)
             bias_tile = load_bias(bias + head * slots * slots, slot, other, slots)
             scores = scores_of(query, key, query_factor[:, None], key_factor[None, :], bias_tile, there[None, :])
-            _, grad_scores = slopes_of(scores, gradient, value, total[:, None], product[:, None])
+            _, grad_scores = gradient_of_scores(scores, gradient, value, total[:, None], product[:, None])
             key = (key * key_factor[:, None]).to(value.dtype)
             grad_query = tl.dot(grad_scores.to(value.dtype), key, grad_query, input_precision="ieee")
         query = query / length[:, None]  # in float32
@@ -169,7 +169,7 @@ def grad_keys(
             bias_tile = tl.trans(load_bias(bias + head * slots * slots, other, slot, slots))
             query_row = query_factor[None, :] * LOG2E
             scores = scores_of(key, query, key_factor[:, None], query_row, bias_tile, filled[:, None])
-            scores, grad_scores = slopes_of(scores, value, gradient, total[None, :], product[None, :])
+            scores, grad_scores = gradient_of_scores(scores, value, gradient, total[None, :], product[None, :])
             grad_value = tl.dot(scores.to(value.dtype), gradient, grad_value, input_precision="ieee")
             query = (query * query_factor[:, None]).to(value.dtype)
             grad_key = tl.dot(grad_scores.to(value.dtype), query, grad_key, input_precision="ieee")
@@ -212,7 +212,7 @@ def grad_position_bias(
         product = tl.load(delta + rows * heads + head, mask=here, other=0.0)
         query_factor, key_factor = factor / lengths(query), 1 / lengths(key)
         scores = scores_of(query, key, query_factor[:, None], key_factor[None, :], bias_tile, there[None, :])
-        _, grad_scores = slopes_of(scores, gradient, value, total[:, None], product[:, None])
+        _, grad_scores = gradient_of_scores(scores, gradient, value, total[:, None], product[:, None])
         bias_sum += grad_scores
     part = grad_bias + (tl.program_id(2) * heads + head) * slots * slots
     inside = (row < slots)[:, None] & (column < slots)
@@ -221,8 +221,8 @@ def grad_position_bias(
 
 @triton.jit
 @no_type_check
-def slopes_of(scores, left_slope, right_slope, lse, delta):
+def gradient_of_scores(scores, left_gradient, right_gradient, lse, delta):
     """A tile of scores after the softmax, and the gradient of those before it, with queries or with keys as rows."""
     scores = tl.exp2(scores - lse)
-    grad_scores = tl.dot(left_slope, tl.trans(right_slope), input_precision="ieee")
+    grad_scores = tl.dot(left_gradient, tl.trans(right_gradient), input_precision="ieee")
     return scores, scores * (grad_scores - delta)

@@ -5,9 +5,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...backbone import Block
-from ...layers import LayerNorm
+from ...layers import LayerNorm, StochasticDepth
 from ...windows import Windows
-from ..base import FastAttention, FastBlock, is_observed, is_recorded, is_traced, must_call_bias
+from ..base import FastAttention, FastBlock, global_hooks, is_observed, is_recorded, is_traced, must_call_bias
 from . import available
 from .attention import misfit, window_attention
 from .norm import CHANNELS, add_norm
@@ -62,24 +62,35 @@ def _add_norm(block: FastBlock, x: Tensor, branch: Tensor, norm: LayerNorm) -> T
     return add_norm(x, branch, norm.weight, norm.bias, norm.eps, factors)
 
 
-def _refusal(x: Tensor, windows: Windows, dtype: torch.dtype, shares: int) -> str | None:
-    """Why the kernels cannot take tokens whose channels are shared so; None if they can."""
+def _refusal(x: Tensor, windows: Windows, dtype: torch.dtype, heads: int) -> str | None:
+    """Why the kernels cannot take such tokens; None if they can.
+
+    Args:
+        x: tokens, or their queries, keys and values.
+        windows: of the grid.
+        dtype: of queries, keys and values.
+        heads: among which the channels of x are divided; thrice as many for queries, keys and values.
+    """
     if x.device.type != "cuda":
         return f"the tokens are on {x.device.type}"
     if not available(x.device):
         return "this GPU, or this PyTorch, does not run the kernels"
-    return misfit(windows, x.shape[-1] // shares, dtype)
+    return misfit(windows, x.shape[-1] // heads, dtype)
 
 
 def _reason_to_call(block: FastBlock, x: Tensor) -> str | None:
     """Why the layers of a block are called one by one; None if they need not be."""
     if block.checkpointing and torch.is_grad_enabled():
         return "it is computed again in the backward pass"
-    for norm in (block.norm1, block.norm2, block.drop_path):
-        if is_observed(norm):
-            return "a norm or the stochastic depth has hooks or a forward of its own"
-    if type(block.norm1) is not LayerNorm or type(block.norm2) is not LayerNorm:
-        return "a norm is of another class"
+    kinds = {"norm1": LayerNorm, "norm2": LayerNorm, "drop_path": StochasticDepth}  # others are called in any case
+    for name, kind in kinds.items():
+        module = block.get_submodule(name)
+        if type(module) is not kind:
+            return f"{name} is a {type(module).__name__}"
+        if is_observed(module):
+            return f"{name} has hooks or a forward of its own"
+    if not is_traced() and (reason := global_hooks()):
+        return reason
     if x.shape[-1] > CHANNELS or x.dtype not in DTYPES or block.norm1.weight.dtype not in DTYPES:
         return f"{x.shape[-1]} channels in {x.dtype}"
     return None

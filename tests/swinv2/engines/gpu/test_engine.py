@@ -36,12 +36,16 @@ def results(block, x, windows):
     return [out.detach(), *grads]
 
 
-@pytest.mark.parametrize("way", ["whole", "extra norm", "checkpointing", "hooked norm", "hooked attention"])
+@pytest.mark.parametrize(
+    "way", ["whole", "extra norm", "checkpointing", "hooked norm", "hooked attention", "other branch"]
+)
 def test_block_is_the_plain_one(way, on_gpu):
     """Values and gradients, and the same random numbers."""
     plain = block_of(way == "extra norm", way == "checkpointing")
     ours = use_engine(copy.deepcopy(plain), "gpu")
     called = []
+    if way == "other branch":
+        plain.drop_path, ours.drop_path = nn.Identity(), nn.Identity()
     if way.startswith("hooked"):
         module = ours.norm1 if way == "hooked norm" else ours.attn
         module.register_forward_hook(lambda layer, given, out: called.append(layer))
