@@ -1,4 +1,4 @@
-"""Decoding clips: video.decoding beside PyAV, and torchcodec where it loads; frames per second."""
+"""Decoding clips: video.readers.opening beside PyAV, and torchcodec where it loads; frames per second."""
 
 import argparse
 import tempfile
@@ -12,12 +12,12 @@ import numpy as np
 import torch
 
 from benchmarks.timing import machine, medians, table
-from swinv2.movies import write_video
-from swinv2.pictures import Picture
-from video.decoding import open_footage
-from video.footage import Frames
-from video.sampling import Dense
-from video.torchcodec_footage import import_decoder
+from swinv2.imaging.drawing import Picture
+from swinv2.imaging.video_writer import write_video
+from video.data.sampling import Dense
+from video.readers.opening import open_footage
+from video.readers.reader import Frames
+from video.readers.torchcodec_reader import import_decoder
 
 RESULT = Path(__file__).with_suffix(".md")
 HEIGHT, WIDTH, LENGTH, RATE = 256, 340, 300, 30  # as Kinetics is usually stored: ten seconds

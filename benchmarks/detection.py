@@ -18,8 +18,8 @@ import swinv2
 from benchmarks.peers import randomised
 from benchmarks.timing import machine, medians, table
 from detection import HybridTaskCascade, MaskRCNN, RoIConfig
-from detection.masks import encode_masks
-from detection.roi_pool import RoIPool
+from detection.inference.masks import encode_masks
+from detection.roi.roi_pool import RoIPool
 from swinv2 import BackboneConfig
 
 SPEED, MEMORY = (Path(__file__).parent / name for name in ("detection.md", "detection_memory.md"))

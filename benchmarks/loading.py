@@ -12,7 +12,7 @@ import torch
 from timm.data import create_dataset, create_loader
 
 from benchmarks.timing import machine, medians, table
-from swinv2.classification.data import ImageNetData
+from swinv2.classification.data.imagenet_data import ImageNetData
 from swinv2.shapes import make_classification
 
 RESULTS = Path(__file__).parent / "loading.md"

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torchvision.models import swin_transformer
 
 import swinv2
-from swinv2.formats import from_official, to_official
 from swinv2.variants import VARIANTS
+from swinv2.weights.conversion import from_official, to_official
 
 EAGER = ("timm", "transformers", "torchvision")
 VERSIONS = ", ".join(f"{one.__name__} {one.__version__}" for one in (timm, transformers, torchvision))

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.timing import machine, medians, table
-from swinv2.images import decode
-from swinv2.stored_values import stored_values
+from swinv2.imaging.decoding.stored_values import stored_values
+from swinv2.imaging.reading import decode
 
 RESULTS = Path(__file__).parent / "reading.md"
 ROUNDS = 15

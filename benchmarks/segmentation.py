@@ -13,10 +13,10 @@ import swinv2
 from benchmarks.process import in_process, peak
 from benchmarks.timing import machine, medians, table
 from segmentation import UPerNet
-from segmentation.inference import segment
-from segmentation.sliding import Sliding
+from segmentation.inference.predictor import segment
+from segmentation.inference.sliding import Sliding
 from swinv2 import BackboneConfig
-from swinv2.pixels import normalize
+from swinv2.imaging.normalize import normalize
 
 RESULT = Path(__file__).with_suffix(".md")
 NAME, WINDOW, LARGE_WINDOW, CLASSES = "swinv2_tiny_window16_256", 16, 32, 150

@@ -28,8 +28,8 @@ from benchmarks.comparison import (
 from benchmarks.limits import NOTE, limit
 from benchmarks.peers import EAGER, Work, compiled, our_model, peers
 from benchmarks.timing import medians, table
-from swinv2.formats import to_official
-from swinv2.layouts import detect_format
+from swinv2.weights.conversion import to_official
+from swinv2.weights.layouts import detect_format
 
 POLICIES = {"ours": False, "ours, checkpointing": True}  # whether the backward pass computes whole blocks again
 FEW = 2  # images whose gradients are compared

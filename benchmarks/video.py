@@ -15,7 +15,7 @@ from benchmarks.peers import randomised
 from benchmarks.process import in_process, peak
 from benchmarks.timing import machine, medians, table
 from swinv2 import BackboneConfig
-from swinv2.pixels import normalize
+from swinv2.imaging.normalize import normalize
 from video.classifier import VideoClassifier
 
 RESULT = Path(__file__).with_suffix(".md")

@@ -12,7 +12,7 @@ from torch import Tensor
 from benchmarks.timing import machine, table
 from segmentation.cli import main as segmentation
 from swinv2.attention import ContinuousPositionBias
-from swinv2.training.window_transfer import Point, combined, draw, measure
+from swinv2.commands.window_sweep import Point, combined, draw, measure
 
 ROOT = Path(__file__).parents[1]
 RESULT, PICTURE = Path(__file__).with_suffix(".md"), ROOT / "docs/windows.png"

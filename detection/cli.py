@@ -5,11 +5,11 @@ from pathlib import Path
 
 from jsonargparse import Namespace
 
-from detection.coco_reader import index_file
-from detection.data import CocoData
+from detection.data.coco_data import CocoData
+from detection.data.coco_reader import index_file
 from detection.task import DetectionTask
+from swinv2.commands.task import run, start_from_checkpoint
 from swinv2.shapes import make_detection
-from swinv2.training.cli import run, start_from_checkpoint
 
 
 def main(args: Sequence[str]) -> None:

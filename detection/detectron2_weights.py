@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from swinv2.checkpoints import errors_of, open_checkpoint, write_checkpoint
-from swinv2.fitting import defect
-from swinv2.formats import has_place, lacking, official_parts
-from swinv2.layouts import Names, detect_format, last_stage, rename
-from swinv2.parts import inner_names
-from swinv2.trained_windows import training_windows
+from swinv2.weights.conversion import has_place, lacking, official_parts
+from swinv2.weights.files import errors_of, open_checkpoint, write_checkpoint
+from swinv2.weights.layouts import Names, detect_format, last_stage, rename
+from swinv2.weights.matching import defect
+from swinv2.weights.parts import inner_names
+from swinv2.weights.trained_windows import training_windows
 
 logger = logging.getLogger(__name__)
 

@@ -6,27 +6,27 @@ from typing import Any
 
 from torch import Tensor
 
-from detection.agreement import check_supervision
-from detection.average_precision import FIGURES
-from detection.class_map import load_detector_weights
-from detection.data import Batch, CocoData
-from detection.detector import Detector
-from detection.drawing import draw_detections
-from detection.evaluation import CocoEvaluator, to_original, to_results
-from detection.origins import Origins
-from detection.regions import draw_regions
-from detection.report import write_report
-from detection.result_spool import ResultSpool, in_order
-from detection.tiles import Tiles, detect_each
-from detection.views import Views, check_model
-from swinv2.pictures import side_by_side
-from swinv2.resizing import resize
-from swinv2.training.agreement import check_class_count
-from swinv2.training.gathering import gather
-from swinv2.training.left_out import left_out_lines, nothing_predicted
+from detection.checks import check_supervision
+from detection.data.coco_data import Batch, CocoData
+from detection.data.origins import Origins
+from detection.data.regions import draw_regions
+from detection.detectors.class_transfer import load_detector_weights
+from detection.detectors.detector import Detector
+from detection.evaluation.average_precision import FIGURES
+from detection.evaluation.collecting import CocoEvaluator, to_original, to_results
+from detection.evaluation.report import write_report
+from detection.evaluation.result_spool import ResultSpool, in_order
+from detection.inference.drawing import draw_detections
+from detection.inference.test_time_augmentation import Views, check_model
+from detection.inference.tiles import Tiles, detect_each
+from swinv2.files.whole import write_whole
+from swinv2.imaging.drawing import side_by_side
+from swinv2.imaging.resize import resize
+from swinv2.training.checks import check_class_count
+from swinv2.training.distributed import gather
 from swinv2.training.schedules import OptimizerConfig
+from swinv2.training.skipped import left_out_lines, nothing_predicted
 from swinv2.training.task import Task
-from swinv2.whole_files import write_whole
 
 
 class DetectionTask(Task):

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from jsonargparse import Namespace
 
-from segmentation.data import Ade20kData, read_classes
+from segmentation.data.ade20k_data import Ade20kData, read_classes
 from segmentation.task import SegmentationTask
+from swinv2.commands.task import run, start_from_checkpoint
 from swinv2.shapes import make_segmentation
-from swinv2.training.cli import run, start_from_checkpoint
 
 
 def main(args: Sequence[str]) -> None:

@@ -10,25 +10,25 @@ import cv2
 from jaxtyping import Int16, UInt8
 from torch import Tensor
 
-from segmentation.class_list import ClassList
-from segmentation.data import Ade20kData
-from segmentation.drawing import compare, overlay
-from segmentation.inference import segment
-from segmentation.report import write_report
-from segmentation.scores import OF_NOTHING, Absent, Scores, SegmentationScores, format_table
-from segmentation.segmenter import Segmenter
-from segmentation.sliding import Sliding
-from segmentation.views import Views
-from swinv2.index_maps import write_map
-from swinv2.resizing import scaled
-from swinv2.training.agreement import check_class_count
+from segmentation.data.ade20k_data import Ade20kData
+from segmentation.data.class_list import ClassList
+from segmentation.evaluation.report import write_report
+from segmentation.evaluation.scores import OF_NOTHING, Absent, Scores, SegmentationScores, format_table
+from segmentation.inference.drawing import compare, overlay
+from segmentation.inference.predictor import segment
+from segmentation.inference.sliding import Sliding
+from segmentation.inference.test_time_augmentation import Views
+from segmentation.segmenters.segmenter import Segmenter
+from swinv2.imaging.label_maps import write_map
+from swinv2.imaging.resize import scaled
+from swinv2.training.checks import check_class_count
+from swinv2.training.distributed import gather
 from swinv2.training.finite import NotFiniteError, finite_outputs
-from swinv2.training.gathering import gather
-from swinv2.training.left_out import check_scored, left_out_lines, nothing_predicted
-from swinv2.training.other_window import other_window
-from swinv2.training.run_folder import set_aside
+from swinv2.training.runs.run_folder import set_aside
 from swinv2.training.schedules import OptimizerConfig
+from swinv2.training.skipped import check_scored, left_out_lines, nothing_predicted
 from swinv2.training.task import Task
+from swinv2.training.temporary_window import other_window
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
+from .commands.first_process import end_with_starter
 from .error_reports import describe
-from .first_process import end_with_starter
 
 Commands = argparse._SubParsersAction  # the type has no public name
 TASKS = {  # module that runs the command, and what it does
@@ -26,10 +26,10 @@ TASKS = {  # module that runs the command, and what it does
     ),
     "simmim": ("swinv2.simmim.cli", "pre-train on images without labels: fit, validate, predict"),
     "windows": (
-        "swinv2.training.window_transfer",
+        "swinv2.commands.window_sweep",
         "score a classifier or segmenter with other windows than in training",
     ),
-    "plan": ("swinv2.training.plan", "print what a recipe would do: parameters, multiply-adds, steps, schedule"),
+    "plan": ("swinv2.commands.plan", "print what a recipe would do: parameters, multiply-adds, steps, schedule"),
     "detectron2": ("detection.detectron2", "train and score in detectron2, where that is installed"),
 }
 CONVERTERS = dict.fromkeys(("detectron2", "ours"), "detection.detectron2_weights")  # that know whole detectors

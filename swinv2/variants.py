@@ -11,8 +11,8 @@ from torch import nn
 from .arguments import Window
 from .backbone import SwinTransformerV2
 from .engines import Choice, use_engine
-from .published import TAGS
-from .weights import load_weights, weights_url
+from .weights.loading import load_weights, weights_url
+from .weights.published import TAGS
 
 
 @dataclass(frozen=True)

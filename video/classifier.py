@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from swinv2 import BackboneConfig
 from swinv2.classifier import ImageClassifier
-from swinv2.pixels import check_num_classes, normalize
+from swinv2.imaging.normalize import check_num_classes, normalize
 
 
 class VideoClassifier(ImageClassifier):

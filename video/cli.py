@@ -5,10 +5,10 @@ from pathlib import Path
 
 from jsonargparse import Namespace
 
+from swinv2.commands.task import run, start_from_checkpoint
 from swinv2.shapes import make_video
-from swinv2.training.cli import run, start_from_checkpoint
-from video.data import KineticsData
-from video.naming import read_names
+from video.data.kinetics_data import KineticsData
+from video.data.naming import read_names
 from video.task import VideoTask
 
 

@@ -14,24 +14,24 @@ from torch import Tensor
 
 from swinv2.classification.report import write_report
 from swinv2.classification.scores import ClassificationScores, Scores, format_table, summary
-from swinv2.images import LeftOut
-from swinv2.training.agreement import check_class_count
+from swinv2.imaging.reading import LeftOut
+from swinv2.training.checks import check_class_count
 from swinv2.training.finite import NotFiniteError, finite_outputs
-from swinv2.training.left_out import check_scored, left_out_lines
-from swinv2.training.run_folder import set_aside
+from swinv2.training.runs.run_folder import set_aside
 from swinv2.training.schedules import OptimizerConfig
+from swinv2.training.skipped import check_scored, left_out_lines
 from swinv2.training.task import Task
 from swinv2.training.waiting import Meeting
-from video.annotation import annotate
-from video.by_second import per_second, write_table
-from video.by_second import summary as by_second_summary
 from video.classifier import VideoClassifier
-from video.clips import ViewedVideos, Views
-from video.data import Batch, KineticsData, TrainBatch
-from video.decoding import UnreadableVideoError, open_footage
-from video.files import in_words
-from video.finished import Finished, fingerprint
-from video.over_time import score_over_time
+from video.data.clips import ViewedVideos, Views
+from video.data.files import in_words
+from video.data.kinetics_data import Batch, KineticsData, TrainBatch
+from video.inference.annotation import annotate
+from video.inference.per_second import per_second, write_table
+from video.inference.per_second import summary as by_second_summary
+from video.inference.resume import Finished, fingerprint
+from video.inference.sliding_clips import score_over_time
+from video.readers.opening import UnreadableVideoError, open_footage
 
 METRICS = ("top1", "top5", "class_accuracy")
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from jsonargparse import Namespace
 
+from ..commands.task import run, start_from_checkpoint
 from ..shapes import make_classification
-from ..training.cli import run, start_from_checkpoint
-from .data import ImageNetData, read_names
+from .data.imagenet_data import ImageNetData, read_names
 from .task import ClassificationTask
 
 

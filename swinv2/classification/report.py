@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..confusion import confused_pairs, draw_confusion, write_csv
-from ..figures import save_figure
-from ..whole_files import write_whole
+from ..files.whole import write_whole
+from ..training.confusion import confused_pairs, draw_confusion, write_csv
+from ..training.figures import save_figure
 from .scores import Scores
 
 

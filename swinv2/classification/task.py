@@ -13,21 +13,21 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..classifier import ImageClassifier
-from ..images import UnreadableImageError, read_image
-from ..pixels import normalize
-from ..training.agreement import check_class_count
+from ..imaging.normalize import normalize
+from ..imaging.reading import UnreadableImageError, read_image
 from ..training.averaging import averages_of
+from ..training.callbacks.throughput import Throughput
+from ..training.checks import check_class_count
+from ..training.distributed import gather, mean_over_processes
 from ..training.finite import NotFiniteError
-from ..training.gathering import gather, mean_over_processes
-from ..training.left_out import check_scored, left_out_lines, nothing_predicted
-from ..training.other_window import other_window
 from ..training.schedules import OptimizerConfig
+from ..training.skipped import check_scored, left_out_lines, nothing_predicted
 from ..training.task import Task
-from ..training.throughput import Throughput
-from .data import ImageNetData
-from .guesses import Guesses, best_guesses, draw_guesses, format_guesses, write_guesses
-from .image_data import Batch
-from .remap import load_head
+from ..training.temporary_window import other_window
+from .data.image_data import Batch
+from .data.imagenet_data import ImageNetData
+from .head_transfer import load_head
+from .predictions import Guesses, best_guesses, draw_guesses, format_guesses, write_guesses
 from .report import write_report
 from .scores import TOP, ClassificationScores, Scores, format_table, summary
 

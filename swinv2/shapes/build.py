@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from swinv2.whole_files import beside, remove_leftovers
+from swinv2.files.whole import beside, remove_leftovers
 
 RECORD = "shapes.json"
 VERSION = 2  # to be raised when the same plan no longer gives the same files

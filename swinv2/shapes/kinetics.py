@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from swinv2.movies import write_video as write_movie
+from swinv2.imaging.video_writer import write_video as write_movie
 from swinv2.shapes.build import Plan, make_once
 from swinv2.shapes.drawing import KINDS, coverage, ground, outline, surface
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from jsonargparse import Namespace
 
-from ..training.cli import run
+from ..commands.task import run
 from .data import SimMIMData
 from .task import SimMIMTask
 

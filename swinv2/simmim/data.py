@@ -10,15 +10,15 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.tv_tensors import Image
 
-from ..classification.folders import FolderImages
-from ..classification.image_data import ImageData
-from ..classification.items import ImageItems, Strings
-from ..classification.middle import Middle
-from ..classification.shard_patterns import names_shards
-from ..classification.shards import read_shards
-from ..images import SUFFIXES, files_below, is_image
-from ..passed_over import check_passed_over
-from ..resizing import check_crops
+from ..classification.data.folders import FolderImages
+from ..classification.data.image_data import ImageData
+from ..classification.data.items import ImageItems, Strings
+from ..classification.data.middle import Middle
+from ..classification.shards.dataset import read_shards
+from ..classification.shards.patterns import names_shards
+from ..imaging.passed_over import check_passed_over
+from ..imaging.reading import SUFFIXES, files_below, is_image
+from ..imaging.resize import check_crops
 from ..shapes import Shapes
 
 TrainBatch = UInt8[Tensor, "b 3 s s"]

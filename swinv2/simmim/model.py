@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped, UInt8
 from torch import Tensor, nn
 
-from ..pixels import IMAGENET_MEAN, IMAGENET_STD, normalize
+from ..imaging.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
 from ..variants import BackboneConfig
 from .masks import MaskGenerator
 from .targets import local_statistics

@@ -9,13 +9,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torchmetrics.aggregation import MeanMetric
 
-from ..classification.image_data import Batch
-from ..pictures import Picture, resized, side_by_side
-from ..training.agreement import backbone_of, check_tensors, check_windows
+from ..classification.data.image_data import Batch
+from ..imaging.drawing import Picture, resized, side_by_side
+from ..training.checks import backbone_of, check_tensors, check_windows
+from ..training.distributed import gather
 from ..training.finite import NotFiniteError, check_finite
-from ..training.gathering import gather
-from ..training.left_out import check_scored, left_out_lines, nothing_predicted
 from ..training.schedules import OptimizerConfig
+from ..training.skipped import check_scored, left_out_lines, nothing_predicted
 from ..training.task import Task
 from .data import SimMIMData, TrainBatch
 from .model import SimMIM

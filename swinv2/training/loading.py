@@ -11,7 +11,7 @@ from lightning import Trainer
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import DataLoader, Dataset, Sampler, SequentialSampler
 
-from .epochs import EpochSampler, SeededDataset, ShardSampler
+from .samplers import EpochSampler, SeededDataset, ShardSampler
 
 
 def make_loader(

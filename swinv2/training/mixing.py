@@ -7,7 +7,7 @@ from torch.distributions import Beta
 from torch.nn.functional import one_hot
 from torchvision.transforms.v2 import functional as F
 
-from ..resizing import draw
+from ..imaging.resize import draw
 
 
 class Mixing(nn.Module):

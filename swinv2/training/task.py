@@ -10,19 +10,13 @@ from lightning import LightningModule
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 
-from ..pictures import Picture, save
-from ..places import safe_name
-from ..weights import load_weights
-from .agreement import (
-    backbone_of,
-    check_checkpoint,
-    check_class_names,
-    check_monitors,
-    check_windows,
-)
+from ..files.places import safe_name
+from ..imaging.drawing import Picture, save
+from ..weights.loading import load_weights
+from .checks import backbone_of, check_checkpoint, check_class_names, check_monitors, check_windows
+from .distributed import mean_over_processes
 from .finite import check_finite
-from .gathering import mean_over_processes
-from .loggers import Board
+from .runs.loggers import Board
 from .schedules import OptimizerConfig, doubts_of_validation, training_steps
 
 log = logging.getLogger(__name__)

@@ -3,8 +3,8 @@ import pytest
 from PIL import Image
 
 from benchmarks.reading import KINDS, MAPS, written
-from swinv2.images import decode
-from swinv2.stored_values import stored_values
+from swinv2.imaging.decoding.stored_values import stored_values
+from swinv2.imaging.reading import decode
 
 PHOTO = Image.fromarray((np.arange(20 * 30 * 3) // 7 % 256).astype(np.uint8).reshape(20, 30, 3))
 

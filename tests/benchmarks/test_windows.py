@@ -1,5 +1,5 @@
 from benchmarks.windows import EDGES, SPACINGS, WINDOWS, mean, report
-from swinv2.training.window_transfer import Point
+from swinv2.commands.window_sweep import Point
 
 
 def test_report_compares_the_means_of_each_window():

@@ -15,16 +15,16 @@ import torch
 from torch import nn
 
 import swinv2.shapes
-from detection.annotations import CocoAnnotations
-from detection.cascade import CascadeMaskRCNN
+from detection.data.annotations import CocoAnnotations
+from detection.detectors.cascade import CascadeMaskRCNN
+from detection.detectors.mask_rcnn import MaskRCNN
+from detection.detectors.rpn import RPNConfig
 from detection.detectron2_weights import convert, from_detectron2, to_detectron2
-from detection.evaluation import CocoEvaluator
-from detection.mask_rcnn import MaskRCNN
-from detection.masks import encode_masks
-from detection.postprocess import Postprocess
-from detection.roi_pool import Pyramid
-from detection.roi_stage import RoIConfig
-from detection.rpn import RPNConfig
+from detection.evaluation.collecting import CocoEvaluator
+from detection.inference.masks import encode_masks
+from detection.inference.postprocess import Postprocess
+from detection.roi.roi_pool import Pyramid
+from detection.roi.roi_stage import RoIConfig
 from swinv2 import BackboneConfig
 from swinv2.training.parameter_groups import parameter_groups
 

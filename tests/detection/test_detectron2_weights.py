@@ -5,12 +5,12 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from detection.cascade import CascadeMaskRCNN
+from detection.detectors.cascade import CascadeMaskRCNN
+from detection.detectors.htc import HybridTaskCascade
+from detection.detectors.mask_rcnn import MaskRCNN
+from detection.detectors.rpn import RPNConfig
 from detection.detectron2_weights import convert, from_detectron2, to_detectron2
-from detection.htc import HybridTaskCascade
-from detection.mask_rcnn import MaskRCNN
-from detection.roi_stage import RoIConfig
-from detection.rpn import RPNConfig
+from detection.roi.roi_stage import RoIConfig
 from swinv2 import BackboneConfig, cli
 from swinv2.classifier import ImageClassifier
 

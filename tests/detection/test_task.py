@@ -12,7 +12,7 @@ import yaml
 from lightning import Trainer
 
 from detection import MaskRCNN, RoIConfig, RPNConfig
-from detection.data import CocoData
+from detection.data.coco_data import CocoData
 from detection.task import DetectionTask
 from swinv2 import BackboneConfig
 from swinv2.cli import main

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import torch
 
-from swinv2 import addresses
-from swinv2.checkpoints import read_checkpoint
+from swinv2.downloads import addresses
+from swinv2.weights.files import read_checkpoint
 from tests.odd.outcomes import try_all
 from tests.web import Web
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import pytest
 
-from swinv2.classification.folders import class_folders, read_class_folders
-from swinv2.images import SUFFIXES
+from swinv2.classification.data.folders import class_folders, read_class_folders
+from swinv2.imaging.reading import SUFFIXES
 from tests.odd.outcomes import try_all
 
 CLASSES = [

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from segmentation.class_list import ClassList
+from segmentation.data.class_list import ClassList
 from tests.odd.outcomes import try_all
 
 NAMES = [

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_utils
 
-from detection.annotations import CocoAnnotations
-from detection.average_precision import evaluate, summarize
+from detection.data.annotations import CocoAnnotations
+from detection.evaluation.average_precision import evaluate, summarize
 from tests.odd.outcomes import try_all
 
 HEIGHT, WIDTH = 40, 60

@@ -6,11 +6,11 @@ import shutil
 
 import pytest
 
-from swinv2.class_files import read_class_file
+from swinv2.classification.class_files import read_class_file
 from tests.odd.made_lists import FILES, NAMES, class_text, encoded, listed
 from tests.odd.outcomes import try_all
-from video.lists import read_class_folders, read_videos
-from video.naming import read_first, read_names
+from video.data.lists import read_class_folders, read_videos
+from video.data.naming import read_first, read_names
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from swinv2.index_maps import map_size, read_map
+from swinv2.imaging.label_maps import map_size, read_map
 from tests.odd.made_images import (
     COMPRESSIONS,
     Made,

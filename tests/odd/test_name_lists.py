@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from segmentation.pairs import find_pairs
+from segmentation.data.pairs import find_pairs
 from tests.odd.outcomes import try_all
 
 NAMES = [

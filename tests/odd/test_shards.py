@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from swinv2.classification.shards import read_shards
+from swinv2.classification.shards.dataset import read_shards
 from tests.odd.outcomes import try_all
 
 KEYS = [

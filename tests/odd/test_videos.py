@@ -14,13 +14,13 @@ import torch
 
 from tests.odd.made_videos import HEIGHT, STEADY, WIDTH, Made, encode, milliseconds, picture, video
 from tests.odd.outcomes import try_all
-from video.by_second import per_second
-from video.decoding import UnreadableVideoError, open_footage
-from video.frame_names import select_frames
-from video.frame_times import LONGEST_STILL
-from video.over_time import score_over_time
-from video.sampling import Dense
-from video.transforms import Crops
+from video.data.sampling import Dense
+from video.data.transforms import Crops
+from video.inference.per_second import per_second
+from video.inference.sliding_clips import score_over_time
+from video.readers.frame_names import select_frames
+from video.readers.frame_times import LONGEST_STILL
+from video.readers.opening import UnreadableVideoError, open_footage
 
 ALIKE = 2  # grey levels
 FAR = 30  # mean grey levels between a frame and what was encoded; unlike pictures are 60 and more apart

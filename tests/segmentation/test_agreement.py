@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from swinv2.cli import main
-from swinv2.index_maps import read_map
+from swinv2.imaging.label_maps import read_map
 
 
 def reversed_classes(folder, names):

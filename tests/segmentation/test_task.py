@@ -10,11 +10,11 @@ import yaml
 from lightning import Trainer
 
 from segmentation import SemanticFPN, UPerNet
-from segmentation.data import Ade20kData
+from segmentation.data.ade20k_data import Ade20kData
 from segmentation.task import SegmentationTask
 from swinv2 import BackboneConfig
 from swinv2.cli import main
-from swinv2.index_maps import read_map
+from swinv2.imaging.label_maps import read_map
 
 
 def test_fit_leaves_checkpoints_logs_and_pictures(trained, tmp_path, names):

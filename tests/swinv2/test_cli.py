@@ -10,7 +10,8 @@ from unittest.mock import create_autospec
 import pytest
 
 import swinv2
-from swinv2 import cli, weights
+from swinv2 import cli
+from swinv2.weights import loading as weights
 
 
 @pytest.fixture

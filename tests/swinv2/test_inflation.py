@@ -7,7 +7,7 @@ import torch
 
 from swinv2 import convert, create_backbone, load_weights
 from swinv2.classifier import ImageClassifier
-from swinv2.formats import WRITABLE
+from swinv2.weights.conversion import WRITABLE
 
 NAME = "swinv2_tiny_window8_256"
 DWARF = {"embed_dim": 16, "depths": [2, 2, 2, 1], "num_heads": [1, 2, 4, 4]}

@@ -18,13 +18,13 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from torchvision.datasets import ImageFolder
 
+from swinv2.files.whole import HOST
 from swinv2.shapes import TASKS, build, coco, make_classification, make_detection, make_video, write_shapes
 from swinv2.shapes.ade20k import CLASSES
 from swinv2.shapes.coco import CATEGORY_IDS, CROWDED, EMPTY, SEMANTIC_CLASSES, polygons, run_lengths
 from swinv2.shapes.drawing import KINDS
 from swinv2.shapes.kinetics import FRAMES, MOTIONS, PLACES, clip
 from swinv2.shapes.scenes import scene
-from swinv2.whole_files import HOST
 
 TRAIN, VAL, SIZE = 24, 8, 64
 

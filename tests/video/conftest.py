@@ -15,7 +15,7 @@ HEIGHT, WIDTH = 64, 96
 KILL = """
 import os, signal
 from swinv2.cli import main
-from video.finished import Finished
+from video.inference.resume import Finished
 
 add, batches = Finished.add, []
 

@@ -6,7 +6,7 @@ import torch
 
 import swinv2
 from swinv2 import BackboneConfig
-from swinv2.pixels import normalize
+from swinv2.imaging.normalize import normalize
 from video.classifier import VideoClassifier
 
 DWARF = {"embed_dim": 16, "depths": [2, 2, 2], "num_heads": [1, 2, 4]}

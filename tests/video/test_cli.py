@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from swinv2.cli import main
-from video.finished import Finished
-from video.over_time import AT_ONCE
-from video.pyav_footage import PyAVFootage
+from video.inference.resume import Finished
+from video.inference.sliding_clips import AT_ONCE
+from video.readers.pyav_reader import PyAVFootage
 
 CLASSES = ["left", "right", "fast left", "fast right"]
 SUMMARY = r"^top-1 0\.\d{3}  top-5 1\.000  mean class accuracy 0\.\d{3}$"

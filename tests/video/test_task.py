@@ -12,9 +12,9 @@ from swinv2.cli import main
 from swinv2.training.schedules import OptimizerConfig
 from swinv2.training.waiting import Meeting
 from video.classifier import VideoClassifier
-from video.clips import Views
-from video.data import KineticsData
-from video.decoding import open_footage
+from video.data.clips import Views
+from video.data.kinetics_data import KineticsData
+from video.readers.opening import open_footage
 from video.task import VideoTask
 
 SMALL = {"batch_size": 4, "num_workers": 0, "frames": 4, "size": 32, "short_edge": 32}
@@ -208,7 +208,7 @@ def unreadable(monkeypatch):
     """From now on no validation video can be read."""
 
     def spoil():
-        monkeypatch.setattr("video.clips.open_footage", lambda path, backend: open_footage(path / "gone", backend))
+        monkeypatch.setattr("video.data.clips.open_footage", lambda path, backend: open_footage(path / "gone", backend))
 
     return spoil
 

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from swinv2 import BackboneConfig
-from swinv2.classification.data import ImageNetData
-from swinv2.classification.folders import read_class_folders
+from swinv2.classification.data.folders import read_class_folders
+from swinv2.classification.data.imagenet_data import ImageNetData
 from swinv2.classifier import ImageClassifier
 from swinv2.cli import main
 from swinv2.shapes import make_classification

@@ -8,7 +8,7 @@ from lightning import Trainer
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
 
 from swinv2 import BackboneConfig
-from swinv2.classification.data import ImageNetData
+from swinv2.classification.data.imagenet_data import ImageNetData
 from swinv2.classification.task import ClassificationTask
 from swinv2.classifier import ImageClassifier
 from swinv2.cli import main

@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from lightning import Trainer
 
 from swinv2 import BackboneConfig
-from swinv2.classification.data import ImageNetData
-from swinv2.classification.labelled import ScoredImages
+from swinv2.classification.data.imagenet_data import ImageNetData
+from swinv2.classification.data.labelled_images import ScoredImages
 from swinv2.classification.task import ClassificationTask
 from swinv2.classifier import ImageClassifier
 from swinv2.cli import main
-from swinv2.pixels import IMAGENET_MEAN, IMAGENET_STD
-from swinv2.training.throughput import Throughput
+from swinv2.imaging.normalize import IMAGENET_MEAN, IMAGENET_STD
+from swinv2.training.callbacks.throughput import Throughput
 
 NAMES = ["circle", "rectangle", "star", "triangle"]
 QUIET = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False, "accelerator": "cpu"}

@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from swinv2 import BackboneConfig
-from swinv2.classification.labelled import ScoredImages
+from swinv2.classification.data.labelled_images import ScoredImages
 from swinv2.classifier import ImageClassifier
 from swinv2.cli import main
 from swinv2.shapes import make_classification

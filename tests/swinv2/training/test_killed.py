@@ -20,7 +20,7 @@ OPTIMIZER = {"lr": 1.0e-3, "schedule": "cosine", "warmup_steps": 4}
 KILL = """
 import os
 from swinv2.cli import main
-from swinv2.training.epochs import SeededEpochs
+from swinv2.training.samplers import SeededEpochs
 
 start = SeededEpochs.on_train_batch_start
 

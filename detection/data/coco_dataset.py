@@ -1,0 +1,144 @@
+"""Images and their objects from a folder and a COCO JSON."""
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+from torch.utils.data import Dataset
+from torchvision.tv_tensors import Image
+
+from detection.data.annotations import CocoAnnotations, ImageRecord
+from detection.data.origins import Origins
+from detection.data.regions import draw_regions
+from detection.data.semantic_maps import SemanticMaps
+from detection.detectors.semantic import IGNORED
+from swinv2.files.places import Finder
+from swinv2.imaging.reading import ImageDepthError, LeftOut, Transform, UnreadableImageError, files_below, read_image
+
+
+class CocoDetection(Dataset[tuple[Image, dict[str, Any]]]):
+    """Images with targets `boxes`, `labels`, `masks`, `image_id`, `orig_size` and `size`.
+
+    Both sizes are (height, width): of the image file, and of the image given out, in whose pixels boxes and masks are.
+    Masks come in training only, drawn after the transform, and so does `semantic`, the class of each pixel (height,
+    width). An image that cannot be read is left out: the next one comes in its place, and the log counts it.
+
+    Args:
+        folder: image folder; the JSON's `file_name` is a path below it.
+        annotations: COCO JSON.
+        transform: changes image and target together. In training a target has `regions` and `origins` in place of
+            masks, see `draw_regions`.
+        training: give masks too, and use only what can be trained on.
+        filter_empty: leave images without objects out of training.
+        semantic_maps: of the training images, if any.
+
+    Attributes:
+        annotations: content of the JSON.
+        records: the images in use, in the file's order.
+        left_out: positions of those that cannot be read.
+        with_masks: whether training targets have masks; a detector of boxes needs none.
+        semantic_classes: number of classes that semantic maps may have.
+        with_regions: whether the transform is given the objects' regions even so, as one that crops boxes wants them.
+
+    Raises:
+        FileNotFoundError: a folder, the JSON, an image or a semantic map is missing.
+        ValueError: the JSON is not good COCO or has no object to train on, or a semantic map does not fit its image.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        annotations: Path,
+        transform: Transform | None = None,
+        training: bool = False,
+        filter_empty: bool = True,
+        semantic_maps: SemanticMaps | None = None,
+    ) -> None:
+        self.folder = folder
+        self.annotations = CocoAnnotations(annotations)
+        self.transform = transform
+        self.training = training
+        self.semantic_maps = semantic_maps
+        if training and not self.annotations.annotated:
+            raise ValueError(f"{annotations} has no annotated objects: nothing to train on.")
+        chosen = self.annotations.annotated if training and filter_empty else self.annotations.images
+        self.records = [self.annotations.images[image_id] for image_id in chosen]
+        self.files = find_files(folder, self.records)
+        self.with_masks = self.with_regions = True
+        self.semantic_classes = IGNORED
+        if semantic_maps is not None:
+            semantic_maps.check(self.records)
+        self.left_out = LeftOut(len(self.records))
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> tuple[Image, dict[str, Any]]:
+        for candidate in itertools.chain(range(index, len(self)), range(index)):
+            if candidate in self.left_out:
+                continue
+            try:
+                image, semantic = self.read(candidate)
+            except (UnreadableImageError, ImageDepthError) as error:
+                self.left_out.add(candidate, error)
+            else:
+                return self._prepare(image, self.records[candidate], semantic)
+        raise UnreadableImageError(f"None of the {len(self)} images in {self.folder} can be read.")
+
+    def read(self, index: int) -> tuple[Image, dict[str, Any]]:
+        """The image at a position and, if there are any, its `semantic` map, as they are in the files.
+
+        Raises:
+            UnreadableImageError: one of them cannot be read, or is not of the annotated size.
+            ImageDepthError: the image's values do not have 8 bits.
+        """
+        record = self.records[index]
+        image = read_image(self.files[index], (record.height, record.width))
+        if self.semantic_maps is None:
+            return image, {}
+        return image, {"semantic": self.semantic_maps.read(record, self.semantic_classes)}
+
+    def _prepare(self, image: Image, record: ImageRecord, semantic: dict[str, Any]) -> tuple[Image, dict[str, Any]]:
+        wanted = self.training and (self.with_masks or self.with_regions)
+        target = self.annotations.target(record.id, with_regions=wanted)
+        if "regions" in target:
+            target["origins"] = Origins.whole(record.height, record.width)
+        target |= {"image_id": record.id, "orig_size": (record.height, record.width)} | semantic
+        if self.transform is not None:
+            image, target = self.transform(image, target)
+        if "regions" in target:
+            regions, origins = target.pop("regions"), target.pop("origins")
+            target |= {"masks": draw_regions(regions, origins)} if self.with_masks else {}
+        return image, target | {"size": tuple(image.shape[-2:])}
+
+
+def similar(folder: Path, name: str) -> str:
+    """The name of a missing image as it should be written, or a file that the folder has, in a sentence."""
+    files = sorted(files_below(folder))
+    wanted = PureWindowsPath(name.lower())  # which takes both kinds of slashes
+    alike = [file for file in files if PureWindowsPath(file.lower()).stem == wanted.stem]
+    if alike:
+        return f" There is {alike[0]!r}: file_name is the path below the folder, with case and suffix."
+    return f" The folder has {len(files)} files, first {files[0]!r}." if files else " The folder is empty."
+
+
+def find_files(folder: Path, records: Sequence[ImageRecord]) -> list[Path]:
+    """The files of images, found by listing their folders once.
+
+    Raises:
+        FileNotFoundError: the folder or some images are missing.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"There is no image folder {folder}; check the data folder and the folder's name.")
+    finder = Finder(folder)
+    paths = [finder.find(record.file_name) for record in records]
+    found = [path for path in paths if path is not None]
+    if len(found) < len(records):
+        missing = [record.file_name for record, path in zip(records, paths, strict=True) if path is None]
+        raise FileNotFoundError(
+            f"{len(missing)} of {len(records)} annotated images are missing, first "
+            f"{', '.join(str(folder / name) for name in missing[:3])}; check the image folder, or remove them from the "
+            f"annotations.{similar(folder, missing[0])}"
+        )
+    return found

@@ -1,0 +1,1 @@
+"""Average precision, and where a detector is wrong."""

@@ -1,0 +1,1 @@
+"""From a detector's output to detections, for images of any size."""

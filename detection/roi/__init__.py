@@ -1,0 +1,1 @@
+"""Regions of interest: pooled, and what is said of each."""

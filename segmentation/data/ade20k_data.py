@@ -1,0 +1,257 @@
+"""Segmentation data for Lightning: pairs of folders for training and scoring, any images for prediction."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Int16, UInt8
+from lightning import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torchvision.tv_tensors import Image
+
+from segmentation.data.check_label_maps import check_maps
+from segmentation.data.class_list import ClassList
+from segmentation.data.folders import ImagesAndMaps, Sample
+from segmentation.data.pairs import Pair, find_pairs
+from segmentation.data.transforms import eval_transform, train_transform
+from swinv2.files.places import locate
+from swinv2.imaging.reading import NamedImages, Transform, check_readable, named_images
+from swinv2.shapes import Shapes, make_segmentation
+from swinv2.training.loading import make_loader
+
+TrainBatch = tuple[UInt8[Tensor, "b 3 h w"], Int16[Tensor, "b h w"]]
+Batch = tuple[list[Image], list[dict[str, Any]]]
+
+
+class Ade20kData(LightningDataModule):
+    """Images with the class of each pixel, in ADE20K's folders or any others; ADE20K itself needs only `root`.
+
+    Defaults are those of the ADE20K benchmark of 150 classes and of mmsegmentation's transforms.
+
+    Args:
+        root: folder that all other paths but `images` start from.
+        train_images: folder of the training images, with subfolders or without.
+        train_maps: folder of their label maps: grey or palette files of the images' names.
+        val_images: folder of the validation images; null, with `val_maps`, trains without validation.
+        val_maps: folder of their label maps. All four may be the same folder.
+        train_list: text file of the training images that are meant, below the root or by its own path: one a line, by
+            the path below `train_images` without suffix; null is all of them.
+        val_list: that of the validation images.
+        image_suffix: end of an image's name that its map's has not, e.g. "_leftImg8bit.png"; null is .jpg or the like.
+        map_suffix: end of a map's name in its place, e.g. "_labels.png".
+        classes: class list, below the root or by its own path; for its formats see `ClassList.read`.
+        reduce_zero_label: in the maps 0 means that nothing is known, and classes count from 1.
+        ignore_index: the other value in the maps that means so, or several, 0 to 65535.
+        batch_size: training images a step and device; others come one by one, as they may be large.
+        num_workers: processes that load images, at most one a core.
+        short_edge: of training images at scale 1, pixels.
+        long_edge: limit of their other edge at scale 1, pixels.
+        scale_range: least and greatest scale of training images.
+        crop_size: side of the square that is cut out of training images, pixels; smaller ones are padded on the right
+            and at the bottom, with the mean colour and with labels to be ignored.
+        max_category_share: of up to ten places for the crop, take the first where two classes are seen and each covers
+            less than this share of the known pixels; 1.0 takes any.
+        flip_prob: how often left and right are exchanged in training.
+        photometric: change brightness, contrast, saturation and hue of training images.
+        val_short_edge: in validation and prediction the model looks at images of this short edge, pixels; null is the
+            size of the file, which sliding over large images wants, as otherwise they are made small first.
+        val_long_edge: limit of the other edge, pixels.
+        images: what to predict: files, folders with their subfolders, and globs.
+        shapes: make this sample data in `root` if there is none; its class list is objectInfo.txt.
+
+    Attributes:
+        validation_keys: arguments that are null where there is no validation.
+
+    Raises:
+        ValueError: a setting out of range, or validation images without maps.
+    """
+
+    validation_keys: ClassVar[tuple[str, ...]] = ("val_images", "val_maps")
+
+    def __init__(
+        self,
+        root: Path = Path("data/ADEChallengeData2016"),
+        train_images: str = "images/training",
+        train_maps: str = "annotations/training",
+        val_images: str | None = "images/validation",
+        val_maps: str | None = "annotations/validation",
+        train_list: str | None = None,
+        val_list: str | None = None,
+        image_suffix: str | None = None,
+        map_suffix: str = ".png",
+        classes: str = "objectInfo150.txt",
+        reduce_zero_label: bool = True,
+        ignore_index: int | list[int] = 255,
+        batch_size: int = 2,
+        num_workers: int = 4,
+        short_edge: int = 512,
+        long_edge: int = 2048,
+        scale_range: tuple[float, float] = (0.5, 2.0),
+        crop_size: int = 512,
+        max_category_share: float = 0.75,
+        flip_prob: float = 0.5,
+        photometric: bool = True,
+        val_short_edge: int | None = 512,
+        val_long_edge: int = 2048,
+        images: list[str] | str | None = None,
+        shapes: Shapes | None = None,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1 or num_workers < 0:
+            raise ValueError(
+                f"batch_size {batch_size} with num_workers {num_workers}: give at least 1 image a step, and 0 or more "
+                "processes that load."
+            )
+        if (val_images is None) != (val_maps is None):
+            raise ValueError(
+                f"val_images {val_images} with val_maps {val_maps}: give both folders, or set both to null to train "
+                "without validation."
+            )
+        self.root = root
+        self.train_folders = root / train_images, root / train_maps
+        self.val_folders = None if val_images is None or val_maps is None else (root / val_images, root / val_maps)
+        self.train_list, self.val_list = train_list, val_list
+        self.image_suffix = image_suffix
+        self.map_suffix = map_suffix
+        self.classes = classes
+        self.reduce_zero_label = reduce_zero_label
+        self.ignore_index = ignore_index
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.train_transform = train_transform(
+            short_edge=short_edge,
+            long_edge=long_edge,
+            scale_range=scale_range,
+            crop_size=crop_size,
+            max_category_share=max_category_share,
+            flip_prob=flip_prob,
+            photometric=photometric,
+        )
+        self.eval_transform = eval_transform(val_short_edge, val_long_edge)
+        self.images = [images] if isinstance(images, str) else images
+        self.shapes = shapes
+        self.seed = torch.initial_seed()  # of the command line; the same in all processes
+        self.train_set: ImagesAndMaps | None = None
+        self.val_set: ImagesAndMaps | None = None
+        self.predict_set: NamedImages | None = None
+
+    @cached_property
+    def class_list(self) -> ClassList:
+        """Names and pixel values of the classes, read from the file at first use.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it is no class list.
+        """
+        return read_classes(self.root, self.classes, self.reduce_zero_label, self.ignore_index)
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names by label."""
+        return list(self.class_list.names)
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes the class list has."""
+        return len(self.class_list.names)
+
+    def prepare_data(self) -> None:
+        """Make the sample data where it was asked for and is missing."""
+        if self.shapes is not None:
+            make_segmentation(self.root, **vars(self.shapes))
+
+    def setup(self, stage: str) -> None:
+        """Find and check what a stage needs.
+
+        Args:
+            stage: fit, validate or predict.
+
+        Raises:
+            FileNotFoundError: a folder, a list, an image or a label map is missing.
+            ValueError: a bad list, label maps that do not fit their images or the classes, images most of which cannot
+                be read, or nothing to learn, to score, to validate on or to predict.
+        """
+        if stage == "predict":
+            if not self.images:
+                raise ValueError("Nothing to predict; name files, folders or globs, e.g. --data.images 'photos/*.jpg'.")
+            self.predict_set = NamedImages(named_images(self.images), self.eval_transform)
+            return
+        if stage == "validate" and self.val_folders is None:
+            raise ValueError(
+                "There is nothing to validate on; name folders with --data.val_images and --data.val_maps."
+            )
+        val_pairs = [] if self.val_folders is None else self._pairs(*self.val_folders, self.val_list)
+        train_pairs = self._pairs(*self.train_folders, self.train_list) if stage == "fit" else []
+        rank_zero_info(f"class values: {self.class_list.summary()}")
+        if self.val_folders is not None:
+            self.val_set = self._checked(val_pairs, self.eval_transform, "validation")
+        if stage == "fit":
+            self.train_set = self._checked(train_pairs, self.train_transform, "training")
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Batches of crops in random order: images and labels."""
+        return self._loader(self.train_set, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader[Any] | list[Any]:
+        """Validation images one by one, each in the size of its file, as two lists: images and targets.
+
+        Nothing if there is no validation.
+        """
+        return [] if self.val_folders is None else self._loader(self.val_set)
+
+    def predict_dataloader(self) -> DataLoader[Any]:
+        """The images to predict one by one; for one that cannot be read the lists are empty."""
+        return self._loader(self.predict_set)
+
+    def _pairs(self, images: Path, maps: Path, listed: str | None) -> list[Pair]:
+        path = None if listed is None else locate(self.root, listed)
+        return find_pairs(images, maps, self.image_suffix, self.map_suffix, path)
+
+    def _checked(self, pairs: Sequence[Pair], transform: Transform, split: str) -> ImagesAndMaps:
+        """The pairs of a split as a data set, once a sample of them is as it should be."""
+        dataset = ImagesAndMaps(pairs, self.class_list, transform, training=split == "training")
+        check_maps(pairs, self.class_list, split)
+        check_readable(dataset.left_out, len(pairs), dataset.read, f"{split} images with their maps")
+        return dataset
+
+    def _loader(self, dataset: Dataset[Any] | None, shuffle: bool = False) -> DataLoader[Any]:
+        if dataset is None:
+            raise RuntimeError("Ade20kData has no data for this stage yet; call setup with its name first.")
+        return make_loader(
+            dataset,
+            batch_size=self.batch_size if shuffle else 1,
+            num_workers=self.num_workers,
+            collate=stack if shuffle else collate,
+            seed=self.seed,
+            trainer=self.trainer,
+            shuffle=shuffle,
+            drop_last=shuffle,  # one image alone cannot be normalised as a batch
+            large=not shuffle,
+        )
+
+
+def read_classes(
+    root: Path, classes: str, reduce_zero_label: bool, ignore_index: int | Sequence[int] = 255
+) -> ClassList:
+    """The class list of a data set; see `Ade20kData` for the arguments.
+
+    Raises:
+        FileNotFoundError: there is no such file, neither below the root nor by its own path.
+        ValueError: it is no class list.
+    """
+    return ClassList.read(locate(root, classes), reduce_zero_label, ignore_index)
+
+
+def stack(samples: Sequence[Sample]) -> TrainBatch:
+    """Crops and their labels, one tensor each."""
+    return torch.stack([image for image, _ in samples]), torch.stack([target["labels"] for _, target in samples])
+
+
+def collate(samples: Sequence[Sample | None]) -> Batch:
+    """A list of images and a list of targets, without what could not be read."""
+    kept = [sample for sample in samples if sample is not None]
+    return [image for image, _ in kept], [target for _, target in kept]

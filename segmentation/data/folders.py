@@ -1,0 +1,81 @@
+"""Images with their label maps, and images alone, as data sets."""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+from torchvision.tv_tensors import Image, Mask
+
+from segmentation.data.class_list import ClassList
+from segmentation.data.pairs import Pair, other_sizes, read_upright
+from swinv2.imaging.label_maps import read_map
+from swinv2.imaging.reading import LeftOut, Transform, UnreadableImageError
+
+Sample = tuple[Image, dict[str, Any]]
+
+
+class ImagesAndMaps(Dataset[Sample | None]):
+    """Images with targets `labels`, `image_id`, `path` and `name`; an id is the position by name, from 1.
+
+    A pair is left out, and the log counts it, if its image or map cannot be read, the map is no label map or has a
+    value that is no class, or their sizes differ: in training the next one comes in its place, otherwise nothing, so
+    that no image is scored twice.
+
+    Args:
+        pairs: from `find_pairs`.
+        class_list: what the values in the maps mean.
+        transform: changes image and target together.
+        training: give another sample for one that is left out, instead of None.
+
+    Attributes:
+        left_out: positions of the pairs that are left out.
+
+    Raises:
+        ValueError: more than half of the images have other sizes than their maps.
+    """
+
+    def __init__(
+        self, pairs: Sequence[Pair], class_list: ClassList, transform: Transform, training: bool = False
+    ) -> None:
+        self.pairs = pairs
+        self.class_list = class_list
+        self.transform = transform
+        self.training = training
+        self.left_out = LeftOut(len(pairs), "an image with its map")
+        for position, error in other_sizes(pairs).items():
+            self.left_out.add(position, error)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> Sample | None:
+        candidates = itertools.chain(range(index, len(self)), range(index)) if self.training else [index]
+        for candidate in candidates:
+            if candidate in self.left_out:
+                continue
+            try:
+                image, labels = self.read(candidate)
+            except UnreadableImageError as error:
+                self.left_out.add(candidate, error)
+                continue
+            pair = self.pairs[candidate]
+            target = {"labels": labels, "image_id": candidate + 1, "path": pair.image, "name": pair.name}
+            return self.transform(image, target)
+        if self.training:
+            raise UnreadableImageError(f"None of the {len(self)} pairs can be read, first {self.pairs[0].image}.")
+        return None
+
+    def read(self, index: int) -> tuple[Image, Mask]:
+        """An image and the labels of its pixels.
+
+        Raises:
+            UnreadableImageError: there is no whole image of 8 bits, or no map of its size and of the classes.
+        """
+        pair = self.pairs[index]
+        try:
+            labels = Mask(torch.from_numpy(self.class_list.to_labels(read_map(pair.map), pair.map)))
+            return read_upright(pair, (labels.shape[0], labels.shape[1])), labels
+        except ValueError as error:
+            raise UnreadableImageError(str(error)) from error

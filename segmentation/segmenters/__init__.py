@@ -1,0 +1,1 @@
+"""The segmenters and their parts."""

@@ -1,0 +1,145 @@
+"""What every segmenter is: a backbone, a head that says the class of every place, and in training a second one."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor, nn
+
+from segmentation.data.class_list import IGNORED
+from swinv2 import SwinTransformerV2
+from swinv2.imaging.normalize import check_images, normalize
+
+
+class Segmenter(nn.Module):
+    """Base of all segmenters: in training images and label maps to losses, in evaluation images to logits.
+
+    Args:
+        backbone: images to feature maps, finest first.
+        decode_head: those maps to logits.
+        num_classes: number of classes, at least 1.
+        auxiliary_head: the last map but one to logits, in training only; None for none.
+        auxiliary_weight: factor of its loss.
+    """
+
+    def __init__(
+        self,
+        backbone: SwinTransformerV2,
+        decode_head: nn.Module,
+        num_classes: int,
+        auxiliary_head: nn.Module | None = None,
+        auxiliary_weight: float = 0.4,
+    ):
+        super().__init__()
+        self.backbone = backbone
+        self.decode_head = decode_head
+        self.auxiliary_head = auxiliary_head
+        self.num_classes = num_classes
+        self.auxiliary_weight = auxiliary_weight
+        for module in (decode_head, auxiliary_head):
+            if module is not None:
+                module.apply(initialise)
+                nn.init.normal_(module.conv_seg.weight, std=0.01)  # type: ignore[union-attr, arg-type]
+
+    def forward(
+        self, images: Shaped[Tensor, "b 3 h w"], labels: Shaped[Tensor, "..."] | None = None
+    ) -> dict[str, Float[Tensor, ""]] | Float[Tensor, "b classes _ _"]:
+        """In training the losses, in evaluation the logits at the stride of the finest features.
+
+        Args:
+            images: RGB, uint8 or float from 0 to 1, of any size.
+            labels: in training, the class of each pixel, from 0 to `num_classes` - 1, or -1 where it is not known.
+
+        Returns:
+            `loss_segmentation` and, with an auxiliary head, `loss_auxiliary`; or logits (B, K, ⌈H/4⌉, ⌈W/4⌉) in
+            float32, to be enlarged bilinearly to the size of the images.
+
+        Raises:
+            ValueError, TypeError: for images or labels that are not as said above.
+        """
+        check_images(images.unbind())
+        features = self.backbone(normalize(images, next(self.parameters()).dtype))
+        logits = self.decode_head(features)
+        if not self.training:
+            return logits.float()
+        wanted = check_labels(labels, images, self.num_classes)
+        losses = {"loss_segmentation": pixel_loss(logits, wanted)}
+        if self.auxiliary_head is not None:
+            losses["loss_auxiliary"] = self.auxiliary_weight * pixel_loss(self.auxiliary_head(features[-2]), wanted)
+        return losses
+
+
+def check_labels(labels: Tensor | None, images: Tensor, num_classes: int) -> Int[Tensor, "b h w"]:
+    """The label maps as numbers that the loss takes.
+
+    Raises:
+        ValueError: they are missing, of another size than the images, or out of range.
+    """
+    if labels is None:
+        raise ValueError("training needs labels, got None; for logits call model.eval() first.")
+    if labels.shape != (len(images), *images.shape[2:]):
+        raise ValueError(
+            f"labels have shape {tuple(labels.shape)}, the images {tuple(images.shape)}; give one map of the size of "
+            "its image for each."
+        )
+    on_cpu = labels.device.type == "cpu"  # a GPU, which would have to wait, is not asked
+    if on_cpu and (labels.min() < IGNORED or labels.max() >= num_classes):
+        raise ValueError(
+            f"labels run from {labels.min()} to {labels.max()}; the model has num_classes={num_classes}, labels are 0 "
+            f"to {num_classes - 1}, and {IGNORED} where nothing is known."
+        )
+    return labels.as_subclass(Tensor).long()
+
+
+def pixel_loss(logits: Float[Tensor, "b classes _ _"], labels: Int[Tensor, "b h w"]) -> Float[Tensor, ""]:
+    """Mean cross-entropy of the known pixels, with logits enlarged bilinearly to the size of the labels.
+
+    The enlarged logits exist for one image at a time, in the forward pass only; the gradient is computed there, too.
+    """
+    known = (labels != IGNORED).sum().clamp(min=1)
+    return EnlargedCrossEntropy.apply(logits, labels) / known
+
+
+class EnlargedCrossEntropy(torch.autograd.Function):
+    """Sum of the cross-entropy of all known pixels, in float32."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, labels: Tensor) -> Tensor:
+        """The sum; its gradient is kept for the backward pass."""
+        total, gradients = logits.new_zeros((), dtype=torch.float32), []
+        for coarse, wanted in zip(logits.split(1), labels.split(1), strict=True):
+            with torch.enable_grad(), torch.autocast(logits.device.type, enabled=False):
+                coarse = coarse.detach().float().requires_grad_()
+                enlarged = F.interpolate(coarse, wanted.shape[1:], mode="bilinear")
+                loss = F.cross_entropy(enlarged, wanted, ignore_index=IGNORED, reduction="sum")
+                gradients += torch.autograd.grad(loss, coarse)
+            total += loss.detach()
+        ctx.save_for_backward(torch.cat(gradients).to(logits.dtype))
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """Of the logits; labels have none."""
+        (kept,) = ctx.saved_tensors
+        return (kept * gradient).to(kept.dtype), None
+
+
+def initialise(module: nn.Module) -> None:
+    """Convolutions that keep the variance of what ReLU lets through, as in mmsegmentation."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def channels_of(backbone: SwinTransformerV2) -> Sequence[int]:
+    """Channels of the maps that the heads take.
+
+    Raises:
+        ValueError: the backbone gives fewer.
+    """
+    if len(backbone.channels) < 2:
+        raise ValueError(f"The head needs two feature maps or more, got {len(backbone.channels)}; set out_indices.")
+    return backbone.channels

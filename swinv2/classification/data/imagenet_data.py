@@ -1,0 +1,186 @@
+"""Images of classes for Lightning: class folders or tar shards for training and scoring, any images for prediction."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+from torchvision.transforms import v2
+
+from ...files.places import locate
+from ...imaging.reading import visible
+from ...shapes import Shapes
+from ...training.mixing import Mixing
+from ..class_names import find_class_file, first_number, name_classes
+from ..shards.dataset import read_shards
+from ..shards.patterns import names_shards
+from .erasing import Erasing
+from .folders import class_folders, read_class_folders
+from .image_data import ImageData
+from .items import ImageItems
+from .labels import check_numbers, read_real_labels
+from .middle import Middle
+from .transforms import eval_transform, train_transform
+
+
+class ImageNetData(ImageData):
+    """Images with one class each, in a folder for each class or in WebDataset shards; ImageNet needs only `root`.
+
+    Defaults are those of ImageNet-1K; the official training has RandAugment, mixing and erasing besides.
+
+    Args:
+        root: folder that all other paths but `images` start from.
+        train: training images: a folder with one folder for each class, or tar files, e.g. "train-{0000..0146}.tar" or
+            "train/*.tar".
+        val: validation images, likewise; ImageNet-V2's folders, which have the labels as their names, will do. null
+            trains without validation.
+        classes: file of class names, below the root or by its own path; for its formats see `read_class_file`. By
+            default classes.txt below the root, and where there is none the folders or labels that `train` has.
+        real_labels: file of the labels that are right for each validation image, below the root or by its own path:
+            real.json of "Are we done with ImageNet?".
+        batch_size: images a step and device.
+        num_workers: processes that load images, at most one a core.
+        size: height and width that the model is given, pixels.
+        crop: in validation and prediction the short edge is resized to 256/224 of the size, and the middle cut out;
+            otherwise the whole image is resized to the size, as the release does at 384 pixels.
+        scale_range: least and greatest share of the area that is cut out of training images.
+        flip_prob: how often left and right are exchanged in training.
+        rand_augment: magnitude (0 to 10) and its standard deviation of RandAugment in training, e.g. [9, 0.5].
+        color_jitter: how far brightness, contrast and saturation of training images go from 1 either way.
+        erasing: how often a rectangle of a training image is replaced by noise, e.g. 0.25; 0 for never.
+        mixup_alpha: of the Beta distribution of shares when images of a batch are blended, e.g. 0.8; 0 for never.
+        cutmix_alpha: likewise for rectangles of one image in the other, e.g. 1.0.
+        images: what to predict: files, folders with their subfolders, and globs.
+        shapes: make this sample data in `root` if there is none.
+
+    Attributes:
+        mixing: what a task does to batches in its training step, where torch's random numbers are those of the epoch;
+            None for nothing, and before `setup("fit")`.
+        erasing: likewise, to normalised images.
+
+    Raises:
+        ValueError: a setting out of range.
+    """
+
+    def __init__(
+        self,
+        root: Path = Path("data/imagenet"),
+        train: str = "train",
+        val: str | None = "val",
+        classes: str | None = None,
+        real_labels: str | None = None,
+        batch_size: int = 128,
+        num_workers: int = 8,
+        size: int = 256,
+        crop: bool = True,
+        scale_range: tuple[float, float] = (0.08, 1.0),
+        flip_prob: float = 0.5,
+        rand_augment: tuple[float, float] | None = None,
+        color_jitter: float = 0.0,
+        erasing: float = 0.0,
+        mixup_alpha: float = 0.0,
+        cutmix_alpha: float = 0.0,
+        images: list[str] | str | None = None,
+        shapes: Shapes | None = None,
+    ) -> None:
+        transforms = (
+            train_transform(size, scale_range, flip_prob, rand_augment, color_jitter),
+            v2.Compose([Middle(), eval_transform(size, crop)]) if crop else eval_transform(size, crop),
+        )
+        super().__init__(root, train, val, batch_size, num_workers, size, *transforms, images, shapes)
+        self.classes = classes
+        self.real_labels = real_labels
+        self.erasing = Erasing(erasing) if erasing else None
+        self.alphas = mixup_alpha, cutmix_alpha
+        self.mixing: Mixing | None = None
+
+    @cached_property
+    def class_names(self) -> list[str]:
+        """Names by label, read at first use.
+
+        Raises:
+            FileNotFoundError: there is neither a file of names nor training images.
+            ValueError: the file is none.
+        """
+        return read_names(self.root, self.train, self.classes)
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes there are."""
+        return len(self.class_names)
+
+    @cached_property
+    def first(self) -> int:
+        """Number that folders call the first class by where they have numbers: 0, or 1 if the class file does, too.
+
+        Raises:
+            ValueError: folders count from 1, but the file of class names does not.
+        """
+        file = find_class_file(self.root, self.classes)
+        folders = [self.root / split for split in (self.train, self.val) if split and (self.root / split).is_dir()]
+        names = [entry.name for folder in folders for entry in visible(folder) if entry.is_dir()]
+        return first_number(names, self.class_names, file.first, folders[0]) if file and folders else 0
+
+    def setup(self, stage: str) -> None:
+        """Find what a stage needs, and see that a sample of the images can be read.
+
+        Args:
+            stage: fit, validate or predict.
+
+        Raises:
+            FileNotFoundError: a folder, a shard or a file is missing, or has no images.
+            ValueError: classes that are not those of the training, labels that do not fit, images most of which cannot
+                be read, a bad parameter of mixing, or nothing to validate on or to predict.
+        """
+        if stage == "predict":
+            self.find_predicted()
+            return
+        if self.val is not None:
+            val, real = read_items(self.root, self.val, self.class_names, self.first), []
+            if self.real_labels is not None:
+                names = [item.name for item in val]
+                real = read_real_labels(locate(self.root, self.real_labels), names, self.num_classes)
+            self.validate_on(val, real)
+        elif stage == "validate":
+            raise ValueError("There is nothing to validate on; name a folder of images or shards with --data.val.")
+        if stage == "fit":
+            self.train_on(read_items(self.root, self.train, self.class_names, self.first))
+            self.mixing = Mixing(self.num_classes, *self.alphas) if any(self.alphas) else None
+
+
+def read_names(root: Path, train: str, classes: str | None) -> list[str]:
+    """The class names of a data set; see `ImageNetData` for the arguments.
+
+    Raises:
+        FileNotFoundError: there is neither a file of names nor training images.
+        ValueError: the file is none.
+    """
+    if (file := find_class_file(root, classes)) is not None:
+        return file.names
+    if names_shards(root, train):
+        return name_classes([str(read_shards(root, train).labels.max())])
+    try:
+        return class_folders(root / train)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{error} Without training images, name the classes by a file (data.classes), e.g. synset_words.txt."
+        ) from error
+
+
+def read_items(root: Path, split: str, class_names: Sequence[str], first: int = 0) -> ImageItems:
+    """The images of a split, in class folders or shards.
+
+    Args:
+        root: folder that the split is below.
+        split: folder, or pattern of shards, which ends in .tar.
+        class_names: by label.
+        first: number that folders call the first class by, where they have numbers.
+
+    Raises:
+        FileNotFoundError: there are none.
+        ValueError: they have other classes.
+    """
+    if not names_shards(root, split):
+        return read_class_folders(root / split, class_names, first)
+    images = read_shards(root, split)
+    check_numbers(images.labels, class_names, root / split)
+    return images

@@ -1,0 +1,116 @@
+"""Images with their classes as data sets, for training and for scoring."""
+
+import itertools
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+from torchvision.tv_tensors import Image
+
+from ...imaging.reading import ImageDepthError, LeftOut, UnreadableImageError, decode
+from .items import ImageItems
+
+logger = logging.getLogger(__name__)
+
+GIF = b"GIF8"  # what the file of one begins with, whatever its name
+
+
+class TrainingImages(Dataset[tuple[Image, int]]):
+    """Images as uint8 (3, height, width) with their classes.
+
+    An image that cannot be read is left out, and the log counts it; the next one comes in its place.
+
+    Args:
+        items: images and their classes.
+        transform: of an image.
+
+    Attributes:
+        left_out: positions of those that cannot be read.
+    """
+
+    def __init__(self, items: ImageItems, transform: Callable[[Image], Image]) -> None:
+        self.items = items
+        self.transform = transform
+        self.left_out = LeftOut(len(items))
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> tuple[Image, int]:
+        for candidate in itertools.chain(range(index, len(self)), range(index)):
+            if candidate in self.left_out:
+                continue
+            try:
+                return self.transform(read_item(self.items, candidate)), int(self.items.labels[candidate])
+            except UnreadableImageError as error:
+                leave_out(self.items, self.left_out, candidate, error)
+        raise UnreadableImageError(f"None of the {len(self)} images can be read, first {self.items[0].path}.")
+
+
+class ScoredImages(Dataset[tuple[Image, dict[str, Any]] | None]):
+    """Images with a target of `label`, `labels`, `name` and `path`; None for one that cannot be read.
+
+    Args:
+        items: images and their classes.
+        transform: of an image.
+        real_labels: the classes that are right for each, if they are known; none for one that is not to be scored.
+
+    Attributes:
+        left_out: positions of those that cannot be read, which the log counts.
+    """
+
+    def __init__(
+        self, items: ImageItems, transform: Callable[[Image], Image], real_labels: Sequence[list[int]] = ()
+    ) -> None:
+        self.items = items
+        self.transform = transform
+        self.real_labels = real_labels
+        self.left_out = LeftOut(len(items))
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> tuple[Image, dict[str, Any]] | None:
+        try:
+            image = self.transform(read_item(self.items, index))
+        except UnreadableImageError as error:
+            leave_out(self.items, self.left_out, index, error)
+            return None
+        item = self.items[index]
+        labels = self.real_labels[index] if self.real_labels else []
+        return image, {"label": item.label, "labels": labels, "name": item.name, "path": item.path}
+
+
+def leave_out(items: ImageItems, left_out: LeftOut, index: int, error: Exception) -> None:
+    """Leave an image out; the log says if its class has no other one.
+
+    Args:
+        items: images and their classes.
+        left_out: positions of those that are left out.
+        index: position of the image.
+        error: why it cannot be read.
+    """
+    if index in left_out:
+        return
+    left_out.add(index, error)
+    same = np.flatnonzero(items.labels == items.labels[index]).tolist()
+    if all(position in left_out for position in same):
+        logger.warning("No image of the class of %s can be read: all %d are left out", items.path(index), len(same))
+
+
+def read_item(items: ImageItems, index: int) -> Image:
+    """An image as RGB (3, height, width), uint8, upright, the channels innermost in memory.
+
+    Raises:
+        UnreadableImageError: it gives no whole image, or its values do not have 8 bits.
+    """
+    data, path = items.read(index), items.path(index)
+    if data.startswith(GIF):
+        raise UnreadableImageError(f"{path} is a GIF: what photo sites send in place of a photo that is gone")
+    try:
+        return Image(torch.from_numpy(decode(data, path)).permute(2, 0, 1))
+    except ImageDepthError as error:
+        raise UnreadableImageError(str(error)) from error

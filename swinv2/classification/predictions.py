@@ -1,0 +1,92 @@
+"""The most probable classes of images: as text, as a table and drawn."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from ..imaging.drawing import LEAST_SIDE, Picture, text_height, write
+from ..training.confusion import write_csv
+from .scores import TOP
+
+PRINTED = 50  # images
+GREATEST_SIDE = 60_000  # of a picture, pixels; a JPEG has 65,535 at most
+NAME = 24  # characters of a class that are printed
+BLACK, BAR, WHITE = (0, 0, 0), (186, 214, 235), 255
+LINE = 1.8  # height of a line in that of its capitals
+
+Guesses = Sequence[tuple[str, float]]  # names of classes and their probabilities, the most probable first
+
+
+def best_guesses(probabilities: Float[Tensor, "n k"], class_names: Sequence[str]) -> list[Guesses]:
+    """The five most probable classes of each image, or all, if there are fewer."""
+    top = probabilities.topk(min(TOP, len(class_names)), dim=1)
+    return [
+        [(class_names[label], share) for label, share in zip(labels, shares, strict=True)]
+        for labels, shares in zip(top.indices.tolist(), top.values.tolist(), strict=True)
+    ]
+
+
+def format_guesses(found: Mapping[str, Guesses]) -> str:
+    """Aligned text, a line for each image; of very many only the first.
+
+    Args:
+        found: guesses by the path of the image.
+    """
+    shown = [(printable(name), guesses) for name, guesses in list(found.items())[:PRINTED]]
+    cells = [[f"{share:.3f} {name[:NAME]}" for name, share in guesses] for _, guesses in shown]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    room = max(len(name) for name, _ in shown)
+    lines = [
+        f"{name:{room}}  " + "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for (name, _), row in zip(shown, cells, strict=True)
+    ]
+    return "\n".join(lines + [f"and {len(found) - PRINTED} more"] * (len(found) > PRINTED))
+
+
+def printable(name: str) -> str:
+    """The name of a file without the bytes that are no UTF-8, which a terminal refuses."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def write_guesses(path: Path, found: Mapping[str, Guesses]) -> None:
+    """Write a table: the image, then each guess and its probability.
+
+    Args:
+        path: file to write, .csv.
+        found: guesses by the path of the image, all equally many.
+    """
+    ranks = range(1, 1 + max(map(len, found.values())))
+    header = ["image", *(f"{what}_{rank}" for rank in ranks for what in ("class", "probability"))]
+    rows = [[name, *(cell for guess, share in row for cell in (guess, f"{share:.6f}"))] for name, row in found.items()]
+    write_csv(path, header, rows)
+
+
+def draw_guesses(image: UInt8[Tensor, "3 h w"], guesses: Guesses) -> Picture:
+    """The picture above a line for each guess: its probability, also as a bar, and its name.
+
+    Args:
+        image: RGB; a small one comes out larger, so that the names can be read, one too long for a JPEG smaller.
+        guesses: of this image.
+    """
+    picture = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
+    longest = max(picture.shape[:2])
+    factor = LEAST_SIDE / longest
+    if factor > 1:
+        picture = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+    if longest > GREATEST_SIDE:
+        rows, columns = (max(1, side * GREATEST_SIDE // longest) for side in picture.shape[:2])
+        picture = cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA)
+    beside = max(0, LEAST_SIDE - picture.shape[1])
+    picture = np.pad(picture, ((0, 0), (0, beside), (0, 0)), constant_values=WHITE)
+    height = text_height(picture)
+    step = round(LINE * height)
+    board = np.full((step * len(guesses) + height // 2, picture.shape[1], 3), WHITE, np.uint8)
+    for row, (name, share) in enumerate(guesses):
+        top, bottom = row * step + height // 4, (row + 1) * step
+        cv2.rectangle(board, (0, top), (round(share * board.shape[1]), bottom), BAR, cv2.FILLED)
+        write(board, f"{share:.3f}  {name}", height // 2, bottom - height // 3, height, BLACK)
+    return np.vstack([picture, board])

@@ -1,0 +1,1 @@
+"""Files of the web and of the Hugging Face hub."""

@@ -1,0 +1,1 @@
+"""Files of any kind: whole, text, arrays."""

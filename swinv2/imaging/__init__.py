@@ -1,0 +1,1 @@
+"""Files of images and video, and drawing on them."""

@@ -1,0 +1,112 @@
+"""What all drawings share: colours of classes, text, pictures side by side, files."""
+
+import colorsys
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from ..files.whole import write_bytes
+from .fonts import dejavu, font, font_of, legible
+
+LEAST_SIDE = 512  # smaller pictures are enlarged, so that labels can be read
+GOLDEN_RATIO = 0.618034
+
+Picture = UInt8[np.ndarray, "_ _ 3"]  # of any height and width
+Colour = tuple[int, int, int]
+
+
+def resized(image: UInt8[Tensor, "3 h w"], greatest: int) -> Picture:
+    """The image at a size to look at: the short side at least 512 pixels, unless the long one gets too long by that.
+
+    Args:
+        image: RGB.
+        greatest: length of the long side, pixels.
+    """
+    height, width = image.shape[-2:]
+    factor = min(max(1, LEAST_SIDE / min(height, width)), greatest / max(height, width))
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    return np.stack([cv2.resize(plane.cpu().numpy(), size, interpolation=how) for plane in image], axis=2)
+
+
+def side_by_side(pictures: Sequence[Picture], titles: Sequence[str]) -> Picture:
+    """Pictures of one size next to each other, each under its title."""
+    panels = []
+    for picture, title in zip(pictures, titles, strict=True):
+        height = text_height(picture) * 2
+        bar = np.full((height, picture.shape[1], 3), 255, np.uint8)
+        write(bar, title, height // 4, height // 4 * 3, text_height(picture), (0, 0, 0))
+        panels.append(np.pad(np.vstack([bar, picture]), ((0, 0), (0, height // 4), (0, 0)), constant_values=255))
+    return np.hstack(panels)
+
+
+def save(path: Path, picture: Picture) -> None:
+    """Write an RGB picture to a file whose suffix names the format.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    fits, data = cv2.imencode(path.suffix, picture[..., ::-1])  # `imwrite` ends Python for names that are not UTF-8
+    if not fits:
+        raise OSError(f"{path} cannot be written: {picture.shape[:2]} pixels are too many for its format.")
+    write_bytes(path, data.tobytes())
+
+
+def class_colour(label: int, shade: int = 0) -> Colour:
+    """An RGB colour whose hue is far from those of the labels before and after it.
+
+    Args:
+        label: of the class.
+        shade: neighbouring numbers give lighter and darker forms of the colour, to tell objects of one class apart.
+    """
+    hue, lightness = (0.35 + label * GOLDEN_RATIO) % 1, (0.5, 0.62, 0.4)[shade % 3]
+    red, green, blue = colorsys.hls_to_rgb(hue, lightness, 0.9)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def text_height(picture: Picture) -> int:
+    """Height of capitals that suits a picture, pixels."""
+    return max(10, round(min(picture.shape[:2]) / 42))
+
+
+def cut(text: str, room: int, height: int) -> str:
+    """A text as long as there is room for it, in pixels, at some height of capitals."""
+    if text_width(text, height) <= room:
+        return text
+    while text and text_width(f"{text}...", height) > room:
+        text = text[:-1]
+    return f"{text.rstrip()}..."
+
+
+def text_width(text: str, height: int) -> int:
+    """Pixels that a text takes at some height of capitals."""
+    line = legible(text)
+    return round(font(font_of(line) or dejavu(), height).getlength(line))
+
+
+def write(picture: Picture, text: str, left: int, bottom: int, height: int, ink: Colour) -> None:
+    """Write a line of text, in any script that a font is there for; otherwise in Latin letters.
+
+    Args:
+        picture: drawn on.
+        text: what to write.
+        left: where it starts, pixels.
+        bottom: row that it stands on.
+        height: of capitals, pixels.
+        ink: RGB.
+    """
+    line = legible(text)
+    face = font(font_of(line) or dejavu(), height)
+    first, above, last, below = map(round, face.getbbox(line, anchor="ls"))
+    stencil = Image.new("L", (max(last - first, 1), max(below - above, 1)))
+    ImageDraw.Draw(stencil).text((-first, -above), line, 255, face, anchor="ls")
+    top, left = bottom + above, left + first
+    part = picture[max(top, 0) : max(top + stencil.height, 0), max(left, 0) : max(left + stencil.width, 0)]
+    cover = np.asarray(stencil, np.float32)[max(-top, 0) :, max(-left, 0) :, None] / 255
+    cover = cover[: part.shape[0], : part.shape[1]]  # what lies within the picture
+    part[:] = np.round(part * (1 - cover) + np.array(ink, np.float32) * cover)

@@ -1,0 +1,83 @@
+"""Which classes are taken for which: the confusion matrix as a picture, and its largest cells as a table."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int64
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+
+from ..files.whole import write_whole
+from ..imaging.fonts import legible
+
+LABELLED = 40  # classes; the names of more would cover each other
+WRITTEN = 12  # classes whose cells have room for a number
+PAIRS = 100  # listed
+
+Row = Sequence[str | int | float]
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Row]) -> None:
+    """Write a table; names of files that are no UTF-8 keep their bytes."""
+    text = StringIO(newline="")
+    csv.writer(text).writerows([header, *rows])
+    data = text.getvalue().encode("utf-8", "surrogateescape")
+    write_whole(path, lambda part: part.write_bytes(data))
+
+
+def confused_pairs(confusion: Int64[np.ndarray, "k k"], class_names: Sequence[str]) -> list[Row]:
+    """The commonest mistakes: true class, predicted class, share of the true class, number.
+
+    Args:
+        confusion: how many of each true class (row) are taken for each class (column).
+        class_names: by label.
+    """
+    wrong = confusion * (1 - np.eye(len(confusion), dtype=np.int64))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:PAIRS]
+    pairs = [(int(at) // len(confusion), int(at) % len(confusion)) for at in order]
+    pixels = confusion.sum(axis=1)
+    return [
+        (class_names[true], class_names[found], f"{wrong[true, found] / pixels[true]:.6f}", int(wrong[true, found]))
+        for true, found in pairs
+        if wrong[true, found] > 0
+    ]
+
+
+def draw_confusion(confusion: Int64[np.ndarray, "k k"], class_names: Sequence[str]) -> Figure:
+    """Which share of each class is taken for which class; of the classes that occur.
+
+    Args:
+        confusion: how many of each true class (row) are taken for each class (column).
+        class_names: by label.
+    """
+    present = np.flatnonzero(confusion.sum(axis=0) + confusion.sum(axis=1))
+    pixels = confusion[present].sum(axis=1, keepdims=True)
+    shares = np.where(pixels > 0, confusion[np.ix_(present, present)] / np.maximum(pixels, 1), np.nan)
+    side = 4 + 0.22 * min(len(present), LABELLED)
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    axes = figure.add_subplot()
+    heat = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 1))  # brings out what is seldom confused
+    figure.colorbar(heat, label="share of the true class", shrink=0.8)
+    axes.set(xlabel="predicted", ylabel="truth")
+    axes.set_facecolor("0.9")  # a class that is predicted and never true
+    axes.set_xticks([])
+    axes.set_yticks([])
+    if len(present) <= LABELLED:
+        label_axes(axes, [class_names[label] for label in present.tolist()])
+    if len(present) <= WRITTEN:
+        for (row, column), value in np.ndenumerate(shares):
+            if value >= 0.005:
+                ink = "white" if value > 0.3 else "black"
+                axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=ink, fontsize="small")
+    return figure
+
+
+def label_axes(axes: Axes, names: Sequence[str]) -> None:
+    """Write the names of the classes at rows and columns."""
+    names = [legible(name) for name in names]
+    axes.set_xticks(range(len(names)), names, parse_math=False, fontsize="small", rotation=90)
+    axes.set_yticks(range(len(names)), names, parse_math=False, fontsize="small")

@@ -1,0 +1,184 @@
+"""Where a run keeps its things: RECIPE/version_0, version_1, … for logs and RECIPE/checkpoints for best and last."""
+
+import atexit
+import logging
+import shutil
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from ...files.whole import remove_leftovers, sync
+from ...weights.tensor_files import damage_of
+from .run_lock import RunLock, take_folder
+
+log = logging.getLogger(__name__)
+
+SHARDED = ".metadata"  # file of a checkpoint that is a folder, a part for each process
+
+
+def claim_version(folder: Path) -> int:
+    """Number of a new run, 0 for the first; its folder is made, so that no other run takes it.
+
+    Args:
+        folder: of the recipe.
+
+    Raises:
+        OSError: the folder cannot be made.
+    """
+    number = next_version(folder)
+    if getattr(rank_zero_only, "rank", 0):
+        return number  # only the first process writes there
+    while True:
+        try:
+            (folder / f"version_{number}").mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        else:
+            return number
+
+
+def next_version(folder: Path) -> int:
+    """One more than the highest number of the runs in a folder."""
+    taken = [int(path.name[8:]) for path in folder.glob("version_*") if path.name[8:].isdecimal()]
+    return max(taken, default=-1) + 1
+
+
+def set_aside(folder: Path) -> None:
+    """Rename a folder of an earlier run, so that a new run neither overwrites what is in it nor mixes with it.
+
+    Args:
+        folder: of checkpoints or results; it need not exist. If it is empty, or all that is in it is what a killed run
+            had begun to write, it is removed.
+    """
+    for earlier in (folder, *folder.parent.glob(f"{folder.name}.*")):
+        remove_leftovers(earlier)
+        with suppress(OSError):  # there is more in it
+            earlier.rmdir()
+    if not folder.is_dir():
+        return
+    number = 1
+    while (kept := folder.with_name(f"{folder.name}.{number}")).exists():
+        number += 1
+    folder.rename(kept)
+    log.warning("Starting anew: the %s of the earlier run are now in %s.", folder.name, kept)
+
+
+class KeptRuns(Callback):
+    """Keeps what earlier and other runs have saved; a run that fails before its first step leaves no log.
+
+    While a training has a folder of checkpoints, another one saves to one beside it, `NAME-2`.
+
+    Args:
+        folders: where the checkpoints are.
+    """
+
+    def __init__(self, folders: Collection[Path]):
+        self.folders = {folder.resolve() for folder in folders}
+        self.locks: list[RunLock] = []
+        self.started = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Called by the trainer before the first step, when nothing can be wrong with the data any more.
+
+        Raises:
+            ValueError: the run to go on from is under way.
+        """
+        self.started = True
+        savers = [one for one in trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint)]
+        folders = {Path(one.dirpath) for one in savers if one.dirpath} & self.folders
+        if trainer.fast_dev_run or not folders:  # type: ignore[attr-defined]
+            return
+        places = None
+        try:
+            places = self._take(sorted(folders), trainer.ckpt_path) if trainer.is_global_zero else None
+        except OSError as error:
+            raise OSError(
+                f"Checkpoints cannot be saved to {', '.join(map(str, folders))} ({error.strerror}: {error.filename}); "
+                "give trainer.default_root_dir, or the dirpath of best_checkpoint and last_checkpoint, a folder that "
+                "can be written."
+            ) from error
+        finally:
+            places = trainer.strategy.broadcast(places)  # of the first process, which may have failed
+        if places is None:
+            raise ValueError("The first process has no folder to save to.")
+        for one in savers:
+            one.dirpath = places.get(str(one.dirpath), one.dirpath)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Called whatever stops the trainer; one that is asked to end has its last state still to save."""
+        if isinstance(exception, SIGTERMException):
+            atexit.register(self._give_back)
+        else:
+            self._give_back()
+        if self.started or not trainer.is_global_zero:
+            return
+        for folder in (getattr(board, "log_dir", None) for board in trainer.loggers):
+            if folder:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Called by the trainer at the end."""
+        self._give_back()
+
+    def _take(self, folders: Collection[Path], resumed: str | Path | None) -> dict[str, str]:
+        """The folders to save to, by those asked for."""
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+            sync(folder)
+            own = RunLock(folder)
+            goes_on = resumed is not None and Path(resumed).resolve().parent == folder
+            if goes_on and not own.take():
+                raise ValueError(
+                    f"The training in {folder} is under way ({own.holder()}); wait for its end, or start another one "
+                    "in a folder of its own with --trainer.default_root_dir."
+                )
+            self.locks.append(own if goes_on else take_folder(folder))
+            if resumed is None:
+                set_aside(self.locks[-1].folder)
+            else:
+                remove_leftovers(self.locks[-1].folder)
+        return {str(folder): str(lock.folder) for folder, lock in zip(folders, self.locks, strict=True)}
+
+    def _give_back(self) -> None:
+        while self.locks:
+            self.locks.pop().give_back()
+
+
+def find_checkpoint(which: str, folders: Mapping[str, Path]) -> Path:
+    """The file that `--ckpt_path` means.
+
+    Args:
+        which: "best", "last" or a path.
+        folders: where best.ckpt and last.ckpt are.
+
+    Raises:
+        FileNotFoundError: if it does not exist.
+        ValueError: if it is no complete checkpoint.
+    """
+    path = folders[which] / f"{which}.ckpt" if which in folders else Path(which)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"There is no checkpoint {path}; run fit first, or give --ckpt_path a file, or null to take the model as "
+            "the recipe builds it."
+        )
+    if path.is_dir() and not (path / SHARDED).exists():
+        inside = sorted(path.rglob("*.ckpt"))[:3]
+        known = f"it holds {', '.join(map(str, inside))}" if inside else "it holds none"
+        raise ValueError(f"{path} is a folder, and no checkpoint in parts; give --ckpt_path a file ({known}).")
+    if not path.is_dir() and (damage := damage_of(path)):
+        raise ValueError(f"{path} is not a complete checkpoint: {damage}. {_other(path)}")
+    return path
+
+
+def _other(damaged: Path) -> str:
+    """What to do in place of a damaged checkpoint: the latest whole one beside it, if there is one."""
+    beside = [path for path in damaged.parent.glob("*.ckpt") if path != damaged and path.is_file()]
+    for path in sorted(beside, key=lambda one: one.stat().st_mtime, reverse=True):
+        if not damage_of(path):
+            return f"{path} is whole: go on from it with --ckpt_path {path}."
+    return "There is no whole one beside it; copy or download it again."

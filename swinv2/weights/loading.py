@@ -1,0 +1,127 @@
+"""Weights of every checkpoint format of the ecosystem into a model, with a report, and from one format into another."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ..backbone import SwinTransformerV2
+from .conversion import from_official, has_place, official_parts
+from .files import Checkpoint, errors_of, open_checkpoint, read_checkpoint, write_checkpoint
+from .layouts import detect_format
+from .load_report import LoadReport, grouped
+from .matching import check_coverage, check_variant, defect
+from .parts import Parts
+from .placement import match
+from .published import PRETRAINED, weights_url
+from .trained_windows import training_windows, warn_of_guess
+
+__all__ = ["PRETRAINED", "LoadReport", "convert", "load_weights", "read_checkpoint", "weights_url"]
+
+logger = logging.getLogger(__name__)
+
+
+def load_weights(model: nn.Module, source: str | Path | Mapping[Any, Any]) -> LoadReport:
+    """Load a checkpoint of any known format into the backbone of a model, and into what else fits.
+
+    Adapted are the channels of the input (summed for one, else repeated and scaled), an image's weights to a clip
+    (patches repeated and divided, offsets in time without effect: a clip of one repeated image gives the image's
+    features), and the window, whose size in the training is noted in the backbone. A classifier or a head of another
+    shape stays as it was. What stays as it was, what is left of the checkpoint's backbone or heads, and windows that
+    nothing tells are warned of.
+
+    Args:
+        model: a `SwinTransformerV2`, or a model that holds one.
+        source: what `read_checkpoint` takes.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ConnectionError: the address cannot be reached.
+        ValueError: the checkpoint cannot be read or is of another model, fills less than half of the backbone, or has
+            numbers for it that are none.
+    """
+    checkpoint, parts, layout = open_weights(source)
+    label = checkpoint.label
+    prefix, backbone = _find_backbone(model)
+    check_variant(parts.inside, backbone.state_dict(), label)
+    wanted = {name: value for name, value in model.state_dict().items() if not name.endswith("_extra_state")}
+    with errors_of(label):
+        loaded, adapted, unexpected = match(parts, wanted, prefix, len(backbone.layers) - 1)
+        trained, origin = training_windows(checkpoint.tensors, layout, checkpoint.names)
+    check_coverage([name for name in wanted if name.startswith(prefix)], loaded, unexpected, f"{label} ({layout})")
+    model.load_state_dict(loaded, strict=False)
+    _set_windows(backbone, trained)
+    missing = tuple(name for name in wanted if name not in loaded)
+    windows = tuple(backbone.pretrained_window_sizes)
+    report = LoadReport(layout, tuple(loaded), missing, tuple(unexpected), tuple(adapted), windows, origin)
+    logger.info("%s: %s", label, report)
+    report.warn(label, prefix, f"{prefix}norm{len(backbone.layers) - 1}.")
+    if trained is None:
+        warn_of_guess(label, windows)
+    return report
+
+
+def convert(source: str | Path | Mapping[Any, Any], out: str | Path, to: str) -> None:
+    """Write the backbone and classifier of a checkpoint in the layout of another project.
+
+    Args:
+        source: what `read_checkpoint` takes.
+        out: file to write, .safetensors or .pth; in a .pth the official layout is under `model` as in the release.
+        to: official, timm, torchvision, hf or mmpretrain.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ConnectionError: the address cannot be reached.
+        ValueError: the checkpoint cannot be read, the layout cannot hold it, or `out` has another suffix.
+    """
+    checkpoint, parts, layout = open_weights(source)
+    with errors_of(checkpoint.label):
+        windows, _ = training_windows(checkpoint.tensors, layout, checkpoint.names)
+        written = from_official(parts.inside, to, windows)
+    write_checkpoint(written, out, "model" if to == "official" else None)
+    if left := [*(key for key in parts.inside if not has_place(key, to)), *parts.beside]:
+        text = "%d tensors of %s have no place in the %s layout: %s"
+        logger.warning(text, len(left), checkpoint.label, to, grouped(left))
+
+
+def open_weights(source: str | Path | Mapping[Any, Any]) -> tuple[Checkpoint, Parts, str]:
+    """A checkpoint, its tensors under official names, and its layout.
+
+    Args:
+        source: what `read_checkpoint` takes.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ConnectionError: the address cannot be reached.
+        ValueError: the checkpoint cannot be read, or has no backbone or one with numbers that are none.
+    """
+    checkpoint = open_checkpoint(source)
+    for key, value in checkpoint.tensors.items():
+        if value.is_nested:  # without a shape that could be compared
+            raise ValueError(f"{checkpoint.label}: {key} {defect(value)}")
+    try:
+        layout = detect_format(checkpoint.tensors)
+    except ValueError as error:
+        raise ValueError(f"{checkpoint.label} has {error}") from None
+    with errors_of(checkpoint.label):
+        return checkpoint, official_parts(checkpoint.tensors, layout), layout
+
+
+def _find_backbone(model: nn.Module) -> tuple[str, SwinTransformerV2]:
+    found = [(name, module) for name, module in model.named_modules() if isinstance(module, SwinTransformerV2)]
+    if len(found) != 1:
+        names = ", ".join(name or "itself" for name, _ in found) or "none"
+        raise ValueError(
+            f"{type(model).__name__} should hold one SwinTransformerV2, has {names}; give the part to load."
+        )
+    name, backbone = found[0]
+    return f"{name}." if name else "", backbone
+
+
+def _set_windows(backbone: SwinTransformerV2, trained: Sequence[Sequence[int]] | None) -> None:
+    """Note the windows of the training; in time, image weights tell none and the model keeps its own."""
+    own = backbone.pretrained_window_sizes
+    windows = [(*o[: len(o) - len(t)], *t) for o, t in zip(own, trained or own, strict=True)]
+    backbone.set_pretrained_window_sizes(windows)

@@ -1,0 +1,33 @@
+"""What the processes of a run put together."""
+
+import torch
+
+from swinv2.training.distributed import gather, mean_over_processes
+
+SCRIPT = """
+import os
+import torch
+from torch import distributed
+from swinv2.training.distributed import gather, mean_over_processes
+rank = int(os.environ["LOCAL_RANK"])
+distributed.init_process_group("gloo", rank=rank, world_size=2)
+weight = torch.ones((), requires_grad=True)
+found = mean_over_processes({"loss": weight * rank, "train/a": torch.tensor(4.0 * rank)})
+if rank == 0:
+    print({name: float(value) for name, value in found.items()}, found["loss"].requires_grad, gather(rank))
+else:
+    gather(rank)
+"""
+
+
+def test_one_process_is_its_own_mean():
+    """Without gradients, in the order given."""
+    found = mean_over_processes({"b": torch.tensor(2.0, requires_grad=True), "a": torch.tensor(3.0)})
+    assert list(found.items()) == [("b", torch.tensor(2.0)), ("a", torch.tensor(3.0))]
+    assert not found["b"].requires_grad
+    assert gather("x") == ["x"]
+
+
+def test_two_processes(run_code):
+    """What is logged is the mean of both, not the first one's."""
+    assert run_code(SCRIPT, processes=2) == ([0, 0], "{'loss': 0.5, 'train/a': 2.0} False [0, 1]\n")

@@ -1,0 +1,51 @@
+"""Finding the files that a list of videos means."""
+
+import unicodedata
+from pathlib import Path, PurePath, PurePosixPath
+
+from swinv2.files.places import Finder
+from video.readers.suffixes import SUFFIXES
+
+
+class VideoFinder:
+    """Finds videos by the names in a list, with or without suffix, whatever its capitals; see `Finder` for the rest.
+
+    Args:
+        folder: names are paths below it; an absolute one is taken as it is.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._finder = Finder(folder)
+        self._videos: dict[Path, dict[str, Path]] = {}
+
+    def find(self, place: str) -> Path | None:
+        """The video of a name; None if there is none."""
+        if found := self._finder.find(place):
+            return found
+        name = PurePosixPath(place.replace("\\", "/"))
+        parent = self.folder if name.parent == PurePosixPath(".") else self._finder.find(str(name.parent))
+        return None if parent is None else self._listing(parent).get(composed(lowered(name)))
+
+    def _listing(self, folder: Path) -> dict[str, Path]:
+        """The videos in a folder by their names without suffix, and by those with suffix in small letters."""
+        if folder not in self._videos:
+            try:
+                files = sorted(folder.iterdir(), reverse=True)
+            except OSError:  # no folder, or a closed one
+                files = []
+            videos = [file for file in files if file.suffix.lower() in SUFFIXES]
+            stems = {composed(file.stem): file for file in videos}
+            self._videos[folder] = stems | {composed(lowered(file)): file for file in videos}
+        return self._videos[folder]
+
+
+def lowered(path: PurePath) -> str:
+    """The name of a path, with the suffix in small letters if it is that of a video."""
+    suffix = path.suffix.lower()
+    return path.stem + suffix if suffix in SUFFIXES else path.name
+
+
+def composed(name: str) -> str:
+    """A name with its accents in Unicode's composed form."""
+    return unicodedata.normalize("NFC", name)

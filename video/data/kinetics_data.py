@@ -1,0 +1,251 @@
+"""Video data for Lightning: lists or folders of clips for training and scoring, any videos for prediction."""
+
+from collections.abc import Callable, Container, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from jaxtyping import Int64, UInt8
+from lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torchvision.tv_tensors import Video
+
+from swinv2.imaging.reading import check_readable
+from swinv2.shapes import Shapes, make_video
+from swinv2.training.loading import make_loader
+from swinv2.training.mixing import Mixing
+from video.data.clips import TrainingClips, ViewedVideos, Views
+from video.data.files import VideoFiles, find_videos
+from video.data.lists import read_videos
+from video.data.naming import read_first, read_names
+from video.data.sampling import Dense, Segments, Shuffled
+from video.data.transforms import Crops, train_transform
+from video.readers.opening import check_backend
+
+TrainBatch = tuple[UInt8[Tensor, "b 3 t h w"], Int64[Tensor, " b"]]
+Batch = tuple[list[Views | None], list[dict[str, Any]]]
+
+
+class KineticsData(LightningDataModule):
+    """Videos with one class each, in the lists of Kinetics or Something-Something or in a folder for each class.
+
+    Defaults are those of Video-Swin for Kinetics-400.
+
+    Args:
+        root: folder that all other paths but `videos` start from.
+        train: training videos: a list in a format of `video.data.list_formats`, or a folder with one for each class.
+        val: validation videos, likewise; None for no validation.
+        train_videos: folder that the paths and ids of the training list are below.
+        val_videos: likewise for the validation list.
+        classes: file of class names, below the root or by its own path; for its formats see `read_class_file`. By
+            default classes.txt below the root, and where there is none the names or numbers that `train` has.
+        frames: of a clip.
+        stride: from one frame of a clip to the next, in frames of the video; for dense sampling.
+        sampling: "dense": consecutive frames, `stride` apart; "segments": one frame of each of as many equal parts of
+            the video as a clip has frames.
+        shuffle_frames: give the frames of each clip in random order, in training and validation; a control, which shows
+            how much of the classes is told by what is seen at all, and how much by the motion.
+        batch_size: clips a step and device; in validation, as many videos as have no more views, or one.
+        num_workers: processes that load videos, at most one a core.
+        size: height and width of clips, pixels.
+        short_edge: of the frames that crops of validation are cut from, pixels.
+        scale_range: least and greatest share of the area that is cut out of training clips.
+        multi_scale: cut out one of ten sizes at one of thirteen places instead, see `MultiScaleCrop`.
+        flip_prob: how often left and right are exchanged in training; 0 where classes tell them apart.
+        rand_augment: number of operations and magnitude (0 to 30) of RandAugment in training, e.g. [4, 7].
+        mixup_alpha: of the Beta distribution of shares when clips of a batch are blended, e.g. 0.8; 0 for never.
+        cutmix_alpha: likewise for rectangles of one clip in the other, e.g. 1.0.
+        val_clips: how many clips of a video are looked at in validation.
+        val_crops: how many crops of each: 1 (the middle), 3 or 5 (along the longer edge).
+        backend: what decodes files: "pyav", or "torchcodec" where it is installed.
+        videos: what to predict: files, folders and globs.
+        shapes: make this sample data in `root` if there is none.
+
+    Attributes:
+        mixing: what a task does to batches in its training step, where torch's random numbers are those of the epoch;
+            None for nothing.
+        finished: gives the paths of validation videos that need not be opened, as they are scored already; asked when
+            validation begins and the model has its weights. By default it gives none.
+        missing: how many validation videos are listed but not there.
+
+    Raises:
+        ValueError: a setting out of range.
+    """
+
+    validation_keys: ClassVar[tuple[str, ...]] = ("val",)  # all of which a recipe sets to null for no validation
+
+    def __init__(
+        self,
+        root: Path = Path("data/kinetics400"),
+        train: str = "train.txt",
+        val: str | None = "val.txt",
+        train_videos: str = ".",
+        val_videos: str = ".",
+        classes: str | None = None,
+        frames: int = 32,
+        stride: int = 2,
+        sampling: Literal["dense", "segments"] = "dense",
+        shuffle_frames: bool = False,
+        batch_size: int = 8,
+        num_workers: int = 4,
+        size: int = 224,
+        short_edge: int = 256,
+        scale_range: tuple[float, float] = (0.08, 1.0),
+        multi_scale: bool = False,
+        flip_prob: float = 0.5,
+        rand_augment: tuple[int, int] | None = None,
+        mixup_alpha: float = 0.0,
+        cutmix_alpha: float = 0.0,
+        val_clips: int = 1,
+        val_crops: int = 1,
+        backend: str = "pyav",
+        videos: list[str] | str | None = None,
+        shapes: Shapes | None = None,
+    ) -> None:
+        super().__init__()
+        check_backend(backend)
+        self.root = root
+        self.train, self.val = train, val
+        self.train_videos, self.val_videos = root / train_videos, root / val_videos
+        self.classes = classes
+        self.sampling = Dense(frames, stride) if sampling == "dense" else Segments(frames)  # of predictions
+        self.clip_sampling = Shuffled(self.sampling) if shuffle_frames else self.sampling
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.train_transform = train_transform(size, scale_range, multi_scale, flip_prob, rand_augment)
+        self.crops = Crops(short_edge, size, val_crops)
+        self.val_clips = val_clips
+        self.alphas = mixup_alpha, cutmix_alpha
+        self.backend = backend
+        self.videos = [videos] if isinstance(videos, str) else videos
+        self.shapes = shapes
+        self.seed = torch.initial_seed()  # of the command line; the same in all processes
+        self.train_set: TrainingClips | None = None
+        self.val_set: ViewedVideos | None = None
+        self.predict_set: VideoFiles | None = None
+        self.mixing: Mixing | None = None
+        self.finished: Callable[[], Container[str]] = tuple
+        self.missing = 0
+
+    @cached_property
+    def class_names(self) -> list[str]:
+        """Names by label, read at first use.
+
+        Raises:
+            FileNotFoundError: there is neither a file of names nor a list or folder of training videos.
+            ValueError: the file or the list is none.
+        """
+        return read_names(self.root, self.train, self.classes)
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes there are."""
+        return len(self.class_names)
+
+    def prepare_data(self) -> None:
+        """Make the sample data where it was asked for and is missing."""
+        if self.shapes is not None:
+            make_video(self.root, **vars(self.shapes))
+
+    @cached_property
+    def first(self) -> int:
+        """Number that lists call the first class by, 0 or 1, as the training list has it."""
+        return read_first(self.root, (self.train, self.val), self.classes, self.class_names)
+
+    def setup(self, stage: str) -> None:
+        """Find what a stage needs, and read a few of the videos, so that those that nobody can read are found now.
+
+        Args:
+            stage: fit, validate or predict.
+
+        Raises:
+            FileNotFoundError: a list, a folder or most of the videos are missing.
+            ValueError: a list that is none, a class that is not among the class names, most videos that were tried
+                cannot be read, a bad parameter of mixing, or nothing to predict or validate.
+        """
+        if stage == "predict":
+            if not self.videos:
+                raise ValueError("Nothing to predict; name files, folders or globs, e.g. --data.videos 'videos/*.mp4'.")
+            self.predict_set = VideoFiles(find_videos(self.videos, self._results()))
+            return
+        if stage == "fit":
+            train = read_videos(self.root / self.train, self.train_videos, self.class_names, self.first)
+            self.train_set = TrainingClips(train.items, self.clip_sampling, self.train_transform, self.backend)
+            self.mixing = Mixing(self.num_classes, *self.alphas) if any(self.alphas) else None
+            check_readable(self.train_set.left_out, len(train.items), self.train_set.try_out, "training videos")
+        if self.val is not None:
+            val = read_videos(self.root / self.val, self.val_videos, self.class_names, self.first)
+            self.missing = len(val.missing)
+            self.val_set = ViewedVideos(val.items, self.clip_sampling, self.val_clips, self.crops, self.backend)
+            if stage == "fit":
+                self._try_validation()
+        elif stage == "validate":
+            raise ValueError("There is nothing to validate on: data.val is null. Give a list or a folder of classes.")
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Batches of clips in random order, and their labels."""
+        return self._loader(self.train_set, stack, self.batch_size, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:
+        """Batches of validation videos as two lists: views and targets, empty if none of them can be read.
+
+        Without a validation set there are no loaders.
+        """
+        if self.val is None:
+            return []
+        views = self.val_clips * self.crops.count
+        if self.val_set is not None:
+            self.val_set.finished = self.finished()
+        if self.train_set is None:
+            self._try_validation()
+        return self._loader(self.val_set, collate, max(self.batch_size // views, 1))
+
+    def predict_dataloader(self) -> DataLoader[Any]:
+        """The videos to predict, one in a batch, not opened: see `VideoFiles`."""
+        return self._loader(self.predict_set, list, 1, opened=False)
+
+    def _results(self) -> list[Path]:
+        """Folders that a run writes to."""
+        if self.trainer is None:
+            return []
+        output = getattr(self.trainer.lightning_module, "output", None)
+        return [Path(folder) for folder in (self.trainer.default_root_dir, output) if folder is not None]
+
+    def _try_validation(self) -> None:
+        """Read a few of the validation videos; see `setup`."""
+        if self.val_set is not None:
+            check_readable(self.val_set.left_out, len(self.val_set), self.val_set.try_out, "validation videos")
+
+    def _loader(
+        self,
+        dataset: Dataset[Any] | None,
+        collate: Callable[[list[Any]], Any],
+        batch_size: int,
+        opened: bool = True,
+        shuffle: bool = False,
+    ) -> DataLoader[Any]:
+        if dataset is None:
+            raise RuntimeError("KineticsData has no data for this stage yet; call setup with its name first.")
+        return make_loader(
+            dataset,
+            batch_size=batch_size,
+            num_workers=self.num_workers if opened else 0,
+            collate=collate,
+            seed=self.seed,
+            trainer=self.trainer,
+            shuffle=shuffle,
+        )
+
+
+def stack(samples: Sequence[tuple[Video, int]]) -> TrainBatch:
+    """Clips and their labels, one tensor each."""
+    clips = torch.stack([clip.transpose(0, 1) for clip, _ in samples])  # (b, 3, t, h, w)
+    return clips, torch.tensor([label for _, label in samples])
+
+
+def collate(samples: Sequence[tuple[Views | None, dict[str, Any]] | None]) -> Batch:
+    """A list of views and a list of targets, without what could not be read."""
+    kept = [sample for sample in samples if sample is not None]
+    return [views for views, _ in kept], [target for _, target in kept]

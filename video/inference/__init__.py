@@ -1,0 +1,1 @@
+"""From a video of any length to scores over time."""

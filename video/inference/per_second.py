@@ -1,0 +1,90 @@
+"""Scores of a video by the second: a table, and a line that says what happens when."""
+
+import math
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float32
+
+from swinv2.training.confusion import Row, write_csv
+from video.inference.sliding_clips import INSTANT, WindowScores
+
+TOLD = 8  # stretches in a summary
+REST = 0.1  # seconds; 5 seconds at 29.97 frames per second are a little longer, but they are no 6
+
+Seconds = Float32[np.ndarray, "seconds k"]  # probabilities of the classes in each second of a video
+
+
+class Stretch(NamedTuple):
+    """Seconds that follow each other and have the same most probable class.
+
+    Attributes:
+        start: the first second.
+        end: the second after the last.
+        label: of the class.
+        probability: of it, the mean.
+    """
+
+    start: int
+    end: int
+    label: int
+    probability: float
+
+
+def per_second(scores: WindowScores) -> Seconds:
+    """The mean probabilities, for each second of a video, of the windows that cover some of it.
+
+    A last second that is not full counts, but not a rest of a tenth or less.
+    """
+    beginnings = np.arange(max(1, math.ceil(scores.ends[-1] - REST)))
+    first = np.searchsorted(scores.ends, beginnings + INSTANT, side="right")
+    after = np.searchsorted(scores.starts, beginnings + 1 - INSTANT)
+    return np.stack([scores.probabilities[slice(*part)].mean(0) for part in zip(first, after, strict=True)])
+
+
+def write_table(path: Path, seconds: Seconds, class_names: Sequence[str]) -> None:
+    """Write a CSV file, in UTF-8: second, most probable class, its probability, and the probability of every class.
+
+    Args:
+        path: the file, whose folder is there.
+        seconds: one row each.
+        class_names: by label.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    rows: list[Row] = [
+        (second, class_names[row.argmax()], *(f"{value:.4f}" for value in (row.max(), *row)))
+        for second, row in enumerate(seconds)
+    ]
+    write_csv(path, ("second", "class", "probability", *class_names), rows)
+
+
+def stretches(seconds: Seconds) -> list[Stretch]:
+    """A video as stretches of one class each, in order."""
+    labels, found = seconds.argmax(1).tolist(), []
+    for label, numbers in groupby(range(len(labels)), key=labels.__getitem__):
+        part = list(numbers)
+        found.append(Stretch(part[0], part[-1] + 1, label, float(seconds[part, label].mean())))
+    return found
+
+
+def summary(seconds: Seconds, class_names: Sequence[str]) -> str:
+    """A video in a line, e.g. "0:00-0:12 walking 93 %, 0:12-0:15 running 71 %"; of many stretches the longest."""
+    every = stretches(seconds)
+    longest = sorted(sorted(every, key=lambda one: one.start - one.end)[:TOLD])
+    told = [
+        f"{clock(one.start)}-{clock(one.end)} {class_names[one.label]} {100 * one.probability:.0f} %" for one in longest
+    ]
+    shorter = len(every) - len(told)
+    return ", ".join(told) + (f", and {shorter} shorter" if shorter else "")
+
+
+def clock(seconds: int) -> str:
+    """A time as 2:05, or 1:02:05 from an hour on."""
+    minutes, second = divmod(seconds, 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute}:{second:02}"

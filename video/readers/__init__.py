@@ -1,0 +1,1 @@
+"""Frames of videos, whatever they are stored in."""

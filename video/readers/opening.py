@@ -1,0 +1,67 @@
+"""Opening a video, whatever it is stored in."""
+
+import stat
+from pathlib import Path
+
+from video.readers.frame_folder import FrameFolder
+from video.readers.pyav_reader import PyAVFootage
+from video.readers.reader import DEFAULT_RATE, Footage, UnreadableVideoError
+from video.readers.torchcodec_reader import TorchCodecFootage
+from video.readers.video_file import reason
+
+__all__ = ["BACKENDS", "Footage", "UnreadableVideoError", "check_backend", "open_footage", "read_first_frame"]
+
+BACKENDS = {"pyav": PyAVFootage, "torchcodec": TorchCodecFootage}
+
+
+def open_footage(path: Path, backend: str = "pyav", rate: float = DEFAULT_RATE) -> Footage:
+    """A video to take frames from.
+
+    Args:
+        path: a video file, or a folder of pictures that are its frames.
+        backend: what decodes files: "pyav", or "torchcodec" where it is installed.
+        rate: frames per second of folders; files tell theirs.
+
+    Raises:
+        ImportError: the backend does not load.
+        UnreadableVideoError: the file or folder is missing or empty, or has no frame that can be decoded.
+        ValueError: a backend that does not exist, or a rate that is not above 0.
+    """
+    check_backend(backend)
+    try:
+        found = path.stat()
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+        raise UnreadableVideoError(f"{path} cannot be opened: {reason(error)}.") from error
+    if stat.S_ISDIR(found.st_mode):
+        return FrameFolder(path, rate)
+    if not stat.S_ISREG(found.st_mode):
+        raise UnreadableVideoError(f"{path} is a device or pipe, which is not read; give a file.")
+    if not found.st_size:
+        raise UnreadableVideoError(f"{path} is empty.")
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError as error:  # its results could not be named
+        raise UnreadableVideoError(f"The name {str(path)!r} is not UTF-8; rename the file.") from error
+    return BACKENDS[backend](path)
+
+
+def read_first_frame(path: Path, backend: str) -> None:
+    """See that a video can be opened and its first frame be read.
+
+    Raises:
+        UnreadableVideoError: they cannot.
+    """
+    with open_footage(path, backend) as footage:
+        footage.read([0])
+
+
+def check_backend(name: str) -> None:
+    """See that there is a backend of a name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name == "opencv":
+        raise ValueError("The backend 'opencv' is no more: it does not decode all files rightly. Use 'pyav' instead.")
+    if name not in BACKENDS:
+        raise ValueError(f"There is no backend {name!r}; use one of {', '.join(map(repr, BACKENDS))}.")

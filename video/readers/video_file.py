@@ -1,0 +1,179 @@
+"""The pictures of a video file as PyAV decodes them: one pass from the beginning, or from a key frame."""
+
+import itertools
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import BinaryIO, NoReturn, cast
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from video.readers.packet_list import Header, PacketList, StrayError, list_packets
+from video.readers.reader import MOST_PIXELS, UnreadableVideoError
+
+NO_PICTURES = ("adf", "bin", "idf", "tty", "xbin")  # FFmpeg's readers that draw a film of the letters of any text
+THREADED = ("h264", "hevc", "vp9", "libdav1d", "mpeg4")  # decoders; others are light, or fill up damage by chance
+
+
+class DamagedError(Exception):
+    """A packet cannot be decoded, and several threads decode: they lose good frames beside it."""
+
+
+class VideoFile:
+    """One pass through the pictures of a file.
+
+    FFmpeg is given the open file and nothing else: a name is never an address, and a list of other files is refused.
+
+    Args:
+        path: the file.
+        threads: that may decode; 0 for as many as FFmpeg finds right.
+
+    Attributes:
+        threads: that decode; 1 for light codecs.
+        damage: why packets could not be read or decoded, the last reason; None if all could so far.
+
+    Raises:
+        UnreadableVideoError: the file cannot be opened, or has no moving pictures that FFmpeg decodes.
+    """
+
+    def __init__(self, path: Path, threads: int = 1) -> None:
+        self.path = path
+        self.damage: str | None = None
+        with named(path), ExitStack() as opened:
+            source = self._source = opened.enter_context(path.open("rb"))
+            self._container = opened.enter_context(open_container(source))
+            self._number = pictures_of(self._container, path).index
+            context = self.stream.codec_context
+            self.threads = threads if context.name in THREADED else 1
+            context.thread_type, context.thread_count = "AUTO", self.threads
+            context.options = {"max_pixels": str(MOST_PIXELS)}
+            self._opened = opened.pop_all()
+        self._reading = self._decode(iter(()))
+
+    @property
+    def stream(self) -> VideoStream:
+        """What FFmpeg knows of the pictures; to be kept by nobody, so that the decoder ends with the file."""
+        return cast(VideoStream, self._container.streams[self._number])
+
+    @property
+    def header(self) -> Header:
+        """What the file says before it is decoded."""
+        codec = self.stream.codec_context
+        return Header(codec.name, self.stream.frames, bool(codec.has_b_frames))
+
+    def close(self) -> None:
+        """Close the file, and end the threads of its decoder, which a process that is forked would wait for."""
+        self._reading.close()
+        self._opened.close()
+
+    def list_packets(self) -> PacketList:
+        """What is said of all packets; they are read to the end."""
+        return list_packets(self._packets(), self.stream.codec_context.name)
+
+    def frames(self) -> Iterator[av.VideoFrame]:
+        """The frames that can be decoded, in the order of showing, up to the end.
+
+        Raises:
+            DamagedError: some cannot, and `threads` is not 1.
+        """
+        self._reading = self._decode(self._packets())
+        return self._reading
+
+    def frames_from(self, stamp: int, known: PacketList) -> Iterator[av.VideoFrame]:
+        """The frames from a key frame on, or from one before it, as in `frames`.
+
+        Args:
+            stamp: of the key frame.
+            known: the packets of the file.
+
+        Raises:
+            DamagedError: as in `frames`.
+            StrayError: after the seek come other packets than are known.
+        """
+        try:
+            self._container.seek(stamp, stream=self.stream)
+        except Exception as error:
+            raise StrayError from error
+        self._reading = self._decode(known.checked(self._packets()))
+        return self._reading
+
+    def _packets(self) -> Iterator[av.Packet]:
+        try:
+            yield from (packet for packet in self._container.demux(self.stream) if packet.size)
+        except Exception as error:  # of FFmpeg, of the disk, of PyAV where streams come up that the header did not say
+            self._note(error)
+
+    def _decode(self, packets: Iterator[av.Packet]) -> Generator[av.VideoFrame]:
+        for packet in itertools.chain(packets, [None]):  # at last what the decoder still holds
+            try:
+                frames = self.stream.decode(packet)
+            except Exception as error:
+                self._note(error)
+                continue
+            if any(frame.is_corrupt for frame in frames):  # FFmpeg has filled up what is missing
+                self._note(ValueError("parts of frames are missing"))
+            yield from frames
+
+    def _note(self, error: Exception) -> None:
+        self.damage = reason(error)
+        if self.threads != 1:
+            raise DamagedError(self.damage) from error
+
+
+def open_container(source: BinaryIO) -> InputContainer:
+    """The container in an open file; any metadata is taken, no other file and no address is opened."""
+    return av.open(  # type: ignore[return-value]
+        source, options={"max_pixels": str(MOST_PIXELS)}, container_options={"protocol_whitelist": "none"},
+        metadata_errors="replace", io_open=refuse,
+    )  # fmt: skip
+
+
+def refuse(url: str, flags: int, options: dict[str, str]) -> NoReturn:
+    """Refuse what a file asks to be opened besides itself."""
+    raise PermissionError(f"it is a list of other files, {url!r}")
+
+
+def pictures_of(container: InputContainer, path: Path) -> VideoStream:
+    """The first stream of moving pictures.
+
+    Args:
+        container: what is in the file.
+        path: of the file, for the message.
+
+    Raises:
+        UnreadableVideoError: there is none.
+    """
+    if container.format.name in NO_PICTURES:
+        raise UnreadableVideoError(f"{path} is text, no video.")
+    covers = Disposition.attached_pic | Disposition.timed_thumbnails
+    streams = [stream for stream in container.streams.video if not stream.disposition & covers]
+    if not streams:
+        found = "a cover picture" if container.streams.video else "sound or text"
+        raise UnreadableVideoError(f"{path} is no video: it has {found} only.")
+    if streams[0].codec_context is None:
+        raise UnreadableVideoError(f"{path} cannot be decoded: FFmpeg has no decoder for its codec. Convert it first.")
+    return streams[0]
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Give what fails the name of the file.
+
+    Raises:
+        UnreadableVideoError: anything fails.
+    """
+    try:
+        yield
+    except UnreadableVideoError:
+        raise
+    except Exception as error:  # of PyAV, of FFmpeg, of the disk, of memory: whatever a damaged file brings about
+        raise UnreadableVideoError(f"{path} is cut short, damaged, or no video ({reason(error)}).") from error
+
+
+def reason(error: Exception) -> str:
+    """What an error says, without numbers and names of files."""
+    said = error.strerror if isinstance(error, (av.FFmpegError, OSError)) else None
+    return said or str(error) or type(error).__name__
