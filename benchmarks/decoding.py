@@ -15,7 +15,7 @@ from benchmarks.timing import machine, medians, table
 from swinv2.imaging.drawing import Picture
 from swinv2.imaging.video_writer import write_video
 from video.data.sampling import Dense
-from video.readers.opening import open_footage
+from video.readers.opening import open_video
 from video.readers.reader import Frames
 from video.readers.torchcodec_reader import import_decoder
 
@@ -79,14 +79,14 @@ def available() -> dict[str, Callable[[Path, Sequence[int]], Frames]]:
 
 def ours(path: Path, indices: Sequence[int]) -> Frames:
     """Frames as the data sets read them."""
-    with open_footage(path) as footage:
-        return footage.read(indices)
+    with open_video(path) as reader:
+        return reader.read(indices)
 
 
 def torchcodec(path: Path, indices: Sequence[int]) -> Frames:
     """The same through our other backend."""
-    with open_footage(path, "torchcodec") as footage:
-        return footage.read(indices)
+    with open_video(path, "torchcodec") as reader:
+        return reader.read(indices)
 
 
 def pyav(path: Path, indices: Sequence[int]) -> Frames:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.peers import VERSIONS
 from benchmarks.timing import machine, ratio, table
-from swinv2.training.figures import save_figure
+from swinv2.training.plots import save_figure
 
 LINES = {"ours": "-", "timm": "--"}
 QUANTITIES = {"seconds": "time, s", "peak": "peak memory, GiB"}

@@ -22,7 +22,7 @@ from benchmarks.timing import machine, medians, table
 from swinv2.backbone import Block, SwinTransformerV2
 from swinv2.engines.cpu.engine import BYTES_IN_CACHE
 from swinv2.engines.cpu.packing import Product, pack, packed_product
-from swinv2.training.figures import save_figure
+from swinv2.training.plots import save_figure
 
 RESULT = Path(__file__).with_suffix(".md")
 PICTURE = Path(__file__).parents[1] / "docs" / "scaling_sweep.png"

@@ -2,7 +2,7 @@
 
 from detection.data.coco_data import CocoData
 from detection.detectors.detector import Detector
-from swinv2.imaging.reading import check_readable
+from swinv2.imaging.datasets import check_readable
 
 
 def check_supervision(model: Detector, data: CocoData) -> None:
@@ -23,4 +23,4 @@ def check_supervision(model: Detector, data: CocoData) -> None:
         )
     if model.semantic_classes and data.train_set is not None:
         train = data.train_set
-        check_readable(train.left_out, len(train), train.read, "training images with semantic maps")
+        check_readable(train.skipped, len(train), train.read, "training images with semantic maps")

@@ -13,7 +13,7 @@ from detection.data.regions import draw_regions
 from detection.detectors.class_transfer import load_detector_weights
 from detection.detectors.detector import Detector
 from detection.evaluation.average_precision import FIGURES
-from detection.evaluation.collecting import CocoEvaluator, to_original, to_results
+from detection.evaluation.coco_evaluator import CocoEvaluator, to_original, to_results
 from detection.evaluation.report import write_report
 from detection.evaluation.result_spool import ResultSpool, in_order
 from detection.inference.drawing import draw_detections
@@ -25,7 +25,7 @@ from swinv2.imaging.resize import resize
 from swinv2.training.checks import check_class_count
 from swinv2.training.distributed import gather
 from swinv2.training.schedules import OptimizerConfig
-from swinv2.training.skipped import left_out_lines, nothing_predicted
+from swinv2.training.skipped import nothing_predicted, skipped_lines
 from swinv2.training.task import Task
 
 
@@ -183,7 +183,7 @@ class DetectionTask(Task):
         Raises:
             ValueError: no image could be read.
         """
-        left_out = left_out_lines(images=self.data.predict_set)
+        skipped = skipped_lines(images=self.data.predict_set)
         if not sum(gather(self.predicted)):
             raise nothing_predicted(0, "results")
         assert self.found is not None
@@ -191,7 +191,7 @@ class DetectionTask(Task):
         self.found = None
         if self.trainer.is_global_zero:
             path = self._write_results(f"[{', '.join(results)}]")
-            print(f"\n{left_out}{len(results)} detections: {path}\npictures: {self.folder / 'pictures'}")
+            print(f"\n{skipped}{len(results)} detections: {path}\npictures: {self.folder / 'pictures'}")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Classes travel with the weights."""

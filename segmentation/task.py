@@ -26,9 +26,9 @@ from swinv2.training.distributed import gather
 from swinv2.training.finite import NotFiniteError, finite_outputs
 from swinv2.training.runs.run_folder import set_aside
 from swinv2.training.schedules import OptimizerConfig
-from swinv2.training.skipped import check_scored, left_out_lines, nothing_predicted
+from swinv2.training.skipped import check_scored, nothing_predicted, skipped_lines
 from swinv2.training.task import Task
-from swinv2.training.temporary_window import other_window
+from swinv2.training.temporary_window import temporary_window
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +114,7 @@ class SegmentationTask(Task):
 
     def test_window(self) -> AbstractContextManager[None]:
         """The backbone has the window of the test, and then again the one that it had."""
-        return other_window(self.model.backbone, self.test_window_size)
+        return temporary_window(self.model.backbone, self.test_window_size)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Sum of the losses of a batch."""
@@ -158,22 +158,22 @@ class SegmentationTask(Task):
 
     def _report(self, scored: Scores) -> None:
         """Print the scores of a validation, and write the report."""
-        left_out = left_out_lines(images_with_their_maps=self.data.val_set)
+        skipped = skipped_lines(images_with_their_maps=self.data.val_set)
         if self.trainer.is_global_zero:
             names = self.listed.names
             report = ", ".join(map(str, write_report(self.folder, scored, names)))
-            print(f"\n{format_table(scored, names)}\n\n{_summary(scored)}\n\n{left_out}report: {report}")
+            print(f"\n{format_table(scored, names)}\n\n{_summary(scored)}\n\n{skipped}report: {report}")
             if self.maps:
                 print(f"maps: {self.folder / 'results'}")
 
     def on_fit_end(self) -> None:
         """Say how good the segmenter is, where its pictures are, and what was left out."""
         data = self.data
-        left_out = left_out_lines(training_images=data.train_set, validation_images=data.val_set)
+        skipped = skipped_lines(training_images=data.train_set, validation_images=data.val_set)
         if self.trainer.is_global_zero and self.scored is not None:
             print(f"\n{_summary(self.scored)}\npictures: {self.folder / 'pictures'}")
         if self.trainer.is_global_zero:
-            print(left_out, end="")
+            print(skipped, end="")
 
     def on_predict_start(self) -> None:
         """Put the maps of an earlier prediction aside; without a checkpoint classes are called by their numbers."""
@@ -189,7 +189,7 @@ class SegmentationTask(Task):
                 with finite_outputs(self.model, target["path"]):
                     labels = self(image, target["size"])
             except NotFiniteError as error:
-                self.data.predict_set.left_out.add(target["image_id"] - 1, error)
+                self.data.predict_set.skipped.add(target["image_id"] - 1, error)
                 self.spoilt += 1
                 continue
             self._write_map(target["name"], labels)
@@ -212,14 +212,14 @@ class SegmentationTask(Task):
         Raises:
             ValueError: no image could be read, or no output was finite.
         """
-        left_out = left_out_lines(images=self.data.predict_set)
+        skipped = skipped_lines(images=self.data.predict_set)
         if not sum(gather(self.predicted)):
             raise nothing_predicted(self.spoilt, "results")
         if self.trainer.is_global_zero:
             places = {"maps": self.maps, "pictures": self.pictures}
             names = {"maps": "results", "pictures": "pictures"}
             lines = "\n".join(f"{what}: {self.folder / names[what]}" for what, there in places.items() if there)
-            print(f"\n{left_out}{lines}")
+            print(f"\n{skipped}{lines}")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The class list travels with the weights."""

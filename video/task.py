@@ -14,14 +14,14 @@ from torch import Tensor
 
 from swinv2.classification.report import write_report
 from swinv2.classification.scores import ClassificationScores, Scores, format_table, summary
-from swinv2.imaging.reading import LeftOut
+from swinv2.imaging.datasets import Skipped
 from swinv2.training.checks import check_class_count
+from swinv2.training.distributed import Meeting
 from swinv2.training.finite import NotFiniteError, finite_outputs
 from swinv2.training.runs.run_folder import set_aside
 from swinv2.training.schedules import OptimizerConfig
-from swinv2.training.skipped import check_scored, left_out_lines
+from swinv2.training.skipped import check_scored, skipped_lines
 from swinv2.training.task import Task
-from swinv2.training.waiting import Meeting
 from video.classifier import VideoClassifier
 from video.data.clips import ViewedVideos, Views
 from video.data.files import in_words
@@ -31,7 +31,7 @@ from video.inference.per_second import per_second, write_table
 from video.inference.per_second import summary as by_second_summary
 from video.inference.resume import Finished, fingerprint
 from video.inference.sliding_clips import score_over_time
-from video.readers.opening import UnreadableVideoError, open_footage
+from video.readers.opening import UnreadableVideoError, open_video
 
 METRICS = ("top1", "top5", "class_accuracy")
 
@@ -77,7 +77,7 @@ class VideoTask(Task):
         self.scores = ClassificationScores(model.num_classes)
         self.scored: Scores | None = None
         self.finished: Finished | None = None
-        self.left_out = LeftOut(0)
+        self.skipped = Skipped(0)
         self.not_finite = 0  # videos of which the model's output is not
 
     def setup(self, stage: str) -> None:
@@ -188,7 +188,7 @@ class VideoTask(Task):
         self.log_dict({"top1": figures.pop("top1")}, prog_bar=True)
         self.log_dict(figures)
         if self.trainer.state.fn == "validate":
-            count = torch.tensor(len(self._val_set.left_out), device=self.device)
+            count = torch.tensor(len(self._val_set.skipped), device=self.device)
             unreadable = int(self.trainer.strategy.reduce(count, reduce_op="sum"))
             if self.trainer.is_global_zero:
                 self._report(self.scored, unreadable)
@@ -196,20 +196,20 @@ class VideoTask(Task):
     def _report(self, scores: Scores, unreadable: int) -> None:
         """Say and write what a test has found, and forget how, if it has come to its end."""
         print(f"\n{format_table(scores, self.class_names)}\n\n{summary(scores)}\n")
-        left_out, listed = unreadable + self.data.missing, len(self._val_set) + self.data.missing
-        if left_out:
-            print(f"{left_out} of {listed} videos are left out: {self.data.missing} missing, {unreadable} unreadable")
-        print(f"report: {', '.join(map(str, write_report(self.folder, scores, self.class_names, left_out)))}")
+        skipped, listed = unreadable + self.data.missing, len(self._val_set) + self.data.missing
+        if skipped:
+            print(f"{skipped} of {listed} videos are left out: {self.data.missing} missing, {unreadable} unreadable")
+        print(f"report: {', '.join(map(str, write_report(self.folder, scores, self.class_names, skipped)))}")
         if self.finished is not None and scores.number + unreadable == len(self._val_set):
             self.finished.forget()
 
     def on_fit_end(self) -> None:
         """Say how good the classifier is, and how many videos were left out."""
-        left_out = left_out_lines(training_videos=self.data.train_set, validation_videos=self.data.val_set)
+        skipped = skipped_lines(training_videos=self.data.train_set, validation_videos=self.data.val_set)
         if self.trainer.is_global_zero and self.scored is not None:
             print(f"\n{summary(self.scored)}")
-        if self.trainer.is_global_zero and left_out:
-            print(left_out.rstrip())
+        if self.trainer.is_global_zero and skipped:
+            print(skipped.rstrip())
 
     def on_predict_start(self) -> None:
         """Put the results of an earlier prediction aside; without a checkpoint classes are called by their numbers.
@@ -219,7 +219,7 @@ class VideoTask(Task):
         """
         self.not_finite = 0
         paths = self.data.predict_set.paths if self.data.predict_set else ()
-        self.left_out = LeftOut(len(paths), "a video")
+        self.skipped = Skipped(len(paths), "a video")
         places = [(self.folder / name).resolve() for name in ("scores", "videos")]
         for path in paths:
             if not {*places}.isdisjoint(path.resolve().parents):
@@ -239,15 +239,15 @@ class VideoTask(Task):
                     self._predict(target)
             except (UnreadableVideoError, NotFiniteError) as error:  # a file that cannot be written is another matter
                 self.not_finite += isinstance(error, NotFiniteError)
-                self.left_out.add(target["video_id"] - 1, error)
+                self.skipped.add(target["video_id"] - 1, error)
 
     def _predict(self, target: dict[str, Any]) -> None:
-        with open_footage(target["path"], self.data.backend) as footage:
+        with open_video(target["path"], self.data.backend) as reader:
             scores = score_over_time(
-                self.probabilities, footage, self.data.sampling, self.data.crops, batch=self.views_at_once
+                self.probabilities, reader, self.data.sampling, self.data.crops, batch=self.views_at_once
             )
             seconds = per_second(scores)
-            annotate(footage, seconds, self.class_names, self.path(f"videos/{target['name']}.mp4"))
+            annotate(reader, seconds, self.class_names, self.path(f"videos/{target['name']}.mp4"))
         write_table(self.path(f"scores/{target['name']}.csv"), seconds, self.class_names)  # all frames could be read
         print(f"{target['name']}: {by_second_summary(seconds, self.class_names)}")
 
@@ -263,16 +263,16 @@ class VideoTask(Task):
         """
         self.meeting.wait()
         total = len(self.data.predict_set or ())
-        flags = torch.tensor([index in self.left_out for index in range(total)], device=self.device).int()
-        left_out = int(self.trainer.strategy.reduce(flags, reduce_op="max").sum())  # few may have come to all processes
-        if left_out == total:
+        flags = torch.tensor([index in self.skipped for index in range(total)], device=self.device).int()
+        skipped = int(self.trainer.strategy.reduce(flags, reduce_op="max").sum())  # few may have come to all processes
+        if skipped == total:
             reason = "none of them could be read; see the messages above"
             if int(self.trainer.strategy.reduce(torch.tensor(self.not_finite, device=self.device), reduce_op="sum")):
                 reason = "the output of the model is not finite: its training has diverged. Take an earlier checkpoint"
             raise ValueError(f"There are no results of {total} videos: {reason}.")
         if self.trainer.is_global_zero:
-            if left_out:
-                print(f"\n{left_out} of {total} videos could not be read")
+            if skipped:
+                print(f"\n{skipped} of {total} videos could not be read")
             print(f"\nscores by second: {self.folder / 'scores'}\nvideos: {self.folder / 'videos'}")
 
 

@@ -15,7 +15,8 @@ from detection.data.coco_dataset import CocoDetection
 from detection.data.instaboost import InstaBoost
 from detection.data.semantic_maps import SemanticMaps
 from detection.data.transforms import eval_transform, train_transform
-from swinv2.imaging.reading import ImageFiles, check_readable, find_images
+from swinv2.imaging.datasets import ImageFiles, check_readable
+from swinv2.imaging.finding import find_images
 from swinv2.shapes import Shapes, make_detection
 from swinv2.training.loading import make_loader
 
@@ -169,7 +170,7 @@ class CocoData(LightningDataModule):
             self._set_up_training()
         for dataset, what in ((self.train_set, "training images"), (self.val_set, "validation images")):
             if dataset is not None:
-                check_readable(dataset.left_out, len(dataset), dataset.read, what)
+                check_readable(dataset.skipped, len(dataset), dataset.read, what)
 
     def _set_up_training(self) -> None:
         self.train_set = CocoDetection(

@@ -13,8 +13,11 @@ from detection.data.origins import Origins
 from detection.data.regions import draw_regions
 from detection.data.semantic_maps import SemanticMaps
 from detection.detectors.semantic import IGNORED
-from swinv2.files.places import Finder
-from swinv2.imaging.reading import ImageDepthError, LeftOut, Transform, UnreadableImageError, files_below, read_image
+from swinv2.files.paths import Finder
+from swinv2.imaging.datasets import Skipped, Transform
+from swinv2.imaging.decoding.errors import ImageDepthError
+from swinv2.imaging.finding import files_below
+from swinv2.imaging.reading import UnreadableImageError, read_image
 
 
 class CocoDetection(Dataset[tuple[Image, dict[str, Any]]]):
@@ -36,7 +39,7 @@ class CocoDetection(Dataset[tuple[Image, dict[str, Any]]]):
     Attributes:
         annotations: content of the JSON.
         records: the images in use, in the file's order.
-        left_out: positions of those that cannot be read.
+        skipped: positions of those that cannot be read.
         with_masks: whether training targets have masks; a detector of boxes needs none.
         semantic_classes: number of classes that semantic maps may have.
         with_regions: whether the transform is given the objects' regions even so, as one that crops boxes wants them.
@@ -69,19 +72,19 @@ class CocoDetection(Dataset[tuple[Image, dict[str, Any]]]):
         self.semantic_classes = IGNORED
         if semantic_maps is not None:
             semantic_maps.check(self.records)
-        self.left_out = LeftOut(len(self.records))
+        self.skipped = Skipped(len(self.records))
 
     def __len__(self) -> int:
         return len(self.records)
 
     def __getitem__(self, index: int) -> tuple[Image, dict[str, Any]]:
         for candidate in itertools.chain(range(index, len(self)), range(index)):
-            if candidate in self.left_out:
+            if candidate in self.skipped:
                 continue
             try:
                 image, semantic = self.read(candidate)
             except (UnreadableImageError, ImageDepthError) as error:
-                self.left_out.add(candidate, error)
+                self.skipped.add(candidate, error)
             else:
                 return self._prepare(image, self.records[candidate], semantic)
         raise UnreadableImageError(f"None of the {len(self)} images in {self.folder} can be read.")

@@ -9,7 +9,7 @@ from torchvision.transforms.v2 import functional as F
 from torchvision.tv_tensors import BoundingBoxes, BoundingBoxFormat, Image, wrap
 
 from detection.data.regions import region_boxes
-from swinv2.imaging.resize import draw, resize, scaled
+from swinv2.imaging.resize import random_integer, resize, scaled
 
 DETR_SHORT_EDGES = (400, 500, 600)  # before the crop
 DETR_CROP = (384, 600)  # least and greatest side of the crop
@@ -64,7 +64,7 @@ class ScaleJitter(v2.Transform):
         size = scaled(height, width, factor)
         visible = max(round(self.side / factor), 1)  # pixels of the image that fill the side of the square
         part = [visible if new > self.side else old for new, old in zip(size, (height, width), strict=True)]
-        place = draw(0, height - part[0]), draw(0, width - part[1])
+        place = random_integer(0, height - part[0]), random_integer(0, width - part[1])
         return {"part": (*place, *part), "size": (min(size[0], self.side), min(size[1], self.side))}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
@@ -89,7 +89,7 @@ class RandomCrop(v2.Transform):
         """Draw size and place of the part."""
         height, width = v2.query_size(flat_inputs)
         kept_height, kept_width = self._side(height), self._side(width)
-        top, left = draw(0, height - kept_height), draw(0, width - kept_width)
+        top, left = random_integer(0, height - kept_height), random_integer(0, width - kept_width)
         return {"top": top, "left": left, "height": kept_height, "width": kept_width}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
@@ -97,7 +97,7 @@ class RandomCrop(v2.Transform):
         return F.crop(inpt, params["top"], params["left"], params["height"], params["width"])
 
     def _side(self, length: int) -> int:
-        return draw(min(self.least, length), min(self.greatest, length))
+        return random_integer(min(self.least, length), min(self.greatest, length))
 
 
 def train_transform(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from swinv2 import LoadReport, load_weights
 from swinv2.files.regular import read_small
-from swinv2.files.text_trees import unique
+from swinv2.files.structured_text import unique
 from swinv2.weights.loading import read_checkpoint
 from swinv2.weights.matching import defect
 from swinv2.weights.parts import inner_names

@@ -12,9 +12,10 @@ from jaxtyping import Float
 from pycocotools import mask as mask_utils
 
 from detection.data.annotations import CocoAnnotations, Id
-from swinv2.files.places import Finder
-from swinv2.imaging.drawing import Colour, Picture, cut, write
-from swinv2.imaging.reading import ImageDepthError, UnreadableImageError, read_image
+from swinv2.files.paths import Finder
+from swinv2.imaging.decoding.errors import ImageDepthError
+from swinv2.imaging.drawing import Colour, Picture, shorten, write
+from swinv2.imaging.reading import UnreadableImageError, read_image
 
 FOUND = 0.5  # overlap of a detection with an object from which it counts as found
 NEAR = 0.1  # overlap from which a detection has to do with an object
@@ -195,7 +196,7 @@ def draw_tile(mistake: Mistake, annotations: CocoAnnotations, images: Path) -> P
     tile = np.full((TILE + 4 * LINE, TILE + GAP, 3), 255, np.uint8)
     tile[:TILE, :TILE] = view
     for place, text in enumerate(mistake.caption):
-        write(tile, cut(text, TILE, TEXT), 0, TILE + LINE * (place + 1), TEXT, BLACK)
+        write(tile, shorten(text, TILE, TEXT), 0, TILE + LINE * (place + 1), TEXT, BLACK)
     return tile
 
 

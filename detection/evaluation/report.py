@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from detection.evaluation.average_precision import ClassScore
-from detection.evaluation.collecting import CocoEvaluator
+from detection.evaluation.coco_evaluator import CocoEvaluator
 from detection.evaluation.error_analysis import draw_sheet, find_mistakes
 from swinv2.imaging.drawing import save
 from swinv2.imaging.fonts import legible
-from swinv2.training.figures import save_figure
+from swinv2.training.plots import save_figure
 
 MOST_CURVES = 20  # classes; of more, one sees nothing
 MISTAKES = 18  # false positives, and as many misses
@@ -117,8 +117,8 @@ def draw_bars(scores: Sequence[ClassScore]) -> Figure:
     columns = math.ceil(math.sqrt(len(known) / CLASSES)) or 1
     height = math.ceil(len(known) / columns)
     figure = Figure(figsize=(6.5 * columns, 1.5 + 0.26 * height), layout="constrained")
-    left_out = len(scores) - len(known)
-    figure.suptitle("AP (IoU 0.50:0.95) by class" + (f", {left_out} without objects left out" if left_out else ""))
+    skipped = len(scores) - len(known)
+    figure.suptitle("AP (IoU 0.50:0.95) by class" + (f", {skipped} without objects left out" if skipped else ""))
     for column in range(columns):
         draw_column(figure.add_subplot(1, columns, column + 1), known[column * height : (column + 1) * height], height)
     return figure

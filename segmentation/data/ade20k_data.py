@@ -18,8 +18,9 @@ from segmentation.data.class_list import ClassList
 from segmentation.data.folders import ImagesAndMaps, Sample
 from segmentation.data.pairs import Pair, find_pairs
 from segmentation.data.transforms import eval_transform, train_transform
-from swinv2.files.places import locate
-from swinv2.imaging.reading import NamedImages, Transform, check_readable, named_images
+from swinv2.files.paths import locate
+from swinv2.imaging.datasets import NamedImages, Transform, check_readable
+from swinv2.imaging.finding import named_images
 from swinv2.shapes import Shapes, make_segmentation
 from swinv2.training.loading import make_loader
 
@@ -215,7 +216,7 @@ class Ade20kData(LightningDataModule):
         """The pairs of a split as a data set, once a sample of them is as it should be."""
         dataset = ImagesAndMaps(pairs, self.class_list, transform, training=split == "training")
         check_maps(pairs, self.class_list, split)
-        check_readable(dataset.left_out, len(pairs), dataset.read, f"{split} images with their maps")
+        check_readable(dataset.skipped, len(pairs), dataset.read, f"{split} images with their maps")
         return dataset
 
     def _loader(self, dataset: Dataset[Any] | None, shuffle: bool = False) -> DataLoader[Any]:

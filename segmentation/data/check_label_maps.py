@@ -54,10 +54,10 @@ def check_maps(pairs: Sequence[Pair], class_list: ClassList, split: str) -> None
         counts = count(pairs, class_list, lambda counts: classes_in(counts, class_list) >= least, [])
         if classes_in(counts, class_list) < least:
             raise nothing_in(counts, class_list, split, len(pairs))
-    left_out = counts[[*class_list.ignored]].sum() / max(counts.sum(), 1)
-    if left_out > MOST:
+    skipped = counts[[*class_list.ignored]].sum() / max(counts.sum(), 1)
+    if skipped > MOST:
         logger.warning(
-            f"Of the pixels in a sample of the {split} maps {left_out:.1%} are left out: "
+            f"Of the pixels in a sample of the {split} maps {skipped:.1%} are left out: "
             f"{in_words(counts, class_list)}. {ADVICE}"
         )
 

@@ -7,7 +7,7 @@ from typing import Any
 from segmentation.data.class_headings import WHOLE, Headings
 from segmentation.data.class_numbers import to_value
 from segmentation.data.class_table import FORMATS, Row
-from swinv2.files.text_trees import class_part, load_tree
+from swinv2.files.structured_text import class_part, load_tree
 
 
 def read_json(text: str, suffix: str = ".json") -> list[Row]:

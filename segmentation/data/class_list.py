@@ -11,8 +11,8 @@ from jaxtyping import Int16, UInt, UInt8, UInt16
 from segmentation.data.class_json import read_json
 from segmentation.data.class_numbers import LEVELS
 from segmentation.data.class_table import FORMATS, Row, read_rows
+from swinv2.files.structured_text import is_tree
 from swinv2.files.text_lines import lines_of, read_text
-from swinv2.files.text_trees import is_tree
 
 IGNORED = -1  # label of pixels of which nothing is known
 UNKNOWN = -2  # mark of values that the list does not have

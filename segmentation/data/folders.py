@@ -10,8 +10,9 @@ from torchvision.tv_tensors import Image, Mask
 
 from segmentation.data.class_list import ClassList
 from segmentation.data.pairs import Pair, other_sizes, read_upright
+from swinv2.imaging.datasets import Skipped, Transform
 from swinv2.imaging.label_maps import read_map
-from swinv2.imaging.reading import LeftOut, Transform, UnreadableImageError
+from swinv2.imaging.reading import UnreadableImageError
 
 Sample = tuple[Image, dict[str, Any]]
 
@@ -30,7 +31,7 @@ class ImagesAndMaps(Dataset[Sample | None]):
         training: give another sample for one that is left out, instead of None.
 
     Attributes:
-        left_out: positions of the pairs that are left out.
+        skipped: positions of the pairs that are left out.
 
     Raises:
         ValueError: more than half of the images have other sizes than their maps.
@@ -43,9 +44,9 @@ class ImagesAndMaps(Dataset[Sample | None]):
         self.class_list = class_list
         self.transform = transform
         self.training = training
-        self.left_out = LeftOut(len(pairs), "an image with its map")
+        self.skipped = Skipped(len(pairs), "an image with its map")
         for position, error in other_sizes(pairs).items():
-            self.left_out.add(position, error)
+            self.skipped.add(position, error)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -53,12 +54,12 @@ class ImagesAndMaps(Dataset[Sample | None]):
     def __getitem__(self, index: int) -> Sample | None:
         candidates = itertools.chain(range(index, len(self)), range(index)) if self.training else [index]
         for candidate in candidates:
-            if candidate in self.left_out:
+            if candidate in self.skipped:
                 continue
             try:
                 image, labels = self.read(candidate)
             except UnreadableImageError as error:
-                self.left_out.add(candidate, error)
+                self.skipped.add(candidate, error)
                 continue
             pair = self.pairs[candidate]
             target = {"labels": labels, "image_id": candidate + 1, "path": pair.image, "name": pair.name}

@@ -10,9 +10,11 @@ from torchvision.tv_tensors import Image
 
 from segmentation.data.name_lists import Names, composed, read_names
 from swinv2.files.text_lines import Line
+from swinv2.imaging.decoding.formats import SUFFIXES
+from swinv2.imaging.finding import files_below
 from swinv2.imaging.label_maps import size_in_header
 from swinv2.imaging.passed_over import tell_passed_over
-from swinv2.imaging.reading import SUFFIXES, UnreadableImageError, files_below, read_image
+from swinv2.imaging.reading import UnreadableImageError, read_image
 
 MOST_OTHER = 0.5  # share of pairs of two sizes
 READERS = 16  # threads that look into headers; on network disks most of the time is waiting

@@ -13,7 +13,7 @@ from torchvision.transforms.v2 import functional as F
 from torchvision.tv_tensors import Image, Mask, wrap
 
 from segmentation.data.class_list import IGNORED
-from swinv2.imaging.resize import draw, resize, scaled
+from swinv2.imaging.resize import random_integer, resize, scaled
 
 MEAN_COLOUR = (124.0, 116.0, 104.0)  # ImageNet's, which a model's normalisation makes about 0
 TRIES = 10  # places for a crop
@@ -55,7 +55,7 @@ class ScaledCrop(v2.Transform):
         width = max(round(columns * size[1] / resized[1]), 1)
         labels = next(one for one in flat_inputs if isinstance(one, Mask))
         for _ in range(TRIES):
-            part = (draw(0, rows - height), draw(0, columns - width), height, width)
+            part = (random_integer(0, rows - height), random_integer(0, columns - width), height, width)
             if self.max_share >= 1 or is_mixed(resize(F.crop(labels, *part), size), self.max_share):
                 break
         return {"part": part, "size": size}
@@ -78,7 +78,7 @@ class PhotometricDistortion(v2.Transform):
         contrast = uniform(*CONTRAST) if heads() else 1.0
         early = heads()
         saturation = uniform(*SATURATION) if heads() else 1.0
-        hue = draw(-HUE, HUE) if heads() else 0
+        hue = random_integer(-HUE, HUE) if heads() else 0
         colours = np.stack([(levels + hue) % 180, limited(levels * saturation), levels], axis=-1)[None]
         return {
             "before": limited(limited(levels + shift) * (contrast if early else 1.0)),

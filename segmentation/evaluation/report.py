@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from segmentation.evaluation.scores import Scores
 from swinv2.files.whole import write_whole
 from swinv2.imaging.fonts import legible
-from swinv2.training.confusion import Row, confused_pairs, draw_confusion, write_csv
-from swinv2.training.figures import save_figure
+from swinv2.training.plots import confused_pairs, draw_confusion, save_figure
+from swinv2.training.tables import Row, write_csv
 
 BARS = 40  # above each other, before there is a second column
 
@@ -59,8 +59,8 @@ def draw_bars(scores: Scores, class_names: Sequence[str]) -> Figure:
     columns = math.ceil(math.sqrt(len(order) / BARS))
     height = math.ceil(len(order) / columns)
     figure = Figure(figsize=(6.5 * columns, 1.5 + 0.26 * height), layout="constrained")
-    left_out = len(class_names) - len(order)
-    figure.suptitle("IoU by class" + (f", {left_out} that do not occur left out" if left_out else ""))
+    skipped = len(class_names) - len(order)
+    figure.suptitle("IoU by class" + (f", {skipped} that do not occur left out" if skipped else ""))
     for column in range(columns):
         chosen = order[column * height : (column + 1) * height]
         axes = figure.add_subplot(1, columns, column + 1)

@@ -16,8 +16,8 @@ from swinv2.imaging.drawing import (
     LEAST_SIDE,
     Colour,
     Picture,
-    cut,
     resized,
+    shorten,
     side_by_side,
     text_height,
     text_width,
@@ -133,7 +133,7 @@ def draw_legend(entries: Sequence[Entry], caption: str, width: int, height: int)
         height: of capitals that suits the picture, pixels.
     """
     height = min(height, GREATEST_TEXT)
-    names = [cut(entry.name, NAME_ROOM * height, height) for entry in entries]
+    names = [shorten(entry.name, NAME_ROOM * height, height) for entry in entries]
     name_room = max((text_width(name, height) for name in names), default=0)
     room = 5 * height + name_room + max((text_width(entry.figures, height) for entry in entries), default=0)
     width = max(width, LEAST_SIDE, room)

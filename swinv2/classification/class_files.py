@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..files.structured_text import class_part, is_tree, load_tree
 from ..files.text_lines import Line, lines_of, read_text
 from ..files.text_tables import DELIMITERS, delimiter_of, plain, plain_list, positions, split, unquoted
-from ..files.text_trees import class_part, is_tree, load_tree
 
 NUMBERED = re.compile(r"(\d{1,9})(?:\s*[:,;\t|]\s*|\s+)(\S.*)")
 NUMBER = re.compile(r"\d{1,9}")

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ..files.places import locate
+from ..files.paths import locate
 from ..files.text_tables import PARTS
 from .class_files import SYNSET, ClassFile, read_class_file
 from .class_files import names_in_text as names_in_text

@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from ..imaging.drawing import LEAST_SIDE, Picture, text_height, write
-from ..training.confusion import write_csv
+from ..training.tables import write_csv
 from .scores import TOP
 
 PRINTED = 50  # images
@@ -18,10 +18,10 @@ NAME = 24  # characters of a class that are printed
 BLACK, BAR, WHITE = (0, 0, 0), (186, 214, 235), 255
 LINE = 1.8  # height of a line in that of its capitals
 
-Guesses = Sequence[tuple[str, float]]  # names of classes and their probabilities, the most probable first
+Predictions = Sequence[tuple[str, float]]  # names of classes and their probabilities, the most probable first
 
 
-def best_guesses(probabilities: Float[Tensor, "n k"], class_names: Sequence[str]) -> list[Guesses]:
+def best_predictions(probabilities: Float[Tensor, "n k"], class_names: Sequence[str]) -> list[Predictions]:
     """The five most probable classes of each image, or all, if there are fewer."""
     top = probabilities.topk(min(TOP, len(class_names)), dim=1)
     return [
@@ -30,14 +30,14 @@ def best_guesses(probabilities: Float[Tensor, "n k"], class_names: Sequence[str]
     ]
 
 
-def format_guesses(found: Mapping[str, Guesses]) -> str:
+def format_predictions(found: Mapping[str, Predictions]) -> str:
     """Aligned text, a line for each image; of very many only the first.
 
     Args:
-        found: guesses by the path of the image.
+        found: predictions by the path of the image.
     """
-    shown = [(printable(name), guesses) for name, guesses in list(found.items())[:PRINTED]]
-    cells = [[f"{share:.3f} {name[:NAME]}" for name, share in guesses] for _, guesses in shown]
+    shown = [(printable(name), predictions) for name, predictions in list(found.items())[:PRINTED]]
+    cells = [[f"{share:.3f} {name[:NAME]}" for name, share in predictions] for _, predictions in shown]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     room = max(len(name) for name, _ in shown)
     lines = [
@@ -52,12 +52,12 @@ def printable(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def write_guesses(path: Path, found: Mapping[str, Guesses]) -> None:
+def write_predictions(path: Path, found: Mapping[str, Predictions]) -> None:
     """Write a table: the image, then each guess and its probability.
 
     Args:
         path: file to write, .csv.
-        found: guesses by the path of the image, all equally many.
+        found: predictions by the path of the image, all equally many.
     """
     ranks = range(1, 1 + max(map(len, found.values())))
     header = ["image", *(f"{what}_{rank}" for rank in ranks for what in ("class", "probability"))]
@@ -65,12 +65,12 @@ def write_guesses(path: Path, found: Mapping[str, Guesses]) -> None:
     write_csv(path, header, rows)
 
 
-def draw_guesses(image: UInt8[Tensor, "3 h w"], guesses: Guesses) -> Picture:
+def draw_predictions(image: UInt8[Tensor, "3 h w"], predictions: Predictions) -> Picture:
     """The picture above a line for each guess: its probability, also as a bar, and its name.
 
     Args:
         image: RGB; a small one comes out larger, so that the names can be read, one too long for a JPEG smaller.
-        guesses: of this image.
+        predictions: of this image.
     """
     picture = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
     longest = max(picture.shape[:2])
@@ -84,8 +84,8 @@ def draw_guesses(image: UInt8[Tensor, "3 h w"], guesses: Guesses) -> Picture:
     picture = np.pad(picture, ((0, 0), (0, beside), (0, 0)), constant_values=WHITE)
     height = text_height(picture)
     step = round(LINE * height)
-    board = np.full((step * len(guesses) + height // 2, picture.shape[1], 3), WHITE, np.uint8)
-    for row, (name, share) in enumerate(guesses):
+    board = np.full((step * len(predictions) + height // 2, picture.shape[1], 3), WHITE, np.uint8)
+    for row, (name, share) in enumerate(predictions):
         top, bottom = row * step + height // 4, (row + 1) * step
         cv2.rectangle(board, (0, top), (round(share * board.shape[1]), bottom), BAR, cv2.FILLED)
         write(board, f"{share:.3f}  {name}", height // 2, bottom - height // 3, height, BLACK)

@@ -7,19 +7,19 @@ from pathlib import Path
 import numpy as np
 
 from ..files.whole import write_whole
-from ..training.confusion import confused_pairs, draw_confusion, write_csv
-from ..training.figures import save_figure
+from ..training.plots import confused_pairs, draw_confusion, save_figure
+from ..training.tables import write_csv
 from .scores import Scores
 
 
-def write_report(folder: Path, scores: Scores, class_names: Sequence[str], left_out: int | None = None) -> list[Path]:
+def write_report(folder: Path, scores: Scores, class_names: Sequence[str], skipped: int | None = None) -> list[Path]:
     """Write the means, the accuracy of each class, the confusion matrix as a picture and its largest cells.
 
     Args:
         folder: where to; it is made if missing.
         scores: of the data set.
         class_names: by label.
-        left_out: how many are missing or unreadable, and so not scored, if that was counted.
+        skipped: how many are missing or unreadable, and so not scored, if that was counted.
 
     Returns:
         The files.
@@ -28,7 +28,7 @@ def write_report(folder: Path, scores: Scores, class_names: Sequence[str], left_
     means, classes, picture, confused = (
         folder / name for name in ("scores.json", "classes.csv", "confusion.png", "confused.csv")
     )
-    counts = {"scored": scores.number} | ({} if left_out is None else {"left_out": left_out})
+    counts = {"scored": scores.number} | ({} if skipped is None else {"skipped": skipped})
     write_whole(means, lambda part: part.write_text(json.dumps(scores.figures() | counts, indent=2)))
     accuracy = ["" if np.isnan(share) else f"{share:.6f}" for share in scores.accuracy]
     write_csv(classes, ("class", "number", "accuracy"), zip(class_names, scores.counts.tolist(), accuracy, strict=True))

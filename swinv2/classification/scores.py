@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torchmetrics import Metric
 
-TOP = 5  # best guesses among which the true class may be
+TOP = 5  # best predictions among which the true class may be
 CONFUSED = 4096  # classes; the matrix of more takes gigabytes, and nobody looks at it
 LISTED = 100  # classes; of more, only the least accurate are printed
 
@@ -20,7 +20,7 @@ class Scores(NamedTuple):
     Attributes:
         counts: how many there are of each class.
         right: how many of them are found: the best guess is the true class.
-        in_top: how many have the true class among the five best guesses.
+        in_top: how many have the true class among the five best predictions.
         confusion: how many of each true class (row) are taken for each class (column); None for very many classes.
         real: of those with labels of another kind (ReaL), how many have the best guess among them, and their number.
     """
@@ -43,7 +43,7 @@ class Scores(NamedTuple):
 
     @property
     def top5(self) -> float:
-        """Share with the true class among the five best guesses."""
+        """Share with the true class among the five best predictions."""
         return float(self.in_top / self.counts.sum())
 
     @property
@@ -95,15 +95,15 @@ class ClassificationScores(Metric):
             real: ReaL labels of each: all classes that can be seen; none for one that is not to be scored by them.
         """
         num_classes, ones = len(self.counts), torch.ones_like(labels)
-        guesses = scores.topk(min(TOP, num_classes), dim=1).indices  # (n, 5), the best first
-        hits = guesses == labels[:, None]
+        predictions = scores.topk(min(TOP, num_classes), dim=1).indices  # (n, 5), the best first
+        hits = predictions == labels[:, None]
         self.counts.index_add_(0, labels, ones)
         self.right.index_add_(0, labels, hits[:, 0].long())
         self.in_top += hits.sum()
         if len(self.confusion):
-            self.confusion.index_add_(0, labels * num_classes + guesses[:, 0], ones)
+            self.confusion.index_add_(0, labels * num_classes + predictions[:, 0], ones)
         if any(real):
-            right = sum(guess in seen for guess, seen in zip(guesses[:, 0].tolist(), real, strict=True))
+            right = sum(guess in seen for guess, seen in zip(predictions[:, 0].tolist(), real, strict=True))
             self.real += torch.tensor([right, sum(map(bool, real))], device=self.real.device)
 
     def compute(self) -> Scores:

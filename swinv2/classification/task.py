@@ -15,19 +15,18 @@ from torch.optim import Optimizer
 from ..classifier import ImageClassifier
 from ..imaging.normalize import normalize
 from ..imaging.reading import UnreadableImageError, read_image
-from ..training.averaging import averages_of
 from ..training.callbacks.throughput import Throughput
-from ..training.checks import check_class_count
+from ..training.checks import averages_of, check_class_count
 from ..training.distributed import gather, mean_over_processes
 from ..training.finite import NotFiniteError
 from ..training.schedules import OptimizerConfig
-from ..training.skipped import check_scored, left_out_lines, nothing_predicted
+from ..training.skipped import check_scored, nothing_predicted, skipped_lines
 from ..training.task import Task
-from ..training.temporary_window import other_window
+from ..training.temporary_window import temporary_window
 from .data.image_data import Batch
 from .data.imagenet_data import ImageNetData
 from .head_transfer import load_head
-from .predictions import Guesses, best_guesses, draw_guesses, format_guesses, write_guesses
+from .predictions import Predictions, best_predictions, draw_predictions, format_predictions, write_predictions
 from .report import write_report
 from .scores import TOP, ClassificationScores, Scores, format_table, summary
 
@@ -88,9 +87,9 @@ class ClassificationTask(Task):
         self.scores = ClassificationScores(model.num_classes)
         self.scored: Scores | None = None
         self.throughput = Throughput()
-        self.found: dict[str, Guesses] = {}
+        self.found: dict[str, Predictions] = {}
         self.spoilt = 0  # images whose logits are not finite
-        with other_window(model.backbone, test_window_size):
+        with temporary_window(model.backbone, test_window_size):
             pass  # raises here if the numbers do not fit
 
     def setup(self, stage: str) -> None:
@@ -120,7 +119,7 @@ class ClassificationTask(Task):
 
     def forward(self, images: UInt8[Tensor, "b 3 h w"]) -> Float[Tensor, "b k"]:
         """Logits of images, in float32, with the window of the test."""
-        with other_window(self.model.backbone, self.test_window_size):
+        with temporary_window(self.model.backbone, self.test_window_size):
             return self.model(self.normalized(images)).float()
 
     def normalized(self, images: UInt8[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
@@ -154,8 +153,8 @@ class ClassificationTask(Task):
 
     def _log_progress(self, logits: Float[Tensor, "b k"], labels: Int64[Tensor, " b"]) -> None:
         """Log the accuracy of a batch, of mixed images for the greater share, and count its images."""
-        guesses = logits.topk(min(TOP, logits.shape[1]), dim=1).indices
-        hits = guesses == labels[:, None]
+        predictions = logits.topk(min(TOP, logits.shape[1]), dim=1).indices
+        hits = predictions == labels[:, None]
         figures = {"train/top1": hits[:, 0].float().mean(), "train/top5": hits.any(1).float().mean()}
         self.log_dict(mean_over_processes(figures), batch_size=len(labels))
         self.throughput.items += len(labels) * self.trainer.world_size
@@ -203,11 +202,11 @@ class ClassificationTask(Task):
             scored: its scores.
             rate: images a second.
         """
-        left_out = left_out_lines(images=self.data.val_set)
+        skipped = skipped_lines(images=self.data.val_set)
         if self.trainer.is_global_zero:
             report = ", ".join(map(str, write_report(self.folder, scored, self.class_names)))
             print(f"\n{format_table(scored, self.class_names)}\n\n{summary(scored)}  ({rate:.0f} images/s)")
-            print(f"\n{left_out}report: {report}")
+            print(f"\n{skipped}report: {report}")
 
     def on_validation_end(self) -> None:
         """The training's clock starts anew."""
@@ -215,10 +214,10 @@ class ClassificationTask(Task):
 
     def on_fit_end(self) -> None:
         """Say how good the classifier is, and what was left out."""
-        left_out = left_out_lines(training_images=self.data.train_set, validation_images=self.data.val_set)
+        skipped = skipped_lines(training_images=self.data.train_set, validation_images=self.data.val_set)
         if self.trainer.is_global_zero:
             said = f"\n{summary(self.scored)}\n" if self.scored is not None else ""
-            print(f"{said}{left_out}", end="")
+            print(f"{said}{skipped}", end="")
 
     def on_predict_start(self) -> None:
         """Without a checkpoint classes have the names that the data give them.
@@ -250,26 +249,26 @@ class ClassificationTask(Task):
             return
         assert self.data.predict_set is not None
         logits = self(images)
-        found = best_guesses(logits.softmax(1), self.class_names)
-        for target, guesses, is_finite in zip(targets, found, logits.isfinite().all(1).tolist(), strict=True):
+        found = best_predictions(logits.softmax(1), self.class_names)
+        for target, predictions, is_finite in zip(targets, found, logits.isfinite().all(1).tolist(), strict=True):
             if not is_finite:
-                self.data.predict_set.left_out.add(target["image_id"] - 1, NotFiniteError(target["path"]))
+                self.data.predict_set.skipped.add(target["image_id"] - 1, NotFiniteError(target["path"]))
                 self.spoilt += 1
                 continue
-            self.found[str(target["path"])] = guesses
+            self.found[str(target["path"])] = predictions
             if self.pictures:
-                self._draw(target["path"], target["name"], guesses)
+                self._draw(target["path"], target["name"], predictions)
 
-    def _draw(self, path: Path, name: str, guesses: Guesses) -> None:
+    def _draw(self, path: Path, name: str, predictions: Predictions) -> None:
         """Write the picture of an image, which need not come about.
 
         Args:
             path: of the image.
             name: of its results.
-            guesses: its most probable classes.
+            predictions: its most probable classes.
         """
         try:
-            picture = draw_guesses(read_image(path), guesses)
+            picture = draw_predictions(read_image(path), predictions)
         except (UnreadableImageError, ValueError, cv2.error) as error:
             logger.warning("There is no picture of %s: %s", path, error)
             return
@@ -281,13 +280,13 @@ class ClassificationTask(Task):
         Raises:
             ValueError: no image could be read, or no output was finite.
         """
-        left_out = left_out_lines(images=self.data.predict_set)
-        found = {path: guesses for part in gather(self.found) for path, guesses in part.items()}
+        skipped = skipped_lines(images=self.data.predict_set)
+        found = {path: predictions for part in gather(self.found) for path, predictions in part.items()}
         if not found:
             raise nothing_predicted(self.spoilt, "results")
         if self.trainer.is_global_zero:
             path, found = self.path("predictions.csv"), dict(sorted(found.items()))
-            write_guesses(path, found)
-            print(f"\n{format_guesses(found)}\n\n{left_out}{len(found)} images: {path}")
+            write_predictions(path, found)
+            print(f"\n{format_predictions(found)}\n\n{skipped}{len(found)} images: {path}")
             if self.pictures:
                 print(f"pictures: {self.folder / 'pictures'}")

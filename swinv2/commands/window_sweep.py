@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..cli import TASKS, task_of
-from ..training.confusion import write_csv
-from ..training.figures import save_figure
+from ..training.plots import save_figure
+from ..training.tables import write_csv
 
 
 class Kind(NamedTuple):

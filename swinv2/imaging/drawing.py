@@ -74,7 +74,7 @@ def text_height(picture: Picture) -> int:
     return max(10, round(min(picture.shape[:2]) / 42))
 
 
-def cut(text: str, room: int, height: int) -> str:
+def shorten(text: str, room: int, height: int) -> str:
     """A text as long as there is room for it, in pixels, at some height of capitals."""
     if text_width(text, height) <= room:
         return text

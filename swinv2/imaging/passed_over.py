@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from .reading import SUFFIXES
+from .decoding.formats import SUFFIXES
 
 logger = logging.getLogger(__name__)
 

@@ -33,7 +33,7 @@ def scaled(height: int, width: int, factor: float) -> tuple[int, int]:
     return max(round(height * factor), LEAST_SIDE), max(round(width * factor), LEAST_SIDE)
 
 
-def draw(least: int, greatest: int) -> int:
+def random_integer(least: int, greatest: int) -> int:
     """A whole number from a range, both ends included."""
     return int(torch.randint(least, greatest + 1, ()))
 

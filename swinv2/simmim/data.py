@@ -16,8 +16,9 @@ from ..classification.data.items import ImageItems, Strings
 from ..classification.data.middle import Middle
 from ..classification.shards.dataset import read_shards
 from ..classification.shards.patterns import names_shards
+from ..imaging.decoding.formats import SUFFIXES
+from ..imaging.finding import files_below, is_image
 from ..imaging.passed_over import check_passed_over
-from ..imaging.reading import SUFFIXES, files_below, is_image
 from ..imaging.resize import check_crops
 from ..shapes import Shapes
 

@@ -15,7 +15,7 @@ from ..training.checks import backbone_of, check_tensors, check_windows
 from ..training.distributed import gather
 from ..training.finite import NotFiniteError, check_finite
 from ..training.schedules import OptimizerConfig
-from ..training.skipped import check_scored, left_out_lines, nothing_predicted
+from ..training.skipped import check_scored, nothing_predicted, skipped_lines
 from ..training.task import Task
 from .data import SimMIMData, TrainBatch
 from .model import SimMIM
@@ -106,18 +106,18 @@ class SimMIMTask(Task):
         error = self.errors.compute() if there else torch.tensor(torch.nan)
         self.errors.reset()
         self.log("val_loss", error, prog_bar=True)
-        left_out = left_out_lines(images=self.data.val_set) if self.trainer.state.fn == "validate" else ""
+        skipped = skipped_lines(images=self.data.val_set) if self.trainer.state.fn == "validate" else ""
         if self.trainer.state.fn == "validate" and self.trainer.is_global_zero:
-            print(f"\nerror on hidden pixels {error:.4f}\n{left_out}pictures: {self.folder / 'pictures'}")
+            print(f"\nerror on hidden pixels {error:.4f}\n{skipped}pictures: {self.folder / 'pictures'}")
 
     def on_fit_end(self) -> None:
         """Say how good the model is, where its pictures are, and what was left out."""
         error = self.trainer.callback_metrics.get("val_loss")
-        left_out = left_out_lines(training_images=self.data.train_set, validation_images=self.data.val_set)
+        skipped = skipped_lines(training_images=self.data.train_set, validation_images=self.data.val_set)
         if self.trainer.is_global_zero and error is not None:
             print(f"\nerror on hidden pixels {error:.4f}\npictures: {self.folder / 'pictures'}")
         if self.trainer.is_global_zero:
-            print(left_out, end="")
+            print(skipped, end="")
 
     def on_predict_start(self) -> None:
         """Count from none."""
@@ -133,7 +133,7 @@ class SimMIMTask(Task):
         for at, target in enumerate(targets):
             one = slice(at, at + 1)
             if not prediction[at].isfinite().all():
-                self.data.predict_set.left_out.add(target["image_id"] - 1, NotFiniteError(target["path"]))
+                self.data.predict_set.skipped.add(target["image_id"] - 1, NotFiniteError(target["path"]))
                 self.spoilt += 1
                 continue
             (picture,) = self._draw(prediction[one], images[one], masks[one], 1)
@@ -146,11 +146,11 @@ class SimMIMTask(Task):
         Raises:
             ValueError: no image could be read, or no output was finite.
         """
-        left_out = left_out_lines(images=self.data.predict_set)
+        skipped = skipped_lines(images=self.data.predict_set)
         if not sum(gather(self.predicted)):
             raise nothing_predicted(self.spoilt, "pictures")
         if self.trainer.is_global_zero:
-            print(f"\n{left_out}pictures: {self.folder / 'pictures'}")
+            print(f"\n{skipped}pictures: {self.folder / 'pictures'}")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Windows travel with the weights; there are no classes."""

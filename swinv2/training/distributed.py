@@ -1,6 +1,7 @@
-"""What the processes of a run have found, in one place."""
+"""Processes of a run: what they have found in one place, and waiting for each other."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
@@ -8,6 +9,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 T = TypeVar("T")
+
+LONGEST = timedelta(weeks=1)  # that one process is waited for
 
 
 def gather(part: T) -> list[T]:
@@ -35,3 +38,23 @@ def mean_over_processes(figures: Mapping[str, Tensor]) -> dict[str, Tensor]:
     dist.all_reduce(values)
     values /= dist.get_world_size()
     return dict(zip(figures, values.unbind(), strict=True))
+
+
+class Meeting:
+    """Where all processes wait for each other before they exchange results.
+
+    A trainer's collectives give up after half an hour, but one process may have a film of hours left when the others
+    have none. If one process ends early, the others do not wait for it. A single process never waits.
+
+    It is made by all processes, at about the same time.
+    """
+
+    def __init__(self) -> None:
+        self._group = None
+        if dist.is_available() and dist.is_initialized():
+            self._group = dist.new_group(timeout=LONGEST, backend="gloo")
+
+    def wait(self) -> None:
+        """Return when all processes have come here."""
+        if self._group is not None:
+            dist.barrier(self._group)  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from torch.distributions import Beta
 from torch.nn.functional import one_hot
 from torchvision.transforms.v2 import functional as F
 
-from ..imaging.resize import draw
+from ..imaging.resize import random_integer
 
 
 class Mixing(nn.Module):
@@ -47,7 +47,7 @@ class Mixing(nn.Module):
             images: uint8, which is brought to float32 from 0 to 1, or float of any range and precision, which stay.
             labels: their classes.
         """
-        kind, shares = self.kinds[draw(0, len(self.kinds) - 1)]
+        kind, shares = self.kinds[random_integer(0, len(self.kinds) - 1)]
         dtype = images.dtype if images.is_floating_point() else torch.float32
         mixed, share = kind(F.to_dtype(images, dtype, scale=True), float(shares.sample()))
         own = one_hot(labels, self.num_classes).float()
@@ -68,7 +68,7 @@ def cutmix(images: Float[Tensor, "b c *size"], share: float) -> tuple[Float[Tens
     """
     part, mixed = [], images.clone()
     for length in images.shape[-2:]:
-        middle, side = draw(0, length - 1), int(length * (1 - share) ** 0.5)
+        middle, side = random_integer(0, length - 1), int(length * (1 - share) ** 0.5)
         part.append(slice(max(middle - side // 2, 0), min(middle + (side + 1) // 2, length)))
     mixed[..., part[0], part[1]] = images.flip(0)[..., part[0], part[1]]
     height, width = images.shape[-2:]

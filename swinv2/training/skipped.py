@@ -10,19 +10,19 @@ from .distributed import gather
 logger = logging.getLogger(__name__)
 
 
-def left_out_lines(**datasets: Any) -> str:
+def skipped_lines(**datasets: Any) -> str:
     """How many items of data sets could not be read or used, a line for each that had such.
 
     All processes have to call this.
 
     Args:
-        datasets: by what their items are, "training_images"; with `left_out`, or None.
+        datasets: by what their items are, "training_images"; with `skipped`, or None.
     """
     lines = []
     for what, dataset in datasets.items():
         if dataset is not None:
-            some = range(len(dataset) if len(dataset.left_out) else 0)
-            count = len(set().union(*gather({position for position in some if position in dataset.left_out})))
+            some = range(len(dataset) if len(dataset.skipped) else 0)
+            count = len(set().union(*gather({position for position in some if position in dataset.skipped})))
             said = f"{count} of {len(dataset)} {what.replace('_', ' ')} could not be read or used"
             lines += [f"{said}; see the messages above\n"] if count else []
     return "".join(lines)

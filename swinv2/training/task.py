@@ -10,7 +10,7 @@ from lightning import LightningModule
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 
-from ..files.places import safe_name
+from ..files.paths import safe_name
 from ..imaging.drawing import Picture, save
 from ..weights.loading import load_weights
 from .checks import backbone_of, check_checkpoint, check_class_names, check_monitors, check_windows

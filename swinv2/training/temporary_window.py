@@ -8,7 +8,7 @@ from ..backbone import SwinTransformerV2
 
 
 @contextmanager
-def other_window(backbone: SwinTransformerV2, window_size: Window | None) -> Iterator[None]:
+def temporary_window(backbone: SwinTransformerV2, window_size: Window | None) -> Iterator[None]:
     """Give a backbone another window within a `with` statement; after it, it has the one that it had.
 
     Args:

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from ..files.places import Finder
+from ..files.paths import Finder
 from ..files.regular import read_small
 from .tensor_files import read_file
 

@@ -16,7 +16,7 @@ from ..downloads.digests import check_recorded, digest_in
 from ..downloads.download import download
 from ..downloads.hub import HUB, from_hub
 from ..files.kinds import describe, kind_of
-from ..files.places import Finder, safe_part
+from ..files.paths import Finder, safe_part
 from ..files.regular import SPECIAL, is_special, read_small
 from .shards import shards_beside
 from .trained_windows import configuration

@@ -20,7 +20,7 @@ from detection.detectors.cascade import CascadeMaskRCNN
 from detection.detectors.mask_rcnn import MaskRCNN
 from detection.detectors.rpn import RPNConfig
 from detection.detectron2_weights import convert, from_detectron2, to_detectron2
-from detection.evaluation.collecting import CocoEvaluator
+from detection.evaluation.coco_evaluator import CocoEvaluator
 from detection.inference.masks import encode_masks
 from detection.inference.postprocess import Postprocess
 from detection.roi.roi_pool import Pyramid

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from swinv2.classification.data.folders import class_folders, read_class_folders
-from swinv2.imaging.reading import SUFFIXES
+from swinv2.imaging.decoding.formats import SUFFIXES
 from tests.odd.outcomes import try_all
 
 CLASSES = [

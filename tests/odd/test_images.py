@@ -16,7 +16,8 @@ import pytest
 import tifffile
 from PIL import Image, ImageOps
 
-from swinv2.imaging.reading import ImageDepthError, UnreadableImageError, decode
+from swinv2.imaging.decoding.errors import ImageDepthError
+from swinv2.imaging.reading import UnreadableImageError, decode
 from tests.odd.made_images import MAKERS, Made, damage, deep, tiff_colours
 from tests.odd.outcomes import try_all
 

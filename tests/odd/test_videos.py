@@ -20,7 +20,7 @@ from video.inference.per_second import per_second
 from video.inference.sliding_clips import score_over_time
 from video.readers.frame_names import select_frames
 from video.readers.frame_times import LONGEST_STILL
-from video.readers.opening import UnreadableVideoError, open_footage
+from video.readers.opening import UnreadableVideoError, open_video
 
 ALIKE = 2  # grey levels
 FAR = 30  # mean grey levels between a frame and what was encoded; unlike pictures are 60 and more apart
@@ -68,16 +68,16 @@ def test_whole_videos_equal_those_of_pyav(tmp_path):
             return None
         theirs = expected(path, made)
         try:
-            footage = open_footage(path)
+            reader = open_video(path)
         except UnreadableVideoError as error:
             if not theirs:
                 raise
             return f"refused, though PyAV has {len(theirs)} frames: {error}"
-        with footage:
+        with reader:
             if theirs is None:
                 return "read, though FFmpeg does not convert its colours"
             kinds[made.codec] += 1
-            return compare(footage, theirs, made)
+            return compare(reader, theirs, made)
 
     outcomes = try_all(video, use)
     print(f"made by {dict(kinds)}")
@@ -92,13 +92,13 @@ def expected(path, made):
         return None
 
 
-def compare(footage, theirs, made):
+def compare(reader, theirs, made):
     """What is wrong with the frames, times and scores of a whole video; None if nothing is."""
-    if footage.length != len(theirs):
-        return f"{footage.length} frames, of which PyAV finds {len(theirs)}"
-    ours = footage.read(range(footage.length))
-    places = random.Random(made.frames).choices(range(footage.length), k=8)
-    for index, frame in [*enumerate(ours), *((index, footage.read([index])[0]) for index in places)]:
+    if reader.length != len(theirs):
+        return f"{reader.length} frames, of which PyAV finds {len(theirs)}"
+    ours = reader.read(range(reader.length))
+    places = random.Random(made.frames).choices(range(reader.length), k=8)
+    for index, frame in [*enumerate(ours), *((index, reader.read([index])[0]) for index in places)]:
         if apart(frame, theirs[index]) > ALIKE:
             return f"frame {index} differs by {apart(frame, theirs[index])}"
         flat = np.rot90(frame, -made.turned // 90).astype(int)
@@ -106,7 +106,7 @@ def compare(footage, theirs, made):
             FAR if is_coloured(made) else 99
         ):
             return f"frame {index} is unlike what was encoded"
-    return wrong_times(footage, made)
+    return wrong_times(reader, made)
 
 
 def is_coloured(made):
@@ -114,16 +114,16 @@ def is_coloured(made):
     return "gray" not in made.pixels and made.colours is None and made.codec != "gif" and made.frames > 2
 
 
-def wrong_times(footage, made):
+def wrong_times(reader, made):
     """What is wrong with the times and the scores by second; None if nothing is."""
-    times, given = footage.times(range(footage.length)), np.array(milliseconds(made)) / 1000
+    times, given = reader.times(range(reader.length)), np.array(milliseconds(made)) / 1000
     if made.times in (STEADY, "uneven", "late") and np.abs(times - (given - given[0])).max() > 2e-3 + given[-1] * 1e-3:
         return f"times {times[:4]}…, not {given[:4] - given[0]}…"
-    if np.any(np.diff(times) <= 0) or times[-1] > LONGEST_STILL + footage.length or not 1e-3 < footage.rate <= 1000:
-        return f"times up to {times[-1]}, {footage.rate} frames per second"
+    if np.any(np.diff(times) <= 0) or times[-1] > LONGEST_STILL + reader.length or not 1e-3 < reader.rate <= 1000:
+        return f"times up to {times[-1]}, {reader.rate} frames per second"
     model = lambda clips: torch.full((len(clips), 2), 0.5)  # noqa: E731
-    seconds = per_second(score_over_time(model, footage, Dense(4, 1), Crops(8, 8)))
-    return None if len(seconds) <= times[-1] + 1 / footage.rate + 1 else f"{len(seconds)} seconds of scores"
+    seconds = per_second(score_over_time(model, reader, Dense(4, 1), Crops(8, 8)))
+    return None if len(seconds) <= times[-1] + 1 / reader.rate + 1 else f"{len(seconds)} seconds of scores"
 
 
 class Damaged(NamedTuple):
@@ -198,10 +198,10 @@ def test_damaged_videos(tmp_path):
             path.write_bytes(spoil(path.read_bytes(), given.damage, rng))
         readings = []
         for _ in range(2):
-            with open_footage(path) as footage:
-                readings.append(footage.read(range(footage.length)))
-                footage.read([rng.randrange(footage.length)])
-                footage.times([0, footage.length - 1])
+            with open_video(path) as reader:
+                readings.append(reader.read(range(reader.length)))
+                reader.read([rng.randrange(reader.length)])
+                reader.times([0, reader.length - 1])
         if not np.array_equal(*readings):
             return "two readings differ"
         if given.damage == "payload" and touched is not None and whole is not None:
@@ -239,8 +239,8 @@ def test_files_that_are_no_videos(tmp_path):
     def use(given):
         path = tmp_path / f"made.{given[0]}"
         path.write_bytes(given[1])
-        with open_footage(path) as footage:
-            frames = footage.read(range(min(footage.length, 50)))
+        with open_video(path) as reader:
+            frames = reader.read(range(min(reader.length, 50)))
         return None if frames.nbytes < 2**28 else "frames of a quarter of a gigabyte"
 
     outcomes = try_all(make, use)
@@ -252,7 +252,7 @@ def test_refusals_are_of_one_kind(tmp_path):
     path = tmp_path / "made.mp4"
     path.write_bytes(b"no video")
     with pytest.raises(UnreadableVideoError, match=r"made\.mp4"):
-        open_footage(path)
+        open_video(path)
 
 
 FRAMES = (

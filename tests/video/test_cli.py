@@ -16,7 +16,7 @@ import torch
 from swinv2.cli import main
 from video.inference.resume import Finished
 from video.inference.sliding_clips import AT_ONCE
-from video.readers.pyav_reader import PyAVFootage
+from video.readers.pyav_reader import PyAVReader
 
 CLASSES = ["left", "right", "fast left", "fast right"]
 SUMMARY = r"^top-1 0\.\d{3}  top-5 1\.000  mean class accuracy 0\.\d{3}$"
@@ -60,7 +60,7 @@ def test_validate_prints_the_classes_and_writes_a_report(trained, tmp_path, caps
     assert counts == dict(zip(CLASSES, "2211", strict=True))
     assert "left out" not in said
     figures = json.loads((tmp_path / "scored/scores.json").read_text())
-    assert (figures["scored"], figures["left_out"]) == (6, 0)
+    assert (figures["scored"], figures["skipped"]) == (6, 0)
     assert f"top-1 {figures['top1']:.3f}  top-5 1.000  mean class accuracy {figures['class_accuracy']:.3f}" in said
     named = said.split("report: ")[1].splitlines()[0].split(", ")
     assert named == [f"scored/{name}" for name in ("scores.json", "classes.csv", "confusion.png", "confused.csv")]
@@ -94,7 +94,7 @@ def test_unreadable_video_is_left_out_of_the_score(trained, shapes, tmp_path, ca
     assert re.search(r"^fast left +0 +-$", said, re.MULTILINE)
     assert "2 of 7 videos are left out: 1 missing, 1 unreadable" in said
     figures = json.loads((tmp_path / "runs/video/small/validate/scores.json").read_text())
-    assert (figures["scored"], figures["left_out"]) == (5, 2)
+    assert (figures["scored"], figures["skipped"]) == (5, 2)
     for path in (root / "val").iterdir():
         path.write_bytes(b"no video")
     assert main(validate) == 1
@@ -123,16 +123,16 @@ def test_predict_writes_scores_and_videos(trained, tmp_path, encode, capsys):
 
 def test_memory_of_prediction_does_not_depend_on_the_length(trained, encode, monkeypatch):
     """However long a video, few of its frames are in memory at a time, while it is scored and while it is drawn."""
-    alive, peaks, read = collections.Counter(), [], PyAVFootage.read
+    alive, peaks, read = collections.Counter(), [], PyAVReader.read
 
-    def counted(footage, indices):
-        frames = read(footage, indices)
+    def counted(reader, indices):
+        frames = read(reader, indices)
         alive["frames"] += len(frames)
         weakref.finalize(frames, alive.subtract, {"frames": len(frames)})
         peaks.append(alive["frames"])
         return frames
 
-    monkeypatch.setattr(PyAVFootage, "read", counted)
+    monkeypatch.setattr(PyAVReader, "read", counted)
     for frames in (50, 400):
         peaks.clear()
         assert main(predict(trained[0], encode(f"{frames}.mp4", frames=frames))) == 0
@@ -145,7 +145,7 @@ def test_predict_leaves_bad_files_out(trained, tmp_path, encode, capsys, caplog)
     (tmp_path / "empty.mp4").write_bytes(b"")
     bad = [tmp_path / "broken.mp4", tmp_path / "empty.mp4"]
     assert main(predict(trained[0], bad[0], encode("film.mp4"), bad[1])) == 0
-    assert "Left out a video, 2 of 3 so far: " in caplog.text
+    assert "Skipped a video, 2 of 3 so far: " in caplog.text
     assert "2 of 3 videos could not be read" in capsys.readouterr().out
     assert [path.name for path in (tmp_path / "found/scores").iterdir()] == ["film.csv"]
     assert main(predict(trained[0], *bad)) == 1
@@ -159,7 +159,7 @@ def test_damage_found_while_drawing_leaves_no_scores(trained, tmp_path, encode, 
         cv2.imwrite(str(tmp_path / f"pictures/{index}.png"), np.zeros((40, 60, 3), np.uint8))
     (tmp_path / "pictures/7.png").write_bytes(b"no picture")
     assert main([*predict(trained[0], tmp_path / "pictures", encode("film.mp4")), "--data.frames", "1"]) == 0
-    assert "Left out a video, 1 of 2 so far: The frame" in caplog.text
+    assert "Skipped a video, 1 of 2 so far: The frame" in caplog.text
     assert sorted(path.name for path in (tmp_path / "found").glob("*/*")) == ["film.csv", "film.mp4"]
 
 

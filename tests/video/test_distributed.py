@@ -48,7 +48,7 @@ def test_two_processes(on_two_processes, killed_test, command, tmp_path, monkeyp
         Path(path).write_bytes(b"")
     killed = on_two_processes(*command("validate", *views))
     assert f"Going on with a test that was stopped: {len(done)} videos are finished." in killed
-    assert "Left out" not in killed
+    assert "Skipped" not in killed
     assert not list(tmp_path.glob("run/validate/finished-*"))
     for path, content in contents.items():
         Path(path).write_bytes(content)

@@ -9,12 +9,12 @@ from swinv2 import BackboneConfig
 from swinv2.classification.scores import ClassificationScores
 from swinv2.classifier import ImageClassifier
 from swinv2.cli import main
+from swinv2.training.distributed import Meeting
 from swinv2.training.schedules import OptimizerConfig
-from swinv2.training.waiting import Meeting
 from video.classifier import VideoClassifier
 from video.data.clips import Views
 from video.data.kinetics_data import KineticsData
-from video.readers.opening import open_footage
+from video.readers.opening import open_video
 from video.task import VideoTask
 
 SMALL = {"batch_size": 4, "num_workers": 0, "frames": 4, "size": 32, "short_edge": 32}
@@ -208,7 +208,7 @@ def unreadable(monkeypatch):
     """From now on no validation video can be read."""
 
     def spoil():
-        monkeypatch.setattr("video.data.clips.open_footage", lambda path, backend: open_footage(path / "gone", backend))
+        monkeypatch.setattr("video.data.clips.open_video", lambda path, backend: open_video(path / "gone", backend))
 
     return spoil
 
@@ -267,5 +267,5 @@ def test_output_that_is_not_finite(model, shapes, tmp_path, monkeypatch, caplog)
     data = KineticsData(shapes, **SMALL, videos=[str(shapes / f"val/0000000{number}.mp4") for number in (0, 1)])
     trainer = Trainer(accelerator="cpu", default_root_dir=tmp_path, logger=False, enable_progress_bar=False)
     trainer.predict(VideoTask(model), data, return_predictions=False)
-    assert "Left out a video, 1 of 2 so far: The output of the model" in caplog.text
+    assert "Skipped a video, 1 of 2 so far: The output of the model" in caplog.text
     assert [path.name for path in tmp_path.glob("**/*.csv")] == ["00000001.csv"]

@@ -12,11 +12,11 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 from torchvision.tv_tensors import Video
 
-from swinv2.imaging.reading import LeftOut
+from swinv2.imaging.datasets import Skipped
 from video.data.lists import VideoItem
 from video.data.sampling import Sampling
 from video.data.transforms import Crops
-from video.readers.opening import Footage, UnreadableVideoError, open_footage, read_first_frame
+from video.readers.opening import UnreadableVideoError, VideoReader, open_video, read_first_frame
 
 CHUNK = 32  # frames that are there in the size of the file at the same time
 
@@ -70,10 +70,10 @@ class TrainingClips(Dataset[tuple[Video, int]]):
         items: videos and their labels.
         sampling: which frames are taken.
         transform: of all frames together.
-        backend: what decodes; see `open_footage`.
+        backend: what decodes; see `open_video`.
 
     Attributes:
-        left_out: positions of those that cannot be read.
+        skipped: positions of those that cannot be read.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class TrainingClips(Dataset[tuple[Video, int]]):
         self.sampling = sampling
         self.transform = transform
         self.backend = backend
-        self.left_out = LeftOut(len(items), "a video")
+        self.skipped = Skipped(len(items), "a video")
 
     def __len__(self) -> int:
         return len(self.items)
@@ -91,13 +91,13 @@ class TrainingClips(Dataset[tuple[Video, int]]):
     def __getitem__(self, index: int) -> tuple[Video, int]:
         state = torch.get_rng_state()
         for candidate in itertools.chain(range(index, len(self)), range(index)):
-            if candidate in self.left_out:
+            if candidate in self.skipped:
                 continue
             try:
                 return self._read(self.items[candidate])
             except UnreadableVideoError as error:
                 torch.set_rng_state(state)  # the next one is the same as if this one were known to be left out
-                self.left_out.add(candidate, error)
+                self.skipped.add(candidate, error)
         raise UnreadableVideoError(f"None of the {len(self)} videos can be read, first {self.items[0].path}.")
 
     def try_out(self, index: int) -> None:
@@ -109,8 +109,8 @@ class TrainingClips(Dataset[tuple[Video, int]]):
         read_first_frame(self.items[index].path, self.backend)
 
     def _read(self, item: VideoItem) -> tuple[Video, int]:
-        with open_footage(item.path, self.backend) as footage:
-            frames = read(footage, self.sampling.train(footage.length))
+        with open_video(item.path, self.backend) as reader:
+            frames = read(reader, self.sampling.train(reader.length))
         return self.transform(frames), item.label
 
 
@@ -124,10 +124,10 @@ class ViewedVideos(Dataset[tuple[Views | None, dict[str, Any]] | None]):
         sampling: which frames are taken.
         clips: how many clips of a video.
         crops: which parts of their frames.
-        backend: what decodes; see `open_footage`.
+        backend: what decodes; see `open_video`.
 
     Attributes:
-        left_out: positions of those that cannot be read.
+        skipped: positions of those that cannot be read.
         finished: paths of those that are not to be opened.
 
     Raises:
@@ -149,7 +149,7 @@ class ViewedVideos(Dataset[tuple[Views | None, dict[str, Any]] | None]):
         self.clips = clips
         self.crops = crops
         self.backend = backend
-        self.left_out = LeftOut(len(items), "a video")
+        self.skipped = Skipped(len(items), "a video")
         self.finished: Container[str] = ()
 
     def __len__(self) -> int:
@@ -165,31 +165,31 @@ class ViewedVideos(Dataset[tuple[Views | None, dict[str, Any]] | None]):
             read_first_frame(self.items[index].path, self.backend)
 
     def __getitem__(self, index: int) -> tuple[Views | None, dict[str, Any]] | None:
-        if index in self.left_out:
+        if index in self.skipped:
             return None
         item = self.items[index]
         target = {"label": item.label, "video_id": index + 1, "path": item.path}
         if str(item.path) in self.finished:
             return None, target
         try:
-            with open_footage(item.path, self.backend) as footage:
-                views = read_views(footage, self.sampling.test(footage.length, self.clips), self.crops)
+            with open_video(item.path, self.backend) as reader:
+                views = read_views(reader, self.sampling.test(reader.length, self.clips), self.crops)
         except UnreadableVideoError as error:
-            self.left_out.add(index, error)
+            self.skipped.add(index, error)
             return None
         return views, target
 
 
-def read(footage: Footage, indices: Sequence[int]) -> Video:
+def read(reader: VideoReader, indices: Sequence[int]) -> Video:
     """Frames of a video (frames, 3, height, width), the channels innermost in memory."""
-    return Video(torch.from_numpy(footage.read(indices)).permute(0, 3, 1, 2))
+    return Video(torch.from_numpy(reader.read(indices)).permute(0, 3, 1, 2))
 
 
-def read_views(footage: Footage, clips: Sequence[Sequence[int]], crops: Crops) -> Views:
+def read_views(reader: VideoReader, clips: Sequence[Sequence[int]], crops: Crops) -> Views:
     """Decode and resize what some clips need, every frame once and few at a time.
 
     Args:
-        footage: the video.
+        reader: the video.
         clips: frame indices of each clip.
         crops: which parts of the frames are to be seen.
 
@@ -197,10 +197,10 @@ def read_views(footage: Footage, clips: Sequence[Sequence[int]], crops: Crops) -
         UnreadableVideoError: a frame cannot be read.
     """
     needed = sorted({*itertools.chain.from_iterable(clips)})
-    height, width = crops.resized(*footage.size)
+    height, width = crops.resized(*reader.size)
     frames = torch.empty(len(needed), height, width, 3, dtype=torch.uint8).permute(0, 3, 1, 2)  # (n, 3, h, w)
     for start in range(0, len(needed), CHUNK):
-        chunk = read(footage, needed[start : start + CHUNK])
+        chunk = read(reader, needed[start : start + CHUNK])
         frames[start : start + CHUNK] = F.resize(chunk, [height, width], antialias=True)
     position = {frame: place for place, frame in enumerate(needed)}
     places = crops.places(height, width)

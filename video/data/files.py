@@ -10,7 +10,7 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
-from swinv2.imaging.reading import visible
+from swinv2.imaging.finding import visible
 from video.readers.frame_folder import is_frame
 from video.readers.frame_names import kind_of, made_of_frames, tell_passed_over
 from video.readers.suffixes import LOOPING, SUFFIXES

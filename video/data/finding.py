@@ -3,7 +3,7 @@
 import unicodedata
 from pathlib import Path, PurePath, PurePosixPath
 
-from swinv2.files.places import Finder
+from swinv2.files.paths import Finder
 from video.readers.suffixes import SUFFIXES
 
 

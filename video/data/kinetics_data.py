@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.tv_tensors import Video
 
-from swinv2.imaging.reading import check_readable
+from swinv2.imaging.datasets import check_readable
 from swinv2.shapes import Shapes, make_video
 from swinv2.training.loading import make_loader
 from swinv2.training.mixing import Mixing
@@ -174,7 +174,7 @@ class KineticsData(LightningDataModule):
             train = read_videos(self.root / self.train, self.train_videos, self.class_names, self.first)
             self.train_set = TrainingClips(train.items, self.clip_sampling, self.train_transform, self.backend)
             self.mixing = Mixing(self.num_classes, *self.alphas) if any(self.alphas) else None
-            check_readable(self.train_set.left_out, len(train.items), self.train_set.try_out, "training videos")
+            check_readable(self.train_set.skipped, len(train.items), self.train_set.try_out, "training videos")
         if self.val is not None:
             val = read_videos(self.root / self.val, self.val_videos, self.class_names, self.first)
             self.missing = len(val.missing)
@@ -216,7 +216,7 @@ class KineticsData(LightningDataModule):
     def _try_validation(self) -> None:
         """Read a few of the validation videos; see `setup`."""
         if self.val_set is not None:
-            check_readable(self.val_set.left_out, len(self.val_set), self.val_set.try_out, "validation videos")
+            check_readable(self.val_set.skipped, len(self.val_set), self.val_set.try_out, "validation videos")
 
     def _loader(
         self,

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from swinv2.files.structured_text import is_tree
 from swinv2.files.text_lines import Line, lines_of, read_text
 from swinv2.files.text_tables import plain, unquoted
-from swinv2.files.text_trees import is_tree
 from video.data.list_json import rows_of_json, rows_of_json_lines
 from video.data.list_rows import Row, row_of
 from video.data.list_tables import LABELS, PATHS, delimiter_of_most, rows_of_table

@@ -5,9 +5,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from swinv2.files.structured_text import load_tree
 from swinv2.files.text_lines import lines_of
 from swinv2.files.text_tables import SPLITS, check_one_split, plain, positions
-from swinv2.files.text_trees import load_tree
 from video.data.list_rows import Row, kinetics_places, row_of
 from video.data.list_tables import LABELS, PART, PATHS, tell_parts
 

@@ -11,7 +11,7 @@ from typing import Any
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from swinv2.imaging.resize import check_crops, check_size, draw
+from swinv2.imaging.resize import check_crops, check_size, random_integer
 
 SHARES = (1.0, 0.875, 0.75, 0.66)  # of the short edge
 SHAPES = [(SHARES[i], SHARES[j]) for i, j in product(range(len(SHARES)), repeat=2) if abs(i - j) <= 1]
@@ -38,8 +38,10 @@ class MultiScaleCrop(v2.Transform):
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """Draw size and place."""
         height, width = v2.query_size(flat_inputs)
-        rows, columns = (max(int(share * min(height, width)), 1) for share in SHAPES[draw(0, len(SHAPES) - 1)])
-        down, right = PLACES[draw(0, len(PLACES) - 1)]
+        rows, columns = (
+            max(int(share * min(height, width)), 1) for share in SHAPES[random_integer(0, len(SHAPES) - 1)]
+        )
+        down, right = PLACES[random_integer(0, len(PLACES) - 1)]
         return {"part": ((height - rows) * down // 4, (width - columns) * right // 4, rows, columns)}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:

@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from swinv2.imaging.drawing import Picture, class_colour, cut, text_height, text_width, write
+from swinv2.imaging.drawing import Picture, class_colour, shorten, text_height, text_width, write
 from swinv2.imaging.video_writer import write_video
 from video.inference.per_second import Seconds, clock
 from video.inference.sliding_clips import INSTANT, frame_bounds
-from video.readers.reader import Footage
+from video.readers.reader import VideoReader
 
 LEAST_SIDE, GREATEST_SIDE = 240, 1280  # of the short and the long side, pixels; others are enlarged or made smaller
 SHOWN = 3  # classes
@@ -22,14 +22,14 @@ TRACK = (70, 70, 70)  # of a bar's empty part
 BLACK, WHITE, GREY = (0, 0, 0), (255, 255, 255), (190, 190, 190)
 
 
-def annotate(footage: Footage, seconds: Seconds, class_names: Sequence[str], path: Path) -> None:
+def annotate(reader: VideoReader, seconds: Seconds, class_names: Sequence[str], path: Path) -> None:
     """Write a video with the three most probable classes of each second, the time, and a strip coloured by class.
 
     It has all frames of the original at its rate; where frames last unequally long, at their mean rate. Small videos
     come out larger, so that the text can be read, and large ones smaller.
 
     Args:
-        footage: the original.
+        reader: the original.
         seconds: its scores.
         class_names: by label.
         path: file to write, .mp4.
@@ -38,13 +38,13 @@ def annotate(footage: Footage, seconds: Seconds, class_names: Sequence[str], pat
         OSError: the file cannot be written, or not all of it.
         UnreadableVideoError: a frame cannot be read.
     """
-    write_video(path, draw_frames(footage, seconds, class_names), shown_size(*footage.size), footage.rate)
+    write_video(path, draw_frames(reader, seconds, class_names), shown_size(*reader.size), reader.rate)
 
 
-def draw_frames(footage: Footage, seconds: Seconds, class_names: Sequence[str]) -> Iterator[Picture]:
+def draw_frames(reader: VideoReader, seconds: Seconds, class_names: Sequence[str]) -> Iterator[Picture]:
     """The annotated frames, one in memory at a time; for the arguments see `annotate`."""
-    height, width = shown_size(*footage.size)
-    *times, duration = frame_bounds(footage).tolist()
+    height, width = shown_size(*reader.size)
+    *times, duration = frame_bounds(reader).tolist()
     strip = draw_strip(seconds.argmax(1).tolist(), duration, height, width)
     text = text_height(np.empty((height, width, 3), np.uint8))
     names = fitting_names(seconds, class_names, round(width * NAME_SHARE), text)
@@ -54,7 +54,7 @@ def draw_frames(footage: Footage, seconds: Seconds, class_names: Sequence[str]) 
         if second != drawn:
             stamp = f"{clock(second)} / {clock(round(duration))}"
             panel, drawn = draw_panel(seconds[second], names, stamp, text), second
-        picture = resized(footage.read([index])[0], height, width)
+        picture = resized(reader.read([index])[0], height, width)
         lay_over(picture, panel, text // 2)
         picture[-len(strip) :] = strip
         draw_cursor(picture, len(strip), round(time / duration * (width - 1)))
@@ -88,7 +88,7 @@ def fitting_names(seconds: Seconds, class_names: Sequence[str], room: int, heigh
         height: of capitals, pixels.
     """
     shown = {label for row in seconds for label in best(row)}
-    return {label: cut(class_names[label], room, height) for label in shown}
+    return {label: shorten(class_names[label], room, height) for label in shown}
 
 
 def draw_panel(row: Float32[np.ndarray, " k"], names: Mapping[int, str], stamp: str, height: int) -> Picture:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32
 
-from swinv2.training.confusion import Row, write_csv
+from swinv2.training.tables import Row, write_csv
 from video.inference.sliding_clips import INSTANT, WindowScores
 
 TOLD = 8  # stretches in a summary

@@ -13,7 +13,7 @@ from torchvision.transforms.v2 import functional as F
 from video.data.clips import read
 from video.data.sampling import Dense, Segments
 from video.data.transforms import Crops
-from video.readers.reader import Footage
+from video.readers.reader import VideoReader
 
 AT_ONCE = 8  # frames that are there in the size of the file at the same time
 SEGMENTS_LAST = 4.0  # seconds; what a clip of Something-Something lasts on average (arXiv 1706.04261)
@@ -39,7 +39,7 @@ class WindowScores:
 
 def score_over_time(
     probabilities: Probabilities,
-    footage: Footage,
+    reader: VideoReader,
     sampling: Dense | Segments,
     crops: Crops,
     step_seconds: float = 1.0,
@@ -53,7 +53,7 @@ def score_over_time(
 
     Args:
         probabilities: the classifier, from clips to the probabilities of each.
-        footage: the video.
+        reader: the video.
         sampling: which frames of a window make a clip.
         crops: which parts of the frames are looked at; their mean counts.
         step_seconds: from the beginning of a window to that of the next, at most the length of a window.
@@ -65,15 +65,15 @@ def score_over_time(
     """
     if not step_seconds > 0 or batch < 1:
         raise ValueError(f"step_seconds must be above 0 and batch 1 or more, got {step_seconds} and {batch}.")
-    bounds = frame_bounds(footage)
-    span = min(window_length(sampling, footage.rate), footage.length)
+    bounds = frame_bounds(reader)
+    span = min(window_length(sampling, reader.rate), reader.length)
     starts = window_starts(bounds[:-1], span, step_seconds)
     windows = starts[:, None] + np.array(sampling.test(span)[0])  # (n, t)
-    clips = (clip for frames in read_windows(footage, windows, crops) for clip in cut(frames, crops))
+    clips = (clip for frames in read_windows(reader, windows, crops) for clip in crop(frames, crops))
     found = classify(probabilities, clips, len(windows) * crops.count, batch)
     means = found.unflatten(0, (-1, crops.count)).mean(1).numpy()  # (n, k)
-    there = starts < footage.length  # which became smaller if the end is damaged
-    ends = bounds[np.minimum(starts + span, footage.length)]
+    there = starts < reader.length  # which became smaller if the end is damaged
+    ends = bounds[np.minimum(starts + span, reader.length)]
     return WindowScores(bounds[starts[there]], ends[there], means[there])
 
 
@@ -99,10 +99,10 @@ def classify(
     return table
 
 
-def frame_bounds(footage: Footage) -> Float64[np.ndarray, " {footage.length}+1"]:
+def frame_bounds(reader: VideoReader) -> Float64[np.ndarray, " {reader.length}+1"]:
     """When each frame of a video begins to be shown, and when the last one ends, seconds."""
-    times = footage.times(range(footage.length))
-    return np.append(times, times[-1] + 1 / footage.rate)
+    times = reader.times(range(reader.length))
+    return np.append(times, times[-1] + 1 / reader.rate)
 
 
 def window_length(sampling: Dense | Segments, rate: float) -> int:
@@ -134,28 +134,28 @@ def window_starts(times: Float64[np.ndarray, " frames"], span: int, step_seconds
 
 
 def read_windows(
-    footage: Footage, windows: Int64[np.ndarray, "n t"], crops: Crops
+    reader: VideoReader, windows: Int64[np.ndarray, "n t"], crops: Crops
 ) -> Iterator[UInt8[Tensor, "t 3 h w"]]:
     """The resized frames of each window.
 
     Args:
-        footage: the video.
+        reader: the video.
         windows: frame numbers; no window begins before the one before it.
         crops: which parts are to be seen.
     """
-    size = list(crops.resized(*footage.size))
+    size = list(crops.resized(*reader.size))
     needed, kept, at = np.unique(windows).tolist(), dict[int, Tensor](), 0
     for window in windows.tolist():
         for dropped in [number for number in kept if number < min(window)]:
             del kept[dropped]
         while at < len(needed) and needed[at] <= max(window):
             some = needed[at : at + AT_ONCE]
-            kept |= zip(some, F.resize(read(footage, some), size, antialias=True), strict=True)
+            kept |= zip(some, F.resize(read(reader, some), size, antialias=True), strict=True)
             at += len(some)
         yield torch.stack([kept[number] for number in window])
 
 
-def cut(frames: UInt8[Tensor, "t 3 h w"], crops: Crops) -> Iterator[UInt8[Tensor, "3 t s s"]]:
+def crop(frames: UInt8[Tensor, "t 3 h w"], crops: Crops) -> Iterator[UInt8[Tensor, "3 t s s"]]:
     """The crops of a window."""
     for top, left in crops.places(*frames.shape[-2:]):
         yield frames[:, :, top : top + crops.size, left : left + crops.size].transpose(0, 1)

@@ -6,13 +6,22 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from swinv2.imaging.reading import SUFFIXES, decode, is_image, read_bytes, visible
+from swinv2.imaging.decoding.formats import SUFFIXES
+from swinv2.imaging.finding import is_image, visible
+from swinv2.imaging.reading import decode, read_bytes
 from video.readers.frame_names import select_frames
-from video.readers.reader import DEFAULT_RATE, Footage, Frames, UnreadableVideoError, check_frame_size, check_indices
+from video.readers.reader import (
+    DEFAULT_RATE,
+    Frames,
+    UnreadableVideoError,
+    VideoReader,
+    check_frame_size,
+    check_indices,
+)
 from video.readers.suffixes import SUFFIXES as VIDEOS
 
 
-class FrameFolder(Footage):
+class FrameFolder(VideoReader):
     """The pictures in a folder as the frames of a video, in the order of the numbers in their names.
 
     Args:
@@ -42,7 +51,7 @@ class FrameFolder(Footage):
         """Nothing: no file stays open."""
 
     def read(self, indices: Sequence[int]) -> Frames:
-        """The frames of some numbers, as in `Footage`.
+        """The frames of some numbers, as in `VideoReader`.
 
         Args:
             indices: from 0; any order, repeated ones too.

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
-from video.readers.reader import DEFAULT_RATE, Footage, check_indices
+from video.readers.reader import DEFAULT_RATE, VideoReader, check_indices
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class FrameTimes(NamedTuple):
     doubt: str | None = None
 
 
-class TimedFootage(Footage):
+class TimedFootage(VideoReader):
     """A file whose frames have times of their own.
 
     Attributes:
@@ -48,7 +48,7 @@ class TimedFootage(Footage):
         self._doubt = times.doubt  # until it is told
 
     def times(self, indices: Sequence[int]) -> Float64[np.ndarray, " t"]:
-        """When frames begin to be shown, as in `Footage`; the log tells once where that is not what the file says.
+        """When frames begin to be shown, as in `VideoReader`; the log tells once where that is not what the file says.
 
         Args:
             indices: from 0; any order, repeated ones too.

@@ -4,17 +4,17 @@ import stat
 from pathlib import Path
 
 from video.readers.frame_folder import FrameFolder
-from video.readers.pyav_reader import PyAVFootage
-from video.readers.reader import DEFAULT_RATE, Footage, UnreadableVideoError
-from video.readers.torchcodec_reader import TorchCodecFootage
+from video.readers.pyav_reader import PyAVReader
+from video.readers.reader import DEFAULT_RATE, UnreadableVideoError, VideoReader
+from video.readers.torchcodec_reader import TorchCodecReader
 from video.readers.video_file import reason
 
-__all__ = ["BACKENDS", "Footage", "UnreadableVideoError", "check_backend", "open_footage", "read_first_frame"]
+__all__ = ["BACKENDS", "UnreadableVideoError", "VideoReader", "check_backend", "open_video", "read_first_frame"]
 
-BACKENDS = {"pyav": PyAVFootage, "torchcodec": TorchCodecFootage}
+BACKENDS = {"pyav": PyAVReader, "torchcodec": TorchCodecReader}
 
 
-def open_footage(path: Path, backend: str = "pyav", rate: float = DEFAULT_RATE) -> Footage:
+def open_video(path: Path, backend: str = "pyav", rate: float = DEFAULT_RATE) -> VideoReader:
     """A video to take frames from.
 
     Args:
@@ -51,8 +51,8 @@ def read_first_frame(path: Path, backend: str) -> None:
     Raises:
         UnreadableVideoError: they cannot.
     """
-    with open_footage(path, backend) as footage:
-        footage.read([0])
+    with open_video(path, backend) as reader:
+        reader.read([0])
 
 
 def check_backend(name: str) -> None:

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 LONG = 16  # frames; shorter ways are decoded through, which is as fast as to seek
 
 
-class PyAVFootage(TimedFootage):
+class PyAVReader(TimedFootage):
     """Frames of a file in any format that FFmpeg knows: mp4, mov, avi, mkv, webm, mts, 3gp, gif and more.
 
     The packets of the file are listed on opening, without decoding them. Where they may not be the frames (the file is
@@ -68,7 +68,7 @@ class PyAVFootage(TimedFootage):
         self._file.close()
 
     def read(self, indices: Sequence[int]) -> Frames:
-        """The frames of some numbers, as in `Footage`.
+        """The frames of some numbers, as in `VideoReader`.
 
         Args:
             indices: from 0; any order, repeated ones too.

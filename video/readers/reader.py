@@ -36,12 +36,12 @@ def check_frame_size(height: int, width: int, path: Path) -> None:
         )
 
 
-class Footage(ABC):
+class VideoReader(ABC):
     """The frames of one video by their number, upright and in RGB.
 
     Frame i is the i-th picture in the order of showing, however it is read. A file that promises more frames than it
     has is found out on opening, damage inside on reading: PyAV's reader puts other frames in place of damaged ones (see
-    `PyAVFootage`), elsewhere a video is unreadable when a damaged frame is asked for.
+    `PyAVReader`), elsewhere a video is unreadable when a damaged frame is asked for.
 
     Attributes:
         length: number of frames, 1 or more; it may become smaller in `read`.
@@ -53,7 +53,7 @@ class Footage(ABC):
     rate: float
     size: tuple[int, int]
 
-    def __enter__(self) -> "Footage":
+    def __enter__(self) -> "VideoReader":
         return self
 
     def __exit__(

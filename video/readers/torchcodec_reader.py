@@ -16,7 +16,7 @@ FIX = (
 )
 
 
-class TorchCodecFootage(TimedFootage):
+class TorchCodecReader(TimedFootage):
     """Frames of a file in any format of the installed FFmpeg; one thread decodes.
 
     torchcodec reads all packets of a file on opening, so that frame i is frame i; the times are those that PyAV finds.
@@ -53,7 +53,7 @@ class TorchCodecFootage(TimedFootage):
         del self._decoder
 
     def read(self, indices: Sequence[int]) -> Frames:
-        """The frames of some numbers, as in `Footage`.
+        """The frames of some numbers, as in `VideoReader`.
 
         Args:
             indices: from 0; any order, repeated ones too.

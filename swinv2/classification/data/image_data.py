@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.tv_tensors import Image
 
-from ...imaging.reading import NamedImages, check_readable, named_images
+from ...imaging.datasets import NamedImages, check_readable
+from ...imaging.finding import named_images
 from ...shapes import Shapes, make_classification
 from ...training.loading import make_loader
 from .items import ImageItems
@@ -89,7 +90,7 @@ class ImageData(LightningDataModule):
             ValueError: more than half of a sample of them cannot be read.
         """
         self.train_set, self.shards = TrainingImages(items, self.train_transform), items.shards
-        check_readable(self.train_set.left_out, len(items), lambda index: read_item(items, index), "training images")
+        check_readable(self.train_set.skipped, len(items), lambda index: read_item(items, index), "training images")
 
     def validate_on(self, items: ImageItems, real_labels: Sequence[list[int]] = ()) -> None:
         """Say what the validation images are.
@@ -102,7 +103,7 @@ class ImageData(LightningDataModule):
             ValueError: more than half of a sample of them cannot be read.
         """
         self.val_set = ScoredImages(items, self.eval_transform, real_labels)
-        check_readable(self.val_set.left_out, len(items), lambda index: read_item(items, index), "validation images")
+        check_readable(self.val_set.skipped, len(items), lambda index: read_item(items, index), "validation images")
 
     def find_predicted(self) -> None:
         """Find the images to predict.

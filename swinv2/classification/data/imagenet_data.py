@@ -6,8 +6,8 @@ from pathlib import Path
 
 from torchvision.transforms import v2
 
-from ...files.places import locate
-from ...imaging.reading import visible
+from ...files.paths import locate
+from ...imaging.finding import visible
 from ...shapes import Shapes
 from ...training.mixing import Mixing
 from ..class_names import find_class_file, first_number, name_classes

@@ -10,7 +10,9 @@ import torch
 from torch.utils.data import Dataset
 from torchvision.tv_tensors import Image
 
-from ...imaging.reading import ImageDepthError, LeftOut, UnreadableImageError, decode
+from ...imaging.datasets import Skipped
+from ...imaging.decoding.errors import ImageDepthError
+from ...imaging.reading import UnreadableImageError, decode
 from .items import ImageItems
 
 logger = logging.getLogger(__name__)
@@ -28,25 +30,25 @@ class TrainingImages(Dataset[tuple[Image, int]]):
         transform: of an image.
 
     Attributes:
-        left_out: positions of those that cannot be read.
+        skipped: positions of those that cannot be read.
     """
 
     def __init__(self, items: ImageItems, transform: Callable[[Image], Image]) -> None:
         self.items = items
         self.transform = transform
-        self.left_out = LeftOut(len(items))
+        self.skipped = Skipped(len(items))
 
     def __len__(self) -> int:
         return len(self.items)
 
     def __getitem__(self, index: int) -> tuple[Image, int]:
         for candidate in itertools.chain(range(index, len(self)), range(index)):
-            if candidate in self.left_out:
+            if candidate in self.skipped:
                 continue
             try:
                 return self.transform(read_item(self.items, candidate)), int(self.items.labels[candidate])
             except UnreadableImageError as error:
-                leave_out(self.items, self.left_out, candidate, error)
+                leave_out(self.items, self.skipped, candidate, error)
         raise UnreadableImageError(f"None of the {len(self)} images can be read, first {self.items[0].path}.")
 
 
@@ -59,7 +61,7 @@ class ScoredImages(Dataset[tuple[Image, dict[str, Any]] | None]):
         real_labels: the classes that are right for each, if they are known; none for one that is not to be scored.
 
     Attributes:
-        left_out: positions of those that cannot be read, which the log counts.
+        skipped: positions of those that cannot be read, which the log counts.
     """
 
     def __init__(
@@ -68,7 +70,7 @@ class ScoredImages(Dataset[tuple[Image, dict[str, Any]] | None]):
         self.items = items
         self.transform = transform
         self.real_labels = real_labels
-        self.left_out = LeftOut(len(items))
+        self.skipped = Skipped(len(items))
 
     def __len__(self) -> int:
         return len(self.items)
@@ -77,27 +79,27 @@ class ScoredImages(Dataset[tuple[Image, dict[str, Any]] | None]):
         try:
             image = self.transform(read_item(self.items, index))
         except UnreadableImageError as error:
-            leave_out(self.items, self.left_out, index, error)
+            leave_out(self.items, self.skipped, index, error)
             return None
         item = self.items[index]
         labels = self.real_labels[index] if self.real_labels else []
         return image, {"label": item.label, "labels": labels, "name": item.name, "path": item.path}
 
 
-def leave_out(items: ImageItems, left_out: LeftOut, index: int, error: Exception) -> None:
+def leave_out(items: ImageItems, skipped: Skipped, index: int, error: Exception) -> None:
     """Leave an image out; the log says if its class has no other one.
 
     Args:
         items: images and their classes.
-        left_out: positions of those that are left out.
+        skipped: positions of those that are left out.
         index: position of the image.
         error: why it cannot be read.
     """
-    if index in left_out:
+    if index in skipped:
         return
-    left_out.add(index, error)
+    skipped.add(index, error)
     same = np.flatnonzero(items.labels == items.labels[index]).tolist()
-    if all(position in left_out for position in same):
+    if all(position in skipped for position in same):
         logger.warning("No image of the class of %s can be read: all %d are left out", items.path(index), len(same))
 
 

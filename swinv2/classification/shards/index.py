@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Int32, Int64
 
 from ...files.arrays import read_arrays
-from ...imaging.reading import SUFFIXES
+from ...imaging.decoding.formats import SUFFIXES
 from ..data.items import Strings
 from .labels import UNLABELLED as UNLABELLED
 from .labels import WRONG as WRONG

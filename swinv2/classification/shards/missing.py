@@ -30,7 +30,7 @@ def check_shards(pattern: Path, errors: Mapping[Path, Exception], total: int) ->
     first = next(iter(errors.values()))
     if 2 * len(errors) > total:
         raise ValueError(f"{len(errors)} of {total} shards {pattern} cannot be used, first: {first}")
-    logger.warning("Left out %d of %d shards %s, first: %s", len(errors), total, pattern, first)
+    logger.warning("Skipped %d of %d shards %s, first: %s", len(errors), total, pattern, first)
 
 
 def tell_losses(pattern: Path, indices: Mapping[Path, ShardIndex], labelled: bool) -> None:

@@ -52,7 +52,7 @@ class CpuEngine:
         """Why it cannot compute this block for such tokens now; None if it can."""
         if is_traced():
             return "the model is traced"
-        return _misfit(x)
+        return _unsupported(x)
 
     def describe(self, block: FastBlock, x: Float[Tensor, "b *grid c"], windows: Windows) -> str:
         """How it computes a block that it does not refuse, for a user to read."""
@@ -80,7 +80,7 @@ class CpuEngine:
         self, attn: FastAttention, qkv: Float[Tensor, "b *grid c3"], windows: Windows
     ) -> Float[Tensor, "b *grid c"] | None:
         """What `WindowAttention.attend` gives, for a block whose layers are called one by one; None if it cannot."""
-        if is_traced() or _misfit(qkv) is not None or must_call_bias(attn):
+        if is_traced() or _unsupported(qkv) is not None or must_call_bias(attn):
             return None
         with full_precision(qkv.device):
             return _attend(attn, qkv.flatten(0, -2), windows, len(qkv)).unflatten(0, qkv.shape[:-1])
@@ -110,7 +110,7 @@ class CpuEngine:
         return None
 
 
-def _misfit(x: Tensor) -> str | None:
+def _unsupported(x: Tensor) -> str | None:
     """Why tokens are none that are computed here."""
     if x.device.type != "cpu":
         return f"the tokens are on {x.device.type}"

@@ -41,7 +41,7 @@ def window_attention(
     Raises:
         ValueError: more axes, slots or channels, or another type, than the kernels take; or parts that do not fit.
     """
-    unfit = misfit(windows, qkv.shape[-1], qkv.dtype)
+    unfit = unsupported(windows, qkv.shape[-1], qkv.dtype)
     slots = math.prod(windows.shape)
     if unfit is None and (
         math.prod(qkv.shape[1:-3]) != len(windows.slot) or bias.shape != (qkv.shape[-2], slots, slots)
@@ -56,7 +56,7 @@ def window_attention(
     return context
 
 
-def misfit(windows: Windows, width: int, dtype: torch.dtype) -> str | None:
+def unsupported(windows: Windows, width: int, dtype: torch.dtype) -> str | None:
     """Why the kernels cannot take such windows, heads of `width` channels, or this type; None if they can."""
     slots = math.prod(windows.shape)
     limits = {

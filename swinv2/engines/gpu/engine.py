@@ -9,7 +9,7 @@ from ...layers import LayerNorm, StochasticDepth
 from ...windows import Windows
 from ..base import FastAttention, FastBlock, global_hooks, is_observed, is_recorded, is_traced, must_call_bias
 from . import available
-from .attention import misfit, window_attention
+from .attention import unsupported, window_attention
 from .norm import CHANNELS, add_norm
 from .sizes import DTYPES
 
@@ -75,7 +75,7 @@ def _refusal(x: Tensor, windows: Windows, dtype: torch.dtype, heads: int) -> str
         return f"the tokens are on {x.device.type}"
     if not available(x.device):
         return "this GPU, or this PyTorch, does not run the kernels"
-    return misfit(windows, x.shape[-1] // heads, dtype)
+    return unsupported(windows, x.shape[-1] // heads, dtype)
 
 
 def _reason_to_call(block: FastBlock, x: Tensor) -> str | None:

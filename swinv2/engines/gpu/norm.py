@@ -36,14 +36,14 @@ def add_norm(
     Raises:
         ValueError: more channels, or another type, than the kernel takes; or parts that do not fit.
     """
-    if (misfit := _misfit(x, branch, weight, drop_path_scale)) is not None:
-        raise ValueError(misfit)
+    if (unsupported := _unsupported(x, branch, weight, drop_path_scale)) is not None:
+        raise ValueError(unsupported)
     return _add_norm(
         x, branch, weight, bias, x.new_empty(0) if drop_path_scale is None else drop_path_scale.float(), eps
     )
 
 
-def _misfit(x: Tensor, branch: Tensor, weight: Tensor, drop_path_scale: Tensor | None) -> str | None:
+def _unsupported(x: Tensor, branch: Tensor, weight: Tensor, drop_path_scale: Tensor | None) -> str | None:
     """Why the kernel cannot take this."""
     if x.shape[-1] > CHANNELS:
         return f"the kernel takes at most {CHANNELS} channels, got {x.shape[-1]}."

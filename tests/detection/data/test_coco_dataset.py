@@ -79,7 +79,7 @@ def test_image_with_a_damaged_map_is_left_out(coco):
     path = coco.folder.parent / "maps/7.png"
     path.write_bytes(path.read_bytes()[:-20])
     assert images[0][1]["image_id"] == 3
-    assert len(images.left_out) == 1
+    assert len(images.skipped) == 1
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -91,7 +91,7 @@ def test_truncated_image_is_replaced(coco, caplog, training):
     with caplog.at_level(logging.WARNING):
         assert [images[0][1]["image_id"] for _ in range(2)] == [3, 3]
     (said,) = [record.message for record in caplog.records if "crowd regions" not in record.message]
-    assert said.startswith(f"Left out an image, 1 of {len(images)} so far: {path} is cut short or damaged")
+    assert said.startswith(f"Skipped an image, 1 of {len(images)} so far: {path} is cut short or damaged")
 
 
 def test_image_of_another_size_is_left_out(coco):
@@ -100,7 +100,7 @@ def test_image_of_another_size_is_left_out(coco):
     coco.content["annotations"][1]["segmentation"]["size"] = [40, 61]
     images = CocoDetection(coco.folder, coco.write())
     assert images[0][1]["image_id"] == 3
-    assert len(images.left_out) == 1
+    assert len(images.skipped) == 1
 
 
 def test_last_image_is_replaced_by_the_first(coco):
@@ -147,7 +147,7 @@ def test_image_of_16_bits_is_left_out(coco):
     cv2.imwrite(str(coco.folder / "7.png"), np.zeros((40, 60, 3), np.uint16))
     images = CocoDetection(coco.folder, coco.write())
     assert images[0][1]["image_id"] == 3
-    assert len(images.left_out) == 1
+    assert len(images.skipped) == 1
 
 
 def test_detector_of_boxes_needs_no_masks(coco):

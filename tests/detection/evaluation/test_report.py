@@ -7,7 +7,7 @@ import torch
 
 from detection.data.annotations import CocoAnnotations
 from detection.evaluation.average_precision import ClassScore
-from detection.evaluation.collecting import CocoEvaluator
+from detection.evaluation.coco_evaluator import CocoEvaluator
 from detection.evaluation.report import draw_bars, draw_curves, write_report
 
 SIZES = {7: (40, 60), 3: (30, 50), 12: (20, 20)}

@@ -75,7 +75,7 @@ def test_other_size(folders, caplog, name):
     """A map of another size than its image is left out at the start, with both files and sizes."""
     folders.add(name, size=(9, 14))
     dataset = folders.dataset()
-    assert len(dataset.left_out) == 1
+    assert len(dataset.skipped) == 1
     assert dataset["ab".index(name[0])] is None
     assert f"{name} (9, 14); the two must agree" in caplog.text
 
@@ -120,7 +120,7 @@ def test_pair_that_is_none(folders, caplog, kind, message):
     """A single map of other values or colours, or an image of 16 bits, is left out like one that cannot be read."""
     bad_map(folders, kind)
     assert [folders.dataset()[1], folders.dataset(training=True)[1][1]["name"]] == [None, "deep/c"]
-    assert message in caplog.text and "Left out an image with its map, 1 of 3 so far" in caplog.text
+    assert message in caplog.text and "Skipped an image with its map, 1 of 3 so far" in caplog.text
 
 
 @pytest.mark.parametrize("shape", [(9, 12), (12, 9)], ids=["as stored", "upright"])
@@ -152,7 +152,7 @@ def test_unreadable_in_training(folders, caplog, kind):
     dataset = folders.dataset(training=True)
     with caplog.at_level(logging.WARNING):
         assert [dataset[0][1]["name"] for _ in range(2)] == ["b", "b"]
-    assert len(caplog.records) == len(dataset.left_out) == 1
+    assert len(caplog.records) == len(dataset.skipped) == 1
     assert f"1 of 3 so far: {path} is cut short" in caplog.text
 
 

@@ -48,7 +48,7 @@ def test_images_of_any_shape(trained, tmp_path, run):
 def test_picture_that_cannot_be_drawn(trained, shapes, tmp_path, run, caplog, monkeypatch):
     """A picture that does not come about costs no result, of this image or another."""
     path, _ = trained
-    monkeypatch.setattr("swinv2.classification.task.draw_guesses", lambda *_: cv2.resize(np.zeros((0, 0)), (1, 1)))
+    monkeypatch.setattr("swinv2.classification.task.draw_predictions", lambda *_: cv2.resize(np.zeros((0, 0)), (1, 1)))
     run("predict", path, "--data.images", str(shapes / "val"), "--model.output", "found")
     assert len((tmp_path / "found/predictions.csv").read_text().splitlines()) == 7
     assert caplog.text.count("There is no picture of") == 6

@@ -21,9 +21,9 @@ def test_scores_equal_counting_one_by_one():
     found = counted(scores, labels, 8)
     order = scores.argsort(1, descending=True).tolist()
     pairs = list(zip(order, labels.tolist(), strict=True))
-    assert found.top1 == pytest.approx(np.mean([guesses[0] == label for guesses, label in pairs]))
-    assert found.top5 == pytest.approx(np.mean([label in guesses[:5] for guesses, label in pairs]))
-    by_class = [[guesses[0] == label for guesses, label in pairs if label == c] for c in range(7)]
+    assert found.top1 == pytest.approx(np.mean([predictions[0] == label for predictions, label in pairs]))
+    assert found.top5 == pytest.approx(np.mean([label in predictions[:5] for predictions, label in pairs]))
+    by_class = [[predictions[0] == label for predictions, label in pairs if label == c] for c in range(7)]
     assert found.class_accuracy == pytest.approx(np.mean([np.mean(hits) for hits in by_class]))
     assert found.confusion.sum() == 40
 
@@ -90,8 +90,8 @@ def test_table_of_many_classes_has_the_worst():
 def test_real_labels():
     """The best guess is right if it is among the labels of an image; one without any does not count."""
     metric = ClassificationScores(3)
-    guesses = torch.eye(3)[[0, 1, 2, 2]]
-    metric.update(guesses, torch.tensor([0, 0, 0, 0]), [[0, 2], [2], [], [0, 1, 2]])
+    predictions = torch.eye(3)[[0, 1, 2, 2]]
+    metric.update(predictions, torch.tensor([0, 0, 0, 0]), [[0, 2], [2], [], [0, 1, 2]])
     assert metric.compute().figures()["real"] == pytest.approx(2 / 3)
     assert "ReaL 0.667" in summary(metric.compute())
 

@@ -6,21 +6,21 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from swinv2.imaging.drawing import class_colour, cut, save, side_by_side, text_height, text_width, write
+from swinv2.imaging.drawing import class_colour, save, shorten, side_by_side, text_height, text_width, write
 
 
 def test_long_names_are_cut():
     """A name longer than its room ends in dots within it; others stay."""
-    short = cut("television receiver or set", 100, 12)
+    short = shorten("television receiver or set", 100, 12)
     assert short.startswith("tel")
     assert short.endswith("...")
     assert text_width(short, 12) <= 100
-    assert cut("sky", 100, 12) == "sky"
+    assert shorten("sky", 100, 12) == "sky"
 
 
 def test_nothing_of_a_name():
     """Where there is room for no letter, dots stand for the name."""
-    assert cut("television", 1, 12) == "..."
+    assert shorten("television", 1, 12) == "..."
 
 
 @pytest.mark.parametrize("height", [10, 24])

@@ -11,7 +11,7 @@ from matplotlib.font_manager import fontManager
 from swinv2.imaging import fonts
 from swinv2.imaging.drawing import text_width, write
 from swinv2.imaging.fonts import dejavu, font_of, legible
-from swinv2.training.figures import save_figure
+from swinv2.training.plots import save_figure
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from detection.data.transforms import eval_transform
-from swinv2.imaging.reading import ImageFiles, LeftOut, NamedImages, UnreadableImageError, check_readable, read_image
+from swinv2.imaging.datasets import ImageFiles, NamedImages, Skipped, check_readable
+from swinv2.imaging.reading import UnreadableImageError, read_image
 
 ROTATED = (  # EXIF with orientation 6: the stored picture lies on its side
     b"\xff\xe1\x00\x22Exif\x00\x00MM\x00\x2a\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00\x00\x00\x00\x00"
@@ -127,10 +128,10 @@ def test_sample_is_read_before_a_run(picture):
     bad = picture.parent / "bad.jpg"
     bad.write_text("<html>")
     for files, refused in (([picture, bad], False), ([picture, bad, bad], True)):
-        left_out = LeftOut(len(files))
+        skipped = Skipped(len(files))
         with pytest.raises(ValueError, match=r"2 of 3 photos .*bad\.jpg") if refused else nullcontext():
-            check_readable(left_out, len(files), lambda index, files=files: read_image(files[index]), "photos")
-        assert len(left_out) == len(files) - 1
+            check_readable(skipped, len(files), lambda index, files=files: read_image(files[index]), "photos")
+        assert len(skipped) == len(files) - 1
 
 
 def test_images_to_predict(picture):
@@ -146,15 +147,15 @@ def test_unreadable_file_to_predict(picture, caplog):
     files = ImageFiles([picture.parent / "bad.jpg", picture], eval_transform(40, 100))
     with caplog.at_level(logging.WARNING):
         assert files[0] is None
-    assert "Left out an image, 1 of 2 so far" in caplog.text
-    assert len(files.left_out) == 1
+    assert "Skipped an image, 1 of 2 so far" in caplog.text
+    assert len(files.skipped) == 1
 
 
 def test_image_of_sixteen_bits_to_predict(picture, caplog):
     """So does one that models cannot take."""
     cv2.imwrite(str(picture.parent / "satellite.png"), np.full((4, 5), 1800, np.uint16))
     assert ImageFiles([picture.parent / "satellite.png"], eval_transform(40, 100))[0] is None
-    assert "Left out an image, 1 of 1 so far" in caplog.text and "8 bits" in caplog.text
+    assert "Skipped an image, 1 of 1 so far" in caplog.text and "8 bits" in caplog.text
 
 
 def test_named_images_to_predict(picture):
@@ -169,10 +170,10 @@ def test_named_images_to_predict(picture):
 
 def test_left_out_is_shared():
     """Worker processes write to the same flags, so that the count is of all of them, each image once."""
-    left_out = LeftOut(3)
+    skipped = Skipped(3)
     for position in (2, 2, 0):
-        left_out.add(position, UnreadableImageError("damaged"))
-    assert left_out._flags.is_shared()
-    assert len(left_out) == 2
-    assert 2 in left_out
-    assert 1 not in left_out
+        skipped.add(position, UnreadableImageError("damaged"))
+    assert skipped._flags.is_shared()
+    assert len(skipped) == 2
+    assert 2 in skipped
+    assert 1 not in skipped

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from swinv2.imaging.video_writer import write_video
-from video.readers.opening import open_footage
+from video.readers.opening import open_video
 
 
 def pictures(count):
@@ -17,9 +17,9 @@ def test_written_frames_are_read(tmp_path, rate):
     """A file has all frames in their colours, and their rate."""
     path = tmp_path / "made.mp4"
     write_video(path, pictures(12), (32, 48), rate)
-    with open_footage(path) as footage:
-        assert (footage.length, footage.size, footage.rate) == (12, (32, 48), pytest.approx(rate, rel=1e-3))
-        assert footage.read(range(12)).mean((1, 2)) == pytest.approx(
+    with open_video(path) as reader:
+        assert (reader.length, reader.size, reader.rate) == (12, (32, 48), pytest.approx(rate, rel=1e-3))
+        assert reader.read(range(12)).mean((1, 2)) == pytest.approx(
             np.array([(250 - 20 * index, 40, 20 * index) for index in range(12)]), abs=6
         )
 

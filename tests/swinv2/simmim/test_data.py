@@ -80,7 +80,7 @@ def test_images_of_sixteen_bits(tmp_path, caplog):
     assert data.train_set[1][0].shape == (3, 32, 32)
     for loader in (data.val_dataloader(), data.predict_dataloader()):
         assert [len(targets) for _, targets in loader] == [1, 1]
-    assert caplog.text.count("Left out an image, 1 of 3 so far") == 3
+    assert caplog.text.count("Skipped an image, 1 of 3 so far") == 3
     assert caplog.text.count("2.png has values of type uint16") == 3
 
 
@@ -120,7 +120,7 @@ def test_images_that_cannot_be_read(tmp_path, caplog):
     torch.manual_seed(1)
     assert torch.equal(next_one[0], data.train_set[2][0])
     assert [len(targets) for _, targets in data.val_dataloader()] == [1, 1]
-    assert caplog.text.count("Left out an image, 1 of 3 so far") == 2
+    assert caplog.text.count("Skipped an image, 1 of 3 so far") == 2
 
 
 def test_none_can_be_read(tmp_path):

@@ -73,7 +73,7 @@ def test_images_targets_and_loss_are_those_of_timm(cut, smoothing, size, monkeyp
     for share in (0.07, 0.3, 0.64, 0.99):
         row, column = (int(torch.randint(side, ())) for side in size)
         draws, their_draws = iter([int(cut), row, column]), iter([row, column])
-        monkeypatch.setattr("swinv2.training.mixing.draw", lambda least, greatest, draws=draws: next(draws))
+        monkeypatch.setattr("swinv2.training.mixing.random_integer", lambda least, greatest, draws=draws: next(draws))
         monkeypatch.setattr("numpy.random.randint", lambda *_, draws=their_draws, **__: next(draws))
         monkeypatch.setattr(peer, "_params_per_batch", lambda share=share: (share, cut))
         monkeypatch.setattr("torch.distributions.Beta.sample", lambda *_, share=share: torch.tensor(share))

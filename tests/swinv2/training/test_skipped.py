@@ -6,18 +6,18 @@ from unittest.mock import Mock
 import pytest
 from lightning import LightningModule
 
-from swinv2.imaging.reading import LeftOut
-from swinv2.training.skipped import check_scored, left_out_lines, nothing_predicted
+from swinv2.imaging.datasets import Skipped
+from swinv2.training.skipped import check_scored, nothing_predicted, skipped_lines
 
 
 class Images:
     """A data set of some images."""
 
     def __init__(self, total, *positions):
-        self.left_out = LeftOut(total)
+        self.skipped = Skipped(total)
         self.total = total
         for position in positions:
-            self.left_out.add(position, OSError("gone"))
+            self.skipped.add(position, OSError("gone"))
 
     def __len__(self):
         return self.total
@@ -25,7 +25,7 @@ class Images:
 
 def test_lines():
     """Each data set that has left something out has a line with number and total; others, and none, have not."""
-    said = left_out_lines(images=Images(20, 3, 5, 7), validation_images=Images(4), training_images=None)
+    said = skipped_lines(images=Images(20, 3, 5, 7), validation_images=Images(4), training_images=None)
     assert said == "3 of 20 images could not be read or used; see the messages above\n"
 
 

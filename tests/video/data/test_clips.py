@@ -15,7 +15,7 @@ from video.data.clips import CHUNK, TrainingClips, ViewedVideos, Views, read, re
 from video.data.lists import VideoItem
 from video.data.sampling import Dense, Segments
 from video.data.transforms import Crops, train_transform
-from video.readers.opening import UnreadableVideoError, open_footage
+from video.readers.opening import UnreadableVideoError, open_video
 
 LENGTH, HEIGHT, WIDTH = 12, 32, 48
 LEVEL = 20  # grey of frame i is 20 i
@@ -72,9 +72,9 @@ def test_unreadable_video_in_training(items, caplog):
     clips = training(items)
     assert [clips[1][1], clips[1][1], len(clips)] == [2, 2, 3]
     assert [record.getMessage() for record in caplog.records] == [
-        f"Left out a video, 1 of 3 so far: {items[1].path} is empty."
+        f"Skipped a video, 1 of 3 so far: {items[1].path} is empty."
     ]
-    assert 1 in clips.left_out
+    assert 1 in clips.skipped
 
 
 def test_last_video_is_unreadable(items):
@@ -119,7 +119,7 @@ def test_unreadable_video_in_validation(items, caplog):
     videos = viewed(items)
     assert [videos[1], videos[1]] == [None, None]
     assert [record.getMessage() for record in caplog.records] == [
-        f"Left out a video, 1 of 3 so far: {items[1].path} is empty."
+        f"Skipped a video, 1 of 3 so far: {items[1].path} is empty."
     ]
     assert videos[0] is not None
 
@@ -155,11 +155,11 @@ def test_view_that_is_not_there(index):
 def test_each_frame_is_decoded_once(tmp_path, monkeypatch):
     """Overlapping clips share their frames, which are read in order, few at a time, and kept in the size looked at."""
     path = write_video(tmp_path / "long.mp4", length=CHUNK + 9)
-    with open_footage(path) as footage:
-        reads, read_frames = [], footage.read
-        monkeypatch.setattr(footage, "read", lambda indices: reads.append(list(indices)) or read_frames(indices))
-        clips = Dense(20, 2).test(footage.length, clips=4)
-        views = read_views(footage, clips, Crops(16, 16, 5))
+    with open_video(path) as reader:
+        reads, read_frames = [], reader.read
+        monkeypatch.setattr(reader, "read", lambda indices: reads.append(list(indices)) or read_frames(indices))
+        clips = Dense(20, 2).test(reader.length, clips=4)
+        views = read_views(reader, clips, Crops(16, 16, 5))
     needed = list(itertools.chain.from_iterable(reads))
     assert needed == sorted({index for clip in clips for index in clip})
     assert max(map(len, reads)) <= CHUNK < len(needed)
@@ -169,10 +169,10 @@ def test_each_frame_is_decoded_once(tmp_path, monkeypatch):
 
 def test_frames_are_resized_without_aliasing(tmp_path):
     """Frames of a test are those of torchvision's resize, chunk by chunk as all at once."""
-    with open_footage(write_video(tmp_path / "long.mp4", length=CHUNK + 3)) as footage:
+    with open_video(write_video(tmp_path / "long.mp4", length=CHUNK + 3)) as reader:
         indices = list(range(CHUNK + 3))
-        views = read_views(footage, [indices], Crops(16, 16, 1))
-        assert torch.equal(views.frames, F.resize(read(footage, indices), [16, 24], antialias=True))
+        views = read_views(reader, [indices], Crops(16, 16, 1))
+        assert torch.equal(views.frames, F.resize(read(reader, indices), [16, 24], antialias=True))
 
 
 def test_views_pass_between_processes(items):

@@ -104,7 +104,7 @@ def test_workers_do_not_change_clips(root):
         data = small(root, num_workers=workers, batch_size=7)
         data.setup("fit")
         batches += list(data.train_dataloader())
-        assert len(data.train_set.left_out) == 1
+        assert len(data.train_set.skipped) == 1
     assert torch.equal(batches[0][0], batches[1][0])
     assert torch.equal(batches[0][1], batches[1][1])
 
@@ -128,7 +128,7 @@ def test_unreadable_video_is_not_scored(root):
     data = small(root, num_workers=1, batch_size=2)
     data.setup("validate")
     assert [len(views) for views, _ in data.val_dataloader()] == [2, 1]
-    assert len(data.val_set.left_out) == 1
+    assert len(data.val_set.skipped) == 1
 
 
 def test_nothing_readable_leaves_an_empty_batch():

@@ -6,13 +6,13 @@ import pytest
 
 from swinv2.imaging.drawing import class_colour
 from video.inference.annotation import annotate, draw_cursor, draw_frames, draw_panel, draw_strip, lay_over, shown_size
-from video.readers.opening import open_footage
-from video.readers.reader import Footage
+from video.readers.opening import open_video
+from video.readers.reader import VideoReader
 
 NAMES = ["walking", "eating ice cream", "running", "sitting"]
 
 
-class Plain(Footage):
+class Plain(VideoReader):
     """Frames of one grey, noted when they are read."""
 
     def __init__(self, length, size=(240, 320), rate=10.0):
@@ -44,9 +44,9 @@ def test_all_frames_in_their_size(tmp_path):
     """The annotated video has the frames, the size and the rate of the original."""
     path = tmp_path / "annotated.mp4"
     annotate(Plain(25), seconds_of(0, 1, 2), NAMES, path)
-    with open_footage(path) as footage:
-        assert (footage.length, footage.size, footage.rate) == (25, (240, 320), 10.0)
-        frame = footage.read([15])[0]
+    with open_video(path) as reader:
+        assert (reader.length, reader.size, reader.rate) == (25, (240, 320), 10.0)
+        frame = reader.read([15])[0]
     assert frame[200, 300] == near([120, 120, 120])
     assert [frame[237, column] for column in (50, 100, 240, 310)] == [
         near(class_colour(label)) for label in (0, 0, 1, 2)
@@ -57,18 +57,18 @@ def test_rest_of_a_second(tmp_path):
     """A few milliseconds after the last second, as 150 frames at 29.97 per second leave them, are shown with it."""
     path = tmp_path / "annotated.mp4"
     annotate(Plain(150, (240, 640), rate=30000 / 1001), seconds_of(0, 1, 2, 3, 2), NAMES, path)
-    with open_footage(path) as footage:
-        assert (footage.length, footage.size) == (150, (240, 640))
-        assert footage.read([149])[0, 237, 600] == near(class_colour(2))
+    with open_video(path) as reader:
+        assert (reader.length, reader.size) == (150, (240, 640))
+        assert reader.read([149])[0, 237, 600] == near(class_colour(2))
 
 
 def test_encoded_video(tmp_path, encode):
     """A video with uneven times keeps all its frames, too, at their mean rate."""
     path = tmp_path / "annotated.mp4"
-    with open_footage(encode("uneven.mp4", times=[0, 40, 500, 1200, 1240, 1280])) as footage:
-        annotate(footage, seconds_of(0, 1), NAMES, path)
-        rate = footage.rate
-    with open_footage(path) as annotated:
+    with open_video(encode("uneven.mp4", times=[0, 40, 500, 1200, 1240, 1280])) as reader:
+        annotate(reader, seconds_of(0, 1), NAMES, path)
+        rate = reader.rate
+    with open_video(path) as annotated:
         assert (annotated.length, annotated.size) == (6, (240, 360))
         assert annotated.rate == pytest.approx(rate, rel=1e-3)
 
@@ -93,12 +93,12 @@ def test_shown_size(size, shown):
 
 def test_one_frame_at_a_time():
     """Frames are read in order, each when it is drawn."""
-    footage = Plain(12)
-    frames = draw_frames(footage, seconds_of(0, 1), NAMES)
+    reader = Plain(12)
+    frames = draw_frames(reader, seconds_of(0, 1), NAMES)
     next(frames)
-    assert footage.asked == [[0]]
+    assert reader.asked == [[0]]
     assert len(list(frames)) == 11
-    assert footage.asked == [[index] for index in range(12)]
+    assert reader.asked == [[index] for index in range(12)]
 
 
 def test_panel_changes_with_the_second():

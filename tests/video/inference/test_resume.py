@@ -112,9 +112,9 @@ def long_list(recipe, tmp_path, monkeypatch):
 @pytest.fixture
 def decoded(monkeypatch):
     """Names of the videos that are opened."""
-    opened, open_footage = [], video.data.clips.open_footage
+    opened, open_video = [], video.data.clips.open_video
     monkeypatch.setattr(
-        video.data.clips, "open_footage", lambda path, backend: opened.append(path.name) or open_footage(path, backend)
+        video.data.clips, "open_video", lambda path, backend: opened.append(path.name) or open_video(path, backend)
     )
     return opened
 

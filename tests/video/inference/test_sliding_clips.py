@@ -17,14 +17,14 @@ from video.inference.sliding_clips import (
     window_length,
     window_starts,
 )
-from video.readers.opening import open_footage
-from video.readers.reader import Footage
+from video.readers.opening import open_video
+from video.readers.reader import VideoReader
 
 SIZE = 8
 CROPS = Crops(SIZE, SIZE)
 
 
-class Numbered(Footage):
+class Numbered(VideoReader):
     """Square frames whose number is in their first two channels, noted when they are read and when they are gone."""
 
     def __init__(self, length, rate=10.0):
@@ -54,7 +54,7 @@ def numbers(clips):
     return (clips[:, 0, :, 0, 0].long() * 256 + clips[:, 1, :, 0, 0]).tolist()
 
 
-def looked_at(footage, sampling, **settings):
+def looked_at(reader, sampling, **settings):
     """The frames of each window, with the scores."""
     windows = []
 
@@ -62,7 +62,7 @@ def looked_at(footage, sampling, **settings):
         windows.extend(numbers(clips))
         return torch.full((len(clips), 2), 0.5)
 
-    return windows, score_over_time(model, footage, sampling, CROPS, **settings)
+    return windows, score_over_time(model, reader, sampling, CROPS, **settings)
 
 
 def test_windows_by_hand():
@@ -118,8 +118,8 @@ def test_window_of_slow_segments():
 def test_variable_frame_rate(encode):
     """Windows begin by the times of frames, not by their numbers."""
     times = [0, 40, 80, 500, 510, 520, 1020, 1030, 1040, 1500, 2040, 2080]  # milliseconds
-    with open_footage(encode("uneven.mp4", times=times)) as footage:
-        scores = score_over_time(lambda clips: torch.ones(len(clips), 1), footage, Dense(4, 1), CROPS, 0.5)
+    with open_video(encode("uneven.mp4", times=times)) as reader:
+        scores = score_over_time(lambda clips: torch.ones(len(clips), 1), reader, Dense(4, 1), CROPS, 0.5)
         mean = 2.08 / 11
     assert scores.starts == pytest.approx([0, 0.5, 1.02, 1.04], abs=2e-3)
     assert scores.ends == pytest.approx([0.51, 1.03, 2.04, 2.08 + mean], abs=2e-3)
@@ -127,14 +127,14 @@ def test_variable_frame_rate(encode):
 
 def test_bounds_of_frames(encode):
     """Every frame ends where the next one begins, and the last one lasts as long as the mean."""
-    with open_footage(encode("uneven.mp4", times=[0, 40, 500, 1200])) as footage:
-        assert frame_bounds(footage) == pytest.approx([0, 0.04, 0.5, 1.2, 1.6], abs=2e-3)
+    with open_video(encode("uneven.mp4", times=[0, 40, 500, 1200])) as reader:
+        assert frame_bounds(reader) == pytest.approx([0, 0.04, 0.5, 1.2, 1.6], abs=2e-3)
 
 
 def test_crops_count_alike():
     """A window's probabilities are the mean over its crops, however clips are put into batches."""
-    footage = Numbered(40)
-    footage.size = (SIZE, 2 * SIZE)
+    reader = Numbered(40)
+    reader.size = (SIZE, 2 * SIZE)
     sizes = []
 
     def model(clips):
@@ -143,7 +143,7 @@ def test_crops_count_alike():
         return torch.arange(seen - len(clips), seen)[:, None] / torch.ones(1, 2)
 
     model.seen = 0
-    scores = score_over_time(model, footage, Dense(20, 1), Crops(SIZE, SIZE, 3), batch=4)
+    scores = score_over_time(model, reader, Dense(20, 1), Crops(SIZE, SIZE, 3), batch=4)
     assert scores.probabilities.tolist() == [[1, 1], [4, 4], [7, 7]]
     assert sizes == [4, 4, 1]
 
@@ -151,44 +151,44 @@ def test_crops_count_alike():
 def test_crops_show_their_parts_of_resized_frames(encode):
     """What the classifier is given are crops of the frames brought to the short edge."""
     crops, given = Crops(32, 24, 3), []
-    with open_footage(encode("clip.mp4", frames=10)) as footage:
+    with open_video(encode("clip.mp4", frames=10)) as reader:
         model = lambda clips: given.append(clips) or torch.ones(len(clips), 1)  # noqa: E731
-        score_over_time(model, footage, Dense(4, 2), crops, batch=3)
-        frames = next(read_windows(footage, np.array([[0, 2, 4, 6]]), crops))
+        score_over_time(model, reader, Dense(4, 2), crops, batch=3)
+        frames = next(read_windows(reader, np.array([[0, 2, 4, 6]]), crops))
     assert (given[0].shape, given[0].dtype, frames.shape) == ((3, 3, 4, 24, 24), torch.uint8, (4, 3, 32, 48))
     assert torch.equal(given[0][2].transpose(0, 1), frames[:, :, 4:28, 24:48])
 
 
 def test_each_frame_is_read_once_and_in_order():
     """Windows that overlap share their frames, also where they take different ones."""
-    footage = Numbered(120)
-    windows, _ = looked_at(footage, Dense(8, 4), step_seconds=0.7)
-    asked = [number for numbers in footage.asked for number in numbers]
+    reader = Numbered(120)
+    windows, _ = looked_at(reader, Dense(8, 4), step_seconds=0.7)
+    asked = [number for numbers in reader.asked for number in numbers]
     assert asked == sorted({number for window in windows for number in window})
-    assert max(map(len, footage.asked)) <= AT_ONCE
+    assert max(map(len, reader.asked)) <= AT_ONCE
 
 
 @pytest.mark.parametrize("length", [400, 4000])
 def test_few_frames_are_alive(length):
     """Memory depends on what a window spans, not on how long the video is."""
-    footage = Numbered(length)
-    looked_at(footage, Dense(16, 2), step_seconds=0.5, batch=1)
-    assert footage.peak <= 31 + 2 * AT_ONCE
-    assert footage.alive == 0
+    reader = Numbered(length)
+    looked_at(reader, Dense(16, 2), step_seconds=0.5, batch=1)
+    assert reader.peak <= 31 + 2 * AT_ONCE
+    assert reader.alive == 0
 
 
 def test_end_that_is_found_damaged():
     """Windows beyond the last frame that can be decoded are dropped, and the video ends with that."""
-    footage = Numbered(60)
-    read = footage.read
+    reader = Numbered(60)
+    read = reader.read
 
     def damaged(indices):
         if max(indices) > 34:
-            footage.length = 35
+            reader.length = 35
         return read(indices)
 
-    footage.read = damaged
-    _, scores = looked_at(footage, Dense(10, 1))
+    reader.read = damaged
+    _, scores = looked_at(reader, Dense(10, 1))
     assert scores.starts == pytest.approx([0, 1, 2, 3])
     assert scores.ends == pytest.approx([1, 2, 3, 3.5])
     assert len(scores.probabilities) == 4

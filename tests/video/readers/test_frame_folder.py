@@ -24,17 +24,17 @@ def folder(tmp_path):
 
 def test_frames_are_sorted_by_number(folder):
     """img_2 comes before img_10; frames are RGB; any order and repeated ones are given."""
-    footage = FrameFolder(folder)
-    assert (footage.length, footage.size) == (12, (6, 8))
-    frames = footage.read([11, 1, 9, 1])
+    reader = FrameFolder(folder)
+    assert (reader.length, reader.size) == (12, (6, 8))
+    frames = reader.read([11, 1, 9, 1])
     assert frames[..., 0].reshape(4, -1).max(axis=1).tolist() == [12, 2, 10, 2]
     assert not frames[..., 1:].any()
 
 
 def test_times_follow_the_rate(folder):
     """The rate is what the caller says."""
-    with FrameFolder(folder, rate=12.0) as footage:
-        assert footage.times([0, 6]).tolist() == [0, 0.5]
+    with FrameFolder(folder, rate=12.0) as reader:
+        assert reader.times([0, 6]).tolist() == [0, 0.5]
 
 
 def test_rate_of_nothing(folder):

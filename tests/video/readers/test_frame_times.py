@@ -76,7 +76,7 @@ def test_duration_stays_in_proportion(count):
 
 
 class Timed(TimedFootage):
-    """Footage that has nothing but times."""
+    """VideoReader that has nothing but times."""
 
     def __init__(self, stamps):
         self.path, self.length, self.size = Path("clip.mkv"), len(stamps), (1, 1)
@@ -91,11 +91,11 @@ class Timed(TimedFootage):
 
 def test_doubt_is_told_once(caplog):
     """Asked for times, a file whose own are not used is named in the log, and only then."""
-    footage = Timed(at(12, 37_600))
+    reader = Timed(at(12, 37_600))
     assert caplog.text == ""
     with caplog.at_level(logging.WARNING):
-        assert [footage.times([23]).tolist(), footage.times([0]).tolist()] == [[23 / 25], [0]]
+        assert [reader.times([23]).tolist(), reader.times([0]).tolist()] == [[23 / 25], [0]]
     assert len(caplog.records) == 1
     assert "The times in clip.mkv are not used (a frame would be shown for 37600 s" in caplog.text
     with pytest.raises(IndexError, match="no frame 24"):
-        footage.times([24])
+        reader.times([24])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from video.readers import pyav_reader as pyav_footage
-from video.readers.pyav_reader import PyAVFootage
+from video.readers.pyav_reader import PyAVReader
 from video.readers.reader import UnreadableVideoError
 
 FORMATS = {
@@ -36,8 +36,8 @@ def differs(ours, theirs):
 
 def read(path, indices):
     """Some frames of a file."""
-    with PyAVFootage(path) as footage:
-        return footage.read(indices)
+    with PyAVReader(path) as reader:
+        return reader.read(indices)
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -45,11 +45,11 @@ def test_frames_equal_those_of_pyav(encode, decode, name):
     """All frames, in any order and repeatedly, are those of PyAV within 2 grey levels, and there are no others."""
     path = encode(name, frames=45, **FORMATS[name])
     theirs = decode(path)
-    with PyAVFootage(path) as footage:
-        assert (footage.length, footage.size, footage.rate) == (45, (64, 96), 25)
-        assert differs(footage.read(range(45)), theirs) <= 2
+    with PyAVReader(path) as reader:
+        assert (reader.length, reader.size, reader.rate) == (45, (64, 96), 25)
+        assert differs(reader.read(range(45)), theirs) <= 2
         indices = [44, 3, 3, 17, 0, 44, 21]
-        assert differs(footage.read(indices), theirs[indices]) <= 2
+        assert differs(reader.read(indices), theirs[indices]) <= 2
 
 
 @pytest.mark.parametrize("codec", ["mp4v.mp4", "MJPG.avi", "XVID.avi", "VP80.webm", "vp09.mp4"])
@@ -84,9 +84,9 @@ INTERLACED = {
 def test_interlaced_frames(encode, decode, pictures, name):
     """Frames of two fields are what was encoded, whole and each at its place."""
     path = encode(name, **INTERLACED[name])
-    with PyAVFootage(path) as footage:
-        frames = footage.read(range(footage.length))
-        assert differs(footage.read([20])[0], frames[20]) == 0
+    with PyAVReader(path) as reader:
+        frames = reader.read(range(reader.length))
+        assert differs(reader.read([20])[0], frames[20]) == 0
     assert differs(frames, decode(path)) <= 2
     assert np.abs(frames.astype(int) - pictures(24)).mean((1, 2, 3)).max() < 14
 
@@ -114,10 +114,10 @@ def test_frames_of_any_kind(encode, decode, name, settings):
     """Depths, ranges, alpha, grey, HDR and other codecs: frames are those of PyAV, in any order."""
     path = encode(name, **settings)
     theirs = decode(path)
-    with PyAVFootage(path) as footage:
-        assert footage.length == len(theirs) == 24
-        assert differs(footage.read(range(24)), theirs) <= 2
-        assert differs(footage.read([21, 3]), theirs[[21, 3]]) <= 2
+    with PyAVReader(path) as reader:
+        assert reader.length == len(theirs) == 24
+        assert differs(reader.read(range(24)), theirs) <= 2
+        assert differs(reader.read([21, 3]), theirs[[21, 3]]) <= 2
 
 
 def test_colours_that_are_not_converted(encode):
@@ -125,7 +125,7 @@ def test_colours_that_are_not_converted(encode):
     with pytest.raises(
         UnreadableVideoError, match=r"Frame 0 of .*clip\.mp4 .*yuv420p, colours YCgCo .*Encode the video"
     ):
-        PyAVFootage(encode("clip.mp4", frames=3, options={"colorspace": "8"}))
+        PyAVReader(encode("clip.mp4", frames=3, options={"colorspace": "8"}))
 
 
 @pytest.mark.parametrize("name", ["h264.mp4", "open_gop.mp4", "mpeg4.mov", "vp9.webm"])
@@ -134,22 +134,22 @@ def test_every_frame_is_exact_after_seeking(monkeypatch, encode, decode, name):
     monkeypatch.setattr(pyav_footage, "LONG", 5)
     path = encode(name, frames=60, **FORMATS[name])
     theirs = decode(path)
-    with PyAVFootage(path) as footage:
+    with PyAVReader(path) as reader:
         for index in np.random.default_rng(0).permutation(60)[:30]:
-            assert differs(footage.read([int(index)])[0], theirs[index]) <= 2, index
+            assert differs(reader.read([int(index)])[0], theirs[index]) <= 2, index
 
 
 def test_only_long_ways_are_sought(monkeypatch, encode):
     """Far ahead and on going back decoding begins at a key frame, else no frame is skipped."""
-    keys, seek = [], PyAVFootage._seek
-    monkeypatch.setattr(PyAVFootage, "_seek", lambda footage, key: keys.append(key) or seek(footage, key))
-    with PyAVFootage(encode("clip.mp4", frames=150, options={"g": "10", "sc_threshold": "0"})) as footage:
+    keys, seek = [], PyAVReader._seek
+    monkeypatch.setattr(PyAVReader, "_seek", lambda reader, key: keys.append(key) or seek(reader, key))
+    with PyAVReader(encode("clip.mp4", frames=150, options={"g": "10", "sc_threshold": "0"})) as reader:
         keys.clear()
         for indices in ([0, 12, 24], [25], [41]):
-            footage.read(indices)
+            reader.read(indices)
         assert keys == []
-        footage.read([149])
-        footage.read([75])
+        reader.read([149])
+        reader.read([75])
     assert keys == [140, 70]
 
 
@@ -157,32 +157,32 @@ def test_only_long_ways_are_sought(monkeypatch, encode):
 def test_seeking_that_goes_wrong_decodes_from_the_start(monkeypatch, encode, decode, damage):
     """If FFmpeg does not seek, or other packets follow than are known, all frames before are decoded."""
     path = encode("clip.mp4", frames=60)
-    with PyAVFootage(path) as footage:
+    with PyAVReader(path) as reader:
         if damage == "elsewhere":
-            sizes = footage._packets.sizes.copy()
+            sizes = reader._packets.sizes.copy()
             sizes[45:] += 1
-            footage._packets = replace(footage._packets, sizes=sizes)
+            reader._packets = replace(reader._packets, sizes=sizes)
         else:
-            monkeypatch.setattr(type(footage._timeline), "find", lambda timeline, stamp: None)
-        assert differs(footage.read([50])[0], decode(path)[50]) <= 2
+            monkeypatch.setattr(type(reader._timeline), "find", lambda timeline, stamp: None)
+        assert differs(reader.read([50])[0], decode(path)[50]) <= 2
 
 
 @pytest.mark.parametrize("name", ["uneven.mp4", "uneven.mkv"])
 def test_variable_frame_rate(encode, decode, name):
     """Frames, times and mean rate are those of the frames there are, not those of a steady rate."""
     path = encode(name, times=UNEVEN)
-    with PyAVFootage(path) as footage:
-        assert footage.length == 20
-        assert footage.times(range(20)) == pytest.approx(np.array(UNEVEN) / 1000, abs=1e-3)
-        assert footage.rate == pytest.approx(19 / 2.11, rel=1e-3)
-        assert differs(footage.read([15, 7, 19]), decode(path)[[15, 7, 19]]) <= 2
+    with PyAVReader(path) as reader:
+        assert reader.length == 20
+        assert reader.times(range(20)) == pytest.approx(np.array(UNEVEN) / 1000, abs=1e-3)
+        assert reader.rate == pytest.approx(19 / 2.11, rel=1e-3)
+        assert differs(reader.read([15, 7, 19]), decode(path)[[15, 7, 19]]) <= 2
 
 
 def test_times_where_the_file_has_none(encode):
     """A bare stream of pictures is shown at the rate in its header."""
-    with PyAVFootage(encode("bare.h264")) as footage:
-        assert (footage.length, footage.rate) == (24, 25)
-        assert footage.times([0, 5, 5]) == pytest.approx([0, 0.2, 0.2])
+    with PyAVReader(encode("bare.h264")) as reader:
+        assert (reader.length, reader.rate) == (24, 25)
+        assert reader.times([0, 5, 5]) == pytest.approx([0, 0.2, 0.2])
 
 
 @pytest.mark.parametrize(
@@ -198,9 +198,9 @@ def test_frames_are_upright(encode, decode, matrix, turns):
     content[start : start + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path.write_bytes(content)
     theirs = np.rot90(decode(path), turns, axes=(1, 2))
-    with PyAVFootage(path) as footage:
-        assert footage.size == theirs.shape[1:3]
-        assert differs(footage.read(range(3)), theirs) <= 2
+    with PyAVReader(path) as reader:
+        assert reader.size == theirs.shape[1:3]
+        assert differs(reader.read(range(3)), theirs) <= 2
 
 
 @pytest.mark.parametrize(
@@ -224,10 +224,10 @@ def test_frames_of_a_joined_file(encode, decode):
     path = encode("clip.ts", frames=30)
     path.write_bytes(2 * path.read_bytes())
     theirs = decode(path)
-    with PyAVFootage(path) as footage:
-        assert footage.length == len(theirs) == 60
-        assert differs(footage.read([59, 4, 31]), theirs[[59, 4, 31]]) <= 2
-        assert footage.times([0, 59]) == pytest.approx([0, 59 / 25])
+    with PyAVReader(path) as reader:
+        assert reader.length == len(theirs) == 60
+        assert differs(reader.read([59, 4, 31]), theirs[[59, 4, 31]]) <= 2
+        assert reader.times([0, 59]) == pytest.approx([0, 59 / 25])
 
 
 def test_recording_that_begins_amid(encode, decode):
@@ -235,9 +235,9 @@ def test_recording_that_begins_amid(encode, decode):
     path = encode("clip.ts", frames=60)
     path.write_bytes(path.read_bytes()[3000:])
     theirs = decode(path)
-    with PyAVFootage(path) as footage:
-        assert footage.length == len(theirs) < 60
-        assert differs(footage.read(range(footage.length)), theirs) <= 2
+    with PyAVReader(path) as reader:
+        assert reader.length == len(theirs) < 60
+        assert differs(reader.read(range(reader.length)), theirs) <= 2
 
 
 def test_frames_that_are_too_large(tmp_path, encode):
@@ -247,7 +247,7 @@ def test_frames_that_are_too_large(tmp_path, encode):
     content[6:10] = struct.pack("<HH", 60000, 60000)
     path.write_bytes(content)
     with pytest.raises(UnreadableVideoError, match=r"clip\.gif measure 60000 x 60000|clip\.gif cannot be decoded"):
-        PyAVFootage(path)
+        PyAVReader(path)
 
 
 def test_frames_hidden_by_an_edit_list(encode, decode):
@@ -257,9 +257,9 @@ def test_frames_hidden_by_an_edit_list(encode, decode):
     )  # shown from frame 13 on; keys at 0, 10, …
     with av.open(str(path)) as file:
         assert file.streams.video[0].frames == 40
-    with PyAVFootage(path) as footage:
-        assert footage.length == 27
-        assert differs(footage.read(range(27)), decode(path)) <= 2
+    with PyAVReader(path) as reader:
+        assert reader.length == 27
+        assert differs(reader.read(range(27)), decode(path)) <= 2
 
 
 def test_header_that_counts_one_frame_too_many(encode, decode):
@@ -273,9 +273,9 @@ def test_header_that_counts_one_frame_too_many(encode, decode):
     path.write_bytes(content)
     with av.open(str(path)) as file:
         assert file.streams.video[0].frames == 25
-    with PyAVFootage(path) as footage:
-        assert footage.length == 24
-        assert differs(footage.read(range(24)), decode(path)) <= 2
+    with PyAVReader(path) as reader:
+        assert reader.length == 24
+        assert differs(reader.read(range(24)), decode(path)) <= 2
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.avi", "clip.webm", "clip.mkv"])
@@ -287,9 +287,9 @@ def test_file_that_is_cut_short(encode, decode, name):
     path.write_bytes(content[: len(content) * 6 // 10])
     theirs = decode(path)
     assert 10 < len(theirs) < 50
-    with PyAVFootage(path) as footage:
-        assert footage.length == len(theirs)
-        assert differs(footage.read(range(footage.length)), theirs) <= 2
+    with PyAVReader(path) as reader:
+        assert reader.length == len(theirs)
+        assert differs(reader.read(range(reader.length)), theirs) <= 2
 
 
 @pytest.fixture
@@ -315,26 +315,26 @@ def destroy(encode):
 def test_damage_inside(encode, decode, destroy, caplog):
     """For frames that cannot be decoded comes the next that can; all others are in their place, and the log tells."""
     whole = decode(encode("whole.avi", codec="mjpeg", options={}))
-    with PyAVFootage(destroy([12, 13])) as footage, caplog.at_level(logging.WARNING):
-        assert differs(footage.read([3, 12, 13, 14, 23]), whole[[3, 14, 14, 14, 23]]) <= 2
-        assert footage.length == 24
+    with PyAVReader(destroy([12, 13])) as reader, caplog.at_level(logging.WARNING):
+        assert differs(reader.read([3, 12, 13, 14, 23]), whole[[3, 14, 14, 14, 23]]) <= 2
+        assert reader.length == 24
     assert "frame 14 stands in for those after 11" in caplog.text
 
 
 def test_damage_to_the_end(encode, decode, destroy, caplog):
     """Behind damage up to the end comes the last frame before it; the length is corrected, and the log tells."""
     whole = decode(encode("whole.avi", codec="mjpeg", options={}))
-    with PyAVFootage(destroy(range(12, 24))) as footage, caplog.at_level(logging.WARNING):
-        assert differs(footage.read([20, 3, 11]), whole[[11, 3, 11]]) <= 2
-        assert footage.length == 12
-        assert differs(footage.read([23]), whole[[11]]) <= 2
+    with PyAVReader(destroy(range(12, 24))) as reader, caplog.at_level(logging.WARNING):
+        assert differs(reader.read([20, 3, 11]), whole[[11, 3, 11]]) <= 2
+        assert reader.length == 12
+        assert differs(reader.read([23]), whole[[11]]) <= 2
     assert "only 12 of 24 frames can be decoded" in caplog.text
 
 
 def test_damage_from_the_start(destroy):
     """A good header whose first picture cannot be decoded is an error that names file and codec."""
     with pytest.raises(UnreadableVideoError, match=r"first frame of .*clip\.avi cannot be decoded.*'mjpeg'"):
-        PyAVFootage(destroy(range(24)))
+        PyAVReader(destroy(range(24)))
 
 
 @pytest.fixture
@@ -362,9 +362,9 @@ def join(encode):
 def test_frames_that_change_size(join, name, codec):
     """Those behind the change are whole, in the size of the first, and those before it as they were."""
     path = join(name, codec)
-    with PyAVFootage(path) as footage:
-        assert (footage.length, footage.size) == (24, (64, 96))
-        frames = footage.read(range(24))
+    with PyAVReader(path) as reader:
+        assert (reader.length, reader.size) == (24, (64, 96))
+        frames = reader.read(range(24))
     with av.open(str(path)) as file:
         theirs = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
     assert {frame.shape for frame in theirs} == {(64, 96, 3), (80, 48, 3)}
@@ -385,27 +385,27 @@ def test_metadata_that_is_not_utf8(encode, name):
 @pytest.mark.parametrize("indices", [[24], [0, -1], []])
 def test_numbers_that_no_frame_has(encode, indices):
     """Frames outside of the video, and none, are an error."""
-    with PyAVFootage(encode("clip.mp4")) as footage, pytest.raises(IndexError, match=r"There is no frame|No frames"):
-        footage.read(indices)
+    with PyAVReader(encode("clip.mp4")) as reader, pytest.raises(IndexError, match=r"There is no frame|No frames"):
+        reader.read(indices)
 
 
 @pytest.mark.parametrize(("worker", "threads"), [(True, 1), (None, 0)])
 def test_threads(monkeypatch, encode, worker, threads):
     """A process that loads data decodes in one thread, another one in as many as FFmpeg finds right."""
     monkeypatch.setattr(pyav_footage, "get_worker_info", lambda: worker)
-    with PyAVFootage(encode("clip.mp4")) as footage:
-        assert footage._file.threads == threads
-        assert worker is None or footage._file.stream.codec_context.thread_count == 1
+    with PyAVReader(encode("clip.mp4")) as reader:
+        assert reader._file.threads == threads
+        assert worker is None or reader._file.stream.codec_context.thread_count == 1
 
 
 def test_file_is_closed(encode):
     """Leaving the `with` closes the file, and keeps no decoder, whose threads a forked process would wait for."""
-    with PyAVFootage(encode("clip.mp4")) as footage:
-        footage.read([7])
-        file = footage._file
+    with PyAVReader(encode("clip.mp4")) as reader:
+        reader.read([7])
+        file = reader._file
         assert not file._source.closed and len(file._container.streams) == 1
     assert file._source.closed and len(file._container.streams) == 0
-    assert next(footage._frames, None) is None
+    assert next(reader._frames, None) is None
 
 
 @pytest.mark.parametrize(("flags", "told"), [("faststart", " of 45"), ("frag_keyframe+empty_moov", "")])
@@ -414,5 +414,5 @@ def test_lost_end_is_told(encode, caplog, flags, told):
     path = encode("cut.mp4", frames=45, options={"g": "10"}, movflags=flags)
     content = path.read_bytes()
     path.write_bytes(content[: (content.rfind(b"mdat") + len(content)) // 2])
-    with PyAVFootage(path) as footage:
-        assert f"cut.mp4 is cut short: only {footage.length}{told} frames of it are there" in caplog.text
+    with PyAVReader(path) as reader:
+        assert f"cut.mp4 is cut short: only {reader.length}{told} frames of it are there" in caplog.text

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from video.readers.opening import open_footage
+from video.readers.opening import open_video
 from video.readers.reader import UnreadableVideoError
-from video.readers.torchcodec_reader import TorchCodecFootage
+from video.readers.torchcodec_reader import TorchCodecReader
 
 
 class StandIn:
@@ -66,8 +66,8 @@ def test_backends_agree(decoder, encode):
     """Frames, sizes, rates and times are those of PyAV, frames within 2 grey levels."""
     path = encode("clip.mp4")
     indices = [23, 4, 4, 11]
-    with open_footage(path, "torchcodec") as one, open_footage(path, "pyav") as other:
-        assert isinstance(one, TorchCodecFootage)
+    with open_video(path, "torchcodec") as one, open_video(path, "pyav") as other:
+        assert isinstance(one, TorchCodecReader)
         assert (one.length, one.size, one.rate) == (other.length, other.size, other.rate)
         assert np.abs(one.read(indices).astype(int) - other.read(indices)).max() <= 2
         assert one.times(indices) == pytest.approx(other.times(indices))
@@ -77,7 +77,7 @@ def test_unreadable_file(decoder, tmp_path):
     """What is no video is named before torchcodec is asked, also what would be an address or a list of files."""
     (tmp_path / "clip.mp4").write_text("no video")
     with pytest.raises(UnreadableVideoError, match=r"clip\.mp4 is cut short, damaged, or no video"):
-        open_footage(tmp_path / "clip.mp4", "torchcodec")
+        open_video(tmp_path / "clip.mp4", "torchcodec")
 
 
 def test_file_that_torchcodec_does_not_open(stand_in, monkeypatch, encode):
@@ -88,13 +88,13 @@ def test_file_that_torchcodec_does_not_open(stand_in, monkeypatch, encode):
 
     monkeypatch.setattr(StandIn, "__init__", fail)
     with pytest.raises(UnreadableVideoError, match=r"clip\.mp4 cannot be decoded: Could not open"):
-        open_footage(encode("clip.mp4"), "torchcodec")
+        open_video(encode("clip.mp4"), "torchcodec")
 
 
 def test_frame_out_of_range(decoder, encode):
     """Numbers are checked as with other backends."""
-    with open_footage(encode("clip.mp4"), "torchcodec") as footage, pytest.raises(IndexError, match="no frame 24"):
-        footage.read([24])
+    with open_video(encode("clip.mp4"), "torchcodec") as reader, pytest.raises(IndexError, match="no frame 24"):
+        reader.read([24])
 
 
 def test_damage_inside(stand_in, monkeypatch, encode):
@@ -103,24 +103,24 @@ def test_damage_inside(stand_in, monkeypatch, encode):
     def fail(self, indices):
         raise RuntimeError("Requested next frame while there are no more frames left to decode")
 
-    with open_footage(encode("clip.mp4"), "torchcodec") as footage:
+    with open_video(encode("clip.mp4"), "torchcodec") as reader:
         monkeypatch.setattr(StandIn, "get_frames_at", fail)
         with pytest.raises(UnreadableVideoError, match=r"Frames of .*clip\.mp4 cannot be decoded: Requested"):
-            footage.read([5])
+            reader.read([5])
 
 
 def test_times_need_no_decoding(stand_in, monkeypatch, encode):
     """Where packets tell the times, no frame is decoded for them."""
-    with open_footage(encode("uneven.mp4", times=[0, 40, 500, 1200]), "torchcodec") as footage:
+    with open_video(encode("uneven.mp4", times=[0, 40, 500, 1200]), "torchcodec") as reader:
         monkeypatch.delattr(StandIn, "get_frames_at")
-        assert footage.times([3, 0, 2]).tolist() == [1.2, 0.0, 0.5]
+        assert reader.times([3, 0, 2]).tolist() == [1.2, 0.0, 0.5]
 
 
 def test_times_that_packets_do_not_tell(stand_in, monkeypatch, encode, caplog):
     """Where torchcodec finds other frames than there are packets, the rate tells the times, and the log says so."""
     monkeypatch.setattr(StandIn, "__len__", lambda self: 3)
-    with open_footage(encode("uneven.mp4", times=[0, 40, 500, 1200]), "torchcodec") as footage:
-        assert footage.times([2, 0]).tolist() == [2 / 25, 0]
+    with open_video(encode("uneven.mp4", times=[0, 40, 500, 1200]), "torchcodec") as reader:
+        assert reader.times([2, 0]).tolist() == [2 / 25, 0]
     assert "frames have no times" in caplog.text
 
 
@@ -128,13 +128,13 @@ def test_frames_that_are_too_oblong(stand_in, monkeypatch, encode):
     """Frames that would fill the memory when they are resized are refused."""
     monkeypatch.setattr(StandIn, "__getitem__", lambda self, index: torch.zeros(1, 999, 3, dtype=torch.uint8))
     with pytest.raises(UnreadableVideoError, match=r"clip\.mp4 measure 1 x 999 pixels"):
-        open_footage(encode("clip.mp4"), "torchcodec")
+        open_video(encode("clip.mp4"), "torchcodec")
 
 
 def test_time_out_of_range(decoder, encode):
     """There is no time of a frame that there is not."""
-    with open_footage(encode("clip.mp4"), "torchcodec") as footage, pytest.raises(IndexError, match="no frame 24"):
-        footage.times([24])
+    with open_video(encode("clip.mp4"), "torchcodec") as reader, pytest.raises(IndexError, match="no frame 24"):
+        reader.times([24])
 
 
 def test_without_torchcodec(monkeypatch, encode):
@@ -142,7 +142,7 @@ def test_without_torchcodec(monkeypatch, encode):
     monkeypatch.setitem(sys.modules, "torchcodec.decoders", None)
     monkeypatch.setitem(sys.modules, "torchcodec", None)
     with pytest.raises(ImportError, match=r"'torchcodec' does not load.*pip install -U torchcodec.*backend 'pyav'"):
-        open_footage(encode("clip.mp4"), "torchcodec")
+        open_video(encode("clip.mp4"), "torchcodec")
 
 
 def test_old_torchcodec(stand_in, monkeypatch, encode):
@@ -155,4 +155,4 @@ def test_old_torchcodec(stand_in, monkeypatch, encode):
 
     monkeypatch.setattr(StandIn, "__init__", old)
     with pytest.raises(ImportError, match=r"older than 0\.11"):
-        open_footage(encode("clip.mp4"), "torchcodec")
+        open_video(encode("clip.mp4"), "torchcodec")

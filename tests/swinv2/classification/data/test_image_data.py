@@ -58,7 +58,7 @@ def test_workers_do_not_change_images(photos, shards, pattern, data_of):
         photos.add("classes.txt", b"ant\nbee\ncat\n")
         data.setup("fit")
         batches.append(torch.cat([images for images, _ in data.train_dataloader()]))
-        assert len(data.train_set.left_out) == (pattern == "train")
+        assert len(data.train_set.skipped) == (pattern == "train")
     assert torch.equal(*batches)
 
 
@@ -97,7 +97,7 @@ def test_prediction(photos, caplog, data_of):
     assert images.shape == (4, 3, 16, 16)
     assert [target["name"] for target in targets] == ["ant/a", "ant/b", "bee/c", "bee/d"]
     assert targets[3]["path"] == photos.root / "val/bee/d.jpg"
-    assert "Left out an image, 1 of 5 so far" in caplog.text
+    assert "Skipped an image, 1 of 5 so far" in caplog.text
 
 
 def test_prediction_of_nothing(photos, data_of):

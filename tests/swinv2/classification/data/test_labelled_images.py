@@ -45,7 +45,7 @@ def test_unreadable_image(photos, caplog, content, data_of):
     assert sorted(labels.tolist()) == [0, 1, 1, 1]
     ((images, targets),) = data.val_dataloader()
     assert len(images) == len(targets) == 3
-    assert caplog.text.count("Left out an image, 1 of 4 so far") == 2
+    assert caplog.text.count("Skipped an image, 1 of 4 so far") == 2
 
 
 @pytest.mark.parametrize(("split", "what"), [("train", "training"), ("val", "validation")])
@@ -112,7 +112,7 @@ def test_sixteen_bits(photos, caplog, data_of):
     ((_, labels),) = data.train_dataloader()
     ((_, scored),), ((_, predicted),) = data.val_dataloader(), data.predict_dataloader()
     assert (sorted(labels.tolist()), len(scored), len(predicted)) == ([0, 0, 1, 1], 3, 3)
-    assert caplog.text.count("Left out an image, 1 of 4 so far") == 3
+    assert caplog.text.count("Skipped an image, 1 of 4 so far") == 3
     assert caplog.text.count("a.png has values of type uint16; models take RGB of 8 bits") == 3
     assert "percentiles" in caplog.text
 

@@ -91,7 +91,7 @@ def test_file_that_is_no_shard(shards, caplog):
     """One file that is no shard does not end a run for the others; more than half are an error."""
     (shards.root / "train-001.tar").write_bytes(b"<html>" + bytes(600))
     assert read_shards(shards.root, PATTERN).shards == [4, 4]
-    assert "Left out 1 of 3 shards" in caplog.text and "train-001.tar is no tar file but a page of HTML" in caplog.text
+    assert "Skipped 1 of 3 shards" in caplog.text and "train-001.tar is no tar file but a page of HTML" in caplog.text
     (shards.root / "train-002.tar").write_bytes(b"\x1f\x8b" + bytes(600))
     with pytest.raises(ValueError, match=r"2 of 3 shards .* cannot be used, first: .*train-001\.tar is no tar file"):
         read_shards(shards.root, PATTERN)

@@ -71,4 +71,4 @@ def test_why_kernels_refuse():
     block = use_engine(block_of(), "auto")
     assert engine.GpuEngine().refusal(block, x, windows) == "the tokens are on cpu"
     wide = cut((80, 40), (40, 40), False, torch.device("cpu"))
-    assert engine.misfit(wide, 32, torch.float32) == "the kernels take at most 1024 slots in a window, got 1600"
+    assert engine.unsupported(wide, 32, torch.float32) == "the kernels take at most 1024 slots in a window, got 1600"

@@ -86,7 +86,7 @@ def test_what_the_kernel_cannot_take(change, message):
 def test_shapes_that_do_not_fit():
     """Outside of this test run, which checks annotations, a kernel must not read beyond a tensor."""
     x, branch, weight, _ = problem()
-    assert "do not fit: (2, 5, 3, 24), (2, 5, 3, 24) and (23,)" in norm._misfit(x, branch, weight[1:], None)
+    assert "do not fit: (2, 5, 3, 24), (2, 5, 3, 24) and (23,)" in norm._unsupported(x, branch, weight[1:], None)
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # the check looks at some

@@ -2,7 +2,7 @@
 
 import pytest
 
-from swinv2.files.text_trees import class_part, is_tree, load_tree
+from swinv2.files.structured_text import class_part, is_tree, load_tree
 
 
 @pytest.mark.parametrize(

@@ -1,32 +1,25 @@
-"""Which classes are taken for which: the confusion matrix as a picture, and its largest cells as a table."""
+"""Figures of matplotlib: files of them, and the confusion matrix, as a figure and by its largest cells."""
 
-import csv
-from collections.abc import Iterable, Sequence
-from io import StringIO
+import warnings
+from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
+from matplotlib import rc_context, rcParams
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from ..files.whole import write_whole
-from ..imaging.fonts import legible
+from ..files.whole import write_bytes
+from ..imaging.fonts import in_use, legible
+from .tables import Row
 
 LABELLED = 40  # classes; the names of more would cover each other
 WRITTEN = 12  # classes whose cells have room for a number
 PAIRS = 100  # listed
-
-Row = Sequence[str | int | float]
-
-
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Row]) -> None:
-    """Write a table; names of files that are no UTF-8 keep their bytes."""
-    text = StringIO(newline="")
-    csv.writer(text).writerows([header, *rows])
-    data = text.getvalue().encode("utf-8", "surrogateescape")
-    write_whole(path, lambda part: part.write_bytes(data))
 
 
 def confused_pairs(confusion: Int64[np.ndarray, "k k"], class_names: Sequence[str]) -> list[Row]:
@@ -81,3 +74,21 @@ def label_axes(axes: Axes, names: Sequence[str]) -> None:
     names = [legible(name) for name in names]
     axes.set_xticks(range(len(names)), names, parse_math=False, fontsize="small", rotation=90)
     axes.set_yticks(range(len(names)), names, parse_math=False, fontsize="small")
+
+
+def save_figure(path: Path, figure: Figure) -> None:
+    """Write a figure to a file whose suffix names the format.
+
+    Args:
+        path: the file, whose folder is there.
+        figure: names in it are `legible`.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    fonts: Any = {"font.sans-serif": [*rcParams["font.sans-serif"], *in_use]}
+    with warnings.catch_warnings(), rc_context(fonts):
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)
+        data = BytesIO()
+        figure.savefig(data, format=path.suffix[1:], dpi=110)
+    write_bytes(path, data.getvalue())

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from detection.data.annotations import CocoAnnotations
-from detection.evaluation.collecting import CocoEvaluator, to_original
+from detection.evaluation.coco_evaluator import CocoEvaluator, to_original
 
 TARGET = {"image_id": 7, "size": (40, 60), "orig_size": (40, 60)}
 BOXES = [[10.0, 5.0, 30.0, 21.0], [40.0, 10.0, 50.0, 30.0]]  # cat (1) and dog (0)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from swinv2.files.places import Finder, locate, safe_name
+from swinv2.files.paths import Finder, locate, safe_name
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ import csv
 import numpy as np
 import pytest
 
-from swinv2.training.confusion import confused_pairs, draw_confusion, write_csv
+from swinv2.training.plots import confused_pairs, draw_confusion
+from swinv2.training.tables import write_csv
 
 NAMES = ["wall", "building", "sky", "floor"]
 CONFUSION = np.array([[60, 20, 0, 0], [4, 16, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
@@ -50,3 +51,11 @@ def test_confusion_of_many_classes(classes, labels, numbers):
     """Numbers and names are left out where there is no room for them."""
     axes, _ = draw_confusion(np.eye(classes, dtype=np.int64), ["name"] * classes).axes
     assert (len(axes.get_yticklabels()), len(axes.texts)) == (labels, numbers)
+
+
+def test_letters_that_the_font_does_not_have(tmp_path):
+    """A name in any alphabet is no reason for a warning, and the figure is there."""
+    figure = Figure()
+    figure.suptitle("猫")
+    save_figure(tmp_path / "figure.png", figure)
+    assert np.ptp(cv2.imread(str(tmp_path / "figure.png"))) > 100
