@@ -1,12 +1,9 @@
 """Detection data for Lightning: COCO folders for training and scoring, any images for prediction."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
-from lightning import LightningDataModule
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 from torchvision.tv_tensors import Image
 
@@ -18,13 +15,13 @@ from detection.data.transforms import eval_transform, train_transform
 from swinv2.imaging.datasets import ImageFiles, check_readable
 from swinv2.imaging.finding import find_images
 from swinv2.shapes import Shapes, make_detection
-from swinv2.training.loading import make_loader
+from swinv2.training.data import TaskData
 
 Sample = tuple[Image, dict[str, Any]]
 Batch = tuple[list[Image], list[dict[str, Any]]]
 
 
-class CocoData(LightningDataModule):
+class CocoData(TaskData):
     """Images with boxes and masks in COCO's format; COCO 2017 itself needs only `root`.
 
     Every image keeps its own size within a batch.
@@ -57,12 +54,10 @@ class CocoData(LightningDataModule):
         masks: give masks to train on; null if the detector that is trained has mask heads.
         images: what to predict: files, folders with their subfolders, and globs.
         shapes: make this sample data in `root` if there is none.
-
-    Attributes:
-        validation_keys: arguments that are null where there is no validation.
     """
 
     validation_keys: ClassVar[tuple[str, ...]] = ("val_annotations",)
+    make_sample_data = staticmethod(make_detection)
 
     def __init__(
         self,
@@ -89,13 +84,10 @@ class CocoData(LightningDataModule):
         images: list[str] | str | None = None,
         shapes: Shapes | None = None,
     ) -> None:
-        super().__init__()
-        self.root = root
+        super().__init__(root, batch_size, num_workers, images, shapes)
         self.train_folder, self.val_folder = root / train_images, root / val_images
         self.train_annotations = root / train_annotations
         self.val_annotations = None if val_annotations is None else root / val_annotations
-        self.batch_size = batch_size
-        self.num_workers = num_workers
         resizing = train_transform(short_edge, long_edge, flip_prob, random_crop, scale_jitter, crop_size)
         self.instaboost = instaboost
         self.train_transform = resizing if instaboost is None else v2.Compose([instaboost, resizing])
@@ -105,9 +97,6 @@ class CocoData(LightningDataModule):
         self.filter_empty = filter_empty
         self.masks = masks
         self.crops = random_crop or scale_jitter is not None or instaboost is not None
-        self.images = [images] if isinstance(images, str) else images
-        self.shapes = shapes
-        self.seed = torch.initial_seed()  # of the command line; the same in all processes
         self.train_set: CocoDetection | None = None
         self.val_set: CocoDetection | None = None
         self.predict_set: ImageFiles | None = None
@@ -136,16 +125,6 @@ class CocoData(LightningDataModule):
         """The annotation file's category ids by label."""
         return self.annotations.category_ids
 
-    @property
-    def num_classes(self) -> int:
-        """How many classes the annotation files list."""
-        return len(self.category_ids)
-
-    def prepare_data(self) -> None:
-        """Make the sample data where it was asked for and is missing."""
-        if self.shapes is not None:
-            make_detection(self.root, **vars(self.shapes))
-
     def setup(self, stage: str) -> None:
         """Read what a stage needs.
 
@@ -158,9 +137,8 @@ class CocoData(LightningDataModule):
                 between training and validation, no masks for InstaBoost, or nothing to validate on or to predict.
         """
         if stage == "predict":
-            if not self.images:
-                raise ValueError("Nothing to predict; name files, folders or globs, e.g. --data.images 'photos/*.jpg'.")
-            self.predict_set = ImageFiles(find_images(self.images), self.eval_transform)
+            self.check_predicted()
+            self.predict_set = ImageFiles(find_images(self.predicted), self.eval_transform)
             return
         if self.val_annotations is not None:
             self.val_set = CocoDetection(self.val_folder, self.val_annotations, self.eval_transform)
@@ -193,34 +171,15 @@ class CocoData(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Batches of training images in random order."""
-        return self._loader(self.train_set, shuffle=True)
+        return self.loader(self.train_set, shuffle=True)
 
     def val_dataloader(self) -> DataLoader[Sample] | list[Any]:
         """Batches of validation images; nothing if there is no validation."""
-        return [] if self.val_annotations is None else self._loader(self.val_set)
+        return [] if self.val_annotations is None else self.loader(self.val_set)
 
     def predict_dataloader(self) -> DataLoader[Sample | None]:
         """Batches of the images to predict; one whose images all cannot be read is empty."""
-        return self._loader(self.predict_set)
-
-    def _loader(self, dataset: Dataset[Any] | None, shuffle: bool = False) -> DataLoader[Any]:
-        if dataset is None:
-            raise RuntimeError("CocoData has no data for this stage yet; call setup with its name first.")
-        return make_loader(
-            dataset,
-            batch_size=self.batch_size,
-            num_workers=self.num_workers,
-            collate=collate,
-            seed=self.seed,
-            trainer=self.trainer,
-            shuffle=shuffle,
-        )
-
-
-def collate(samples: Iterable[Sample | None]) -> Batch:
-    """A list of images and a list of targets, without what could not be read."""
-    kept = [sample for sample in samples if sample is not None]
-    return [image for image, _ in kept], [target for _, target in kept]
+        return self.loader(self.predict_set)
 
 
 def check_classes(train: CocoAnnotations, val: CocoAnnotations) -> None:

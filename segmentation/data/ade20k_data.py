@@ -7,10 +7,9 @@ from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Int16, UInt8
-from lightning import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from torchvision.tv_tensors import Image
 
 from segmentation.data.check_label_maps import check_maps
@@ -22,13 +21,13 @@ from swinv2.files.paths import locate
 from swinv2.imaging.datasets import NamedImages, Transform, check_readable
 from swinv2.imaging.finding import named_images
 from swinv2.shapes import Shapes, make_segmentation
-from swinv2.training.loading import make_loader
+from swinv2.training.data import TaskData
 
 TrainBatch = tuple[UInt8[Tensor, "b 3 h w"], Int16[Tensor, "b h w"]]
 Batch = tuple[list[Image], list[dict[str, Any]]]
 
 
-class Ade20kData(LightningDataModule):
+class Ade20kData(TaskData):
     """Images with the class of each pixel, in ADE20K's folders or any others; ADE20K itself needs only `root`.
 
     Defaults are those of the ADE20K benchmark of 150 classes and of mmsegmentation's transforms.
@@ -64,14 +63,12 @@ class Ade20kData(LightningDataModule):
         images: what to predict: files, folders with their subfolders, and globs.
         shapes: make this sample data in `root` if there is none; its class list is objectInfo.txt.
 
-    Attributes:
-        validation_keys: arguments that are null where there is no validation.
-
     Raises:
         ValueError: a setting out of range, or validation images without maps.
     """
 
     validation_keys: ClassVar[tuple[str, ...]] = ("val_images", "val_maps")
+    make_sample_data = staticmethod(make_segmentation)
 
     def __init__(
         self,
@@ -101,18 +98,12 @@ class Ade20kData(LightningDataModule):
         images: list[str] | str | None = None,
         shapes: Shapes | None = None,
     ) -> None:
-        super().__init__()
-        if batch_size < 1 or num_workers < 0:
-            raise ValueError(
-                f"batch_size {batch_size} with num_workers {num_workers}: give at least 1 image a step, and 0 or more "
-                "processes that load."
-            )
+        super().__init__(root, batch_size, num_workers, images, shapes)
         if (val_images is None) != (val_maps is None):
             raise ValueError(
                 f"val_images {val_images} with val_maps {val_maps}: give both folders, or set both to null to train "
                 "without validation."
             )
-        self.root = root
         self.train_folders = root / train_images, root / train_maps
         self.val_folders = None if val_images is None or val_maps is None else (root / val_images, root / val_maps)
         self.train_list, self.val_list = train_list, val_list
@@ -121,8 +112,6 @@ class Ade20kData(LightningDataModule):
         self.classes = classes
         self.reduce_zero_label = reduce_zero_label
         self.ignore_index = ignore_index
-        self.batch_size = batch_size
-        self.num_workers = num_workers
         self.train_transform = train_transform(
             short_edge=short_edge,
             long_edge=long_edge,
@@ -133,9 +122,6 @@ class Ade20kData(LightningDataModule):
             photometric=photometric,
         )
         self.eval_transform = eval_transform(val_short_edge, val_long_edge)
-        self.images = [images] if isinstance(images, str) else images
-        self.shapes = shapes
-        self.seed = torch.initial_seed()  # of the command line; the same in all processes
         self.train_set: ImagesAndMaps | None = None
         self.val_set: ImagesAndMaps | None = None
         self.predict_set: NamedImages | None = None
@@ -155,16 +141,6 @@ class Ade20kData(LightningDataModule):
         """Names by label."""
         return list(self.class_list.names)
 
-    @property
-    def num_classes(self) -> int:
-        """How many classes the class list has."""
-        return len(self.class_list.names)
-
-    def prepare_data(self) -> None:
-        """Make the sample data where it was asked for and is missing."""
-        if self.shapes is not None:
-            make_segmentation(self.root, **vars(self.shapes))
-
     def setup(self, stage: str) -> None:
         """Find and check what a stage needs.
 
@@ -177,9 +153,8 @@ class Ade20kData(LightningDataModule):
                 be read, or nothing to learn, to score, to validate on or to predict.
         """
         if stage == "predict":
-            if not self.images:
-                raise ValueError("Nothing to predict; name files, folders or globs, e.g. --data.images 'photos/*.jpg'.")
-            self.predict_set = NamedImages(named_images(self.images), self.eval_transform)
+            self.check_predicted()
+            self.predict_set = NamedImages(named_images(self.predicted), self.eval_transform)
             return
         if stage == "validate" and self.val_folders is None:
             raise ValueError(
@@ -195,18 +170,18 @@ class Ade20kData(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of crops in random order: images and labels."""
-        return self._loader(self.train_set, shuffle=True)
+        return self.loader(self.train_set, stack, shuffle=True, drop_last=True)  # one image alone cannot be normalised
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
         """Validation images one by one, each in the size of its file, as two lists: images and targets.
 
         Nothing if there is no validation.
         """
-        return [] if self.val_folders is None else self._loader(self.val_set)
+        return [] if self.val_folders is None else self.loader(self.val_set, batch_size=1, large=True)
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """The images to predict one by one; for one that cannot be read the lists are empty."""
-        return self._loader(self.predict_set)
+        return self.loader(self.predict_set, batch_size=1, large=True)
 
     def _pairs(self, images: Path, maps: Path, listed: str | None) -> list[Pair]:
         path = None if listed is None else locate(self.root, listed)
@@ -218,21 +193,6 @@ class Ade20kData(LightningDataModule):
         check_maps(pairs, self.class_list, split)
         check_readable(dataset.skipped, len(pairs), dataset.read, f"{split} images with their maps")
         return dataset
-
-    def _loader(self, dataset: Dataset[Any] | None, shuffle: bool = False) -> DataLoader[Any]:
-        if dataset is None:
-            raise RuntimeError("Ade20kData has no data for this stage yet; call setup with its name first.")
-        return make_loader(
-            dataset,
-            batch_size=self.batch_size if shuffle else 1,
-            num_workers=self.num_workers,
-            collate=stack if shuffle else collate,
-            seed=self.seed,
-            trainer=self.trainer,
-            shuffle=shuffle,
-            drop_last=shuffle,  # one image alone cannot be normalised as a batch
-            large=not shuffle,
-        )
 
 
 def read_classes(
@@ -250,9 +210,3 @@ def read_classes(
 def stack(samples: Sequence[Sample]) -> TrainBatch:
     """Crops and their labels, one tensor each."""
     return torch.stack([image for image, _ in samples]), torch.stack([target["labels"] for _, target in samples])
-
-
-def collate(samples: Sequence[Sample | None]) -> Batch:
-    """A list of images and a list of targets, without what could not be read."""
-    kept = [sample for sample in samples if sample is not None]
-    return [image for image, _ in kept], [target for _, target in kept]

@@ -3,18 +3,17 @@
 from collections.abc import Callable, Container, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Int64, UInt8
-from lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from torchvision.tv_tensors import Video
 
 from swinv2.imaging.datasets import check_readable
 from swinv2.shapes import Shapes, make_video
-from swinv2.training.loading import make_loader
+from swinv2.training.data import TaskData
 from swinv2.training.mixing import Mixing
 from video.data.clips import TrainingClips, ViewedVideos, Views
 from video.data.files import VideoFiles, find_videos
@@ -28,7 +27,7 @@ TrainBatch = tuple[UInt8[Tensor, "b 3 t h w"], Int64[Tensor, " b"]]
 Batch = tuple[list[Views | None], list[dict[str, Any]]]
 
 
-class KineticsData(LightningDataModule):
+class KineticsData(TaskData):
     """Videos with one class each, in the lists of Kinetics or Something-Something or in a folder for each class.
 
     Defaults are those of Video-Swin for Kinetics-400.
@@ -74,7 +73,8 @@ class KineticsData(LightningDataModule):
         ValueError: a setting out of range.
     """
 
-    validation_keys: ClassVar[tuple[str, ...]] = ("val",)  # all of which a recipe sets to null for no validation
+    prediction_example = "--data.videos 'videos/*.mp4'"
+    make_sample_data = staticmethod(make_video)
 
     def __init__(
         self,
@@ -104,24 +104,18 @@ class KineticsData(LightningDataModule):
         videos: list[str] | str | None = None,
         shapes: Shapes | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(root, batch_size, num_workers, videos, shapes)
         check_backend(backend)
-        self.root = root
         self.train, self.val = train, val
         self.train_videos, self.val_videos = root / train_videos, root / val_videos
         self.classes = classes
         self.sampling = Dense(frames, stride) if sampling == "dense" else Segments(frames)  # of predictions
         self.clip_sampling = Shuffled(self.sampling) if shuffle_frames else self.sampling
-        self.batch_size = batch_size
-        self.num_workers = num_workers
         self.train_transform = train_transform(size, scale_range, multi_scale, flip_prob, rand_augment)
         self.crops = Crops(short_edge, size, val_crops)
         self.val_clips = val_clips
         self.alphas = mixup_alpha, cutmix_alpha
         self.backend = backend
-        self.videos = [videos] if isinstance(videos, str) else videos
-        self.shapes = shapes
-        self.seed = torch.initial_seed()  # of the command line; the same in all processes
         self.train_set: TrainingClips | None = None
         self.val_set: ViewedVideos | None = None
         self.predict_set: VideoFiles | None = None
@@ -138,16 +132,6 @@ class KineticsData(LightningDataModule):
             ValueError: the file or the list is none.
         """
         return read_names(self.root, self.train, self.classes)
-
-    @property
-    def num_classes(self) -> int:
-        """How many classes there are."""
-        return len(self.class_names)
-
-    def prepare_data(self) -> None:
-        """Make the sample data where it was asked for and is missing."""
-        if self.shapes is not None:
-            make_video(self.root, **vars(self.shapes))
 
     @cached_property
     def first(self) -> int:
@@ -166,9 +150,8 @@ class KineticsData(LightningDataModule):
                 cannot be read, a bad parameter of mixing, or nothing to predict or validate.
         """
         if stage == "predict":
-            if not self.videos:
-                raise ValueError("Nothing to predict; name files, folders or globs, e.g. --data.videos 'videos/*.mp4'.")
-            self.predict_set = VideoFiles(find_videos(self.videos, self._results()))
+            self.check_predicted()
+            self.predict_set = VideoFiles(find_videos(self.predicted, self._results()))
             return
         if stage == "fit":
             train = read_videos(self.root / self.train, self.train_videos, self.class_names, self.first)
@@ -186,7 +169,7 @@ class KineticsData(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of clips in random order, and their labels."""
-        return self._loader(self.train_set, stack, self.batch_size, shuffle=True)
+        return self.loader(self.train_set, stack, shuffle=True)
 
     def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:
         """Batches of validation videos as two lists: views and targets, empty if none of them can be read.
@@ -200,11 +183,11 @@ class KineticsData(LightningDataModule):
             self.val_set.finished = self.finished()
         if self.train_set is None:
             self._try_validation()
-        return self._loader(self.val_set, collate, max(self.batch_size // views, 1))
+        return self.loader(self.val_set, batch_size=max(self.batch_size // views, 1))
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """The videos to predict, one in a batch, not opened: see `VideoFiles`."""
-        return self._loader(self.predict_set, list, 1, opened=False)
+        return self.loader(self.predict_set, list, batch_size=1, num_workers=0)
 
     def _results(self) -> list[Path]:
         """Folders that a run writes to."""
@@ -218,34 +201,8 @@ class KineticsData(LightningDataModule):
         if self.val_set is not None:
             check_readable(self.val_set.skipped, len(self.val_set), self.val_set.try_out, "validation videos")
 
-    def _loader(
-        self,
-        dataset: Dataset[Any] | None,
-        collate: Callable[[list[Any]], Any],
-        batch_size: int,
-        opened: bool = True,
-        shuffle: bool = False,
-    ) -> DataLoader[Any]:
-        if dataset is None:
-            raise RuntimeError("KineticsData has no data for this stage yet; call setup with its name first.")
-        return make_loader(
-            dataset,
-            batch_size=batch_size,
-            num_workers=self.num_workers if opened else 0,
-            collate=collate,
-            seed=self.seed,
-            trainer=self.trainer,
-            shuffle=shuffle,
-        )
-
 
 def stack(samples: Sequence[tuple[Video, int]]) -> TrainBatch:
     """Clips and their labels, one tensor each."""
     clips = torch.stack([clip.transpose(0, 1) for clip, _ in samples])  # (b, 3, t, h, w)
     return clips, torch.tensor([label for _, label in samples])
-
-
-def collate(samples: Sequence[tuple[Views | None, dict[str, Any]] | None]) -> Batch:
-    """A list of views and a list of targets, without what could not be read."""
-    kept = [sample for sample in samples if sample is not None]
-    return [views for views, _ in kept], [target for _, target in kept]

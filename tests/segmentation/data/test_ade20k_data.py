@@ -9,9 +9,8 @@ import pytest
 import torch
 from jsonargparse import ArgumentParser
 from lightning import Trainer
-from torchvision.tv_tensors import Image
 
-from segmentation.data.ade20k_data import Ade20kData, collate
+from segmentation.data.ade20k_data import Ade20kData
 from segmentation.data.class_list import IGNORED
 from swinv2.imaging.label_maps import write_map
 from swinv2.shapes import Shapes
@@ -273,32 +272,6 @@ def test_images_come_one_by_one(root, monkeypatch, stage):
     assert (loader.batch_size, loader.prefetch_factor, loader.pin_memory) == (1, 1, False)
 
 
-@pytest.mark.parametrize("setting", [{"batch_size": 0}, {"batch_size": -2}, {"num_workers": -1}])
-def test_settings_out_of_range(root, setting):
-    """Impossible numbers of images or processes are refused at once."""
-    with pytest.raises(ValueError, match=r"batch_size -?\d with num_workers -?\d: give at least 1 image"):
-        small(root, **setting)
-
-
-def test_prediction_of_nothing(root):
-    """Prediction without images says which option to give."""
-    with pytest.raises(ValueError, match=r"--data\.images"):
-        small(root).setup("predict")
-
-
-def test_loader_before_setup(root):
-    """Asking for images too early says what to do first."""
-    with pytest.raises(RuntimeError, match="call setup"):
-        small(root).train_dataloader()
-
-
-def test_unreadable_samples_leave_an_empty_batch():
-    """Nothing readable gives empty lists."""
-    assert collate([None, None]) == ([], [])
-    image = Image(torch.zeros(3, 4, 4, dtype=torch.uint8))
-    assert collate([None, (image, {"image_id": 1})])[1] == [{"image_id": 1}]
-
-
 def test_sample_data_is_made(tmp_path):
     """Shapes are made where they are missing, and used as any other data."""
     data = small(tmp_path / "shapes", classes="objectInfo.txt", shapes=Shapes(train=3, val=2, size=48))
@@ -316,8 +289,8 @@ def test_sample_data_is_made(tmp_path):
     ("arguments", "name", "value"),
     [
         ([], "root", Path("data/ADEChallengeData2016")),
-        (["--data.images", "photo.jpg"], "images", ["photo.jpg"]),
-        (["--data.images", "[a.jpg, 'b/*.jpg']"], "images", ["a.jpg", "b/*.jpg"]),
+        (["--data.images", "photo.jpg"], "predicted", ["photo.jpg"]),
+        (["--data.images", "[a.jpg, 'b/*.jpg']"], "predicted", ["a.jpg", "b/*.jpg"]),
         (["--data.shapes.size", "64"], "shapes", Shapes(size=64)),
         (["--data.ignore_index", "65535"], "ignore_index", 65535),
         (["--data.ignore_index", "[0, 255]"], "ignore_index", [0, 255]),

@@ -2,10 +2,12 @@
 
 import csv
 
+import cv2
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
-from swinv2.training.plots import confused_pairs, draw_confusion
+from swinv2.training.plots import confused_pairs, draw_confusion, save_figure
 from swinv2.training.tables import write_csv
 
 NAMES = ["wall", "building", "sky", "floor"]

@@ -9,7 +9,7 @@ from jsonargparse import ArgumentParser
 from lightning import Trainer
 
 from swinv2.shapes import Shapes, make_video
-from video.data.kinetics_data import KineticsData, collate, read_names
+from video.data.kinetics_data import KineticsData, read_names
 from video.data.sampling import Dense, Segments
 
 
@@ -131,11 +131,6 @@ def test_unreadable_video_is_not_scored(root):
     assert len(data.val_set.skipped) == 1
 
 
-def test_nothing_readable_leaves_an_empty_batch():
-    """A batch without a single readable video is empty."""
-    assert collate([None, None]) == ([], [])
-
-
 def test_segments(root):
     """Frames may be taken from all over the video instead."""
     data = small(root, sampling="segments", frames=8)
@@ -231,18 +226,6 @@ def test_prediction(root):
     assert batches[3][0] == {"video_id": 4, "path": root / "train/00000001.mp4", "name": "4_00000001"}
 
 
-def test_prediction_of_nothing(root):
-    """Prediction without videos says which option to give."""
-    with pytest.raises(ValueError, match=r"--data\.videos"):
-        small(root).setup("predict")
-
-
-def test_loader_before_setup(root):
-    """Asking for clips too early says what to do first."""
-    with pytest.raises(RuntimeError, match="call setup"):
-        small(root).train_dataloader()
-
-
 def test_sample_data_is_made(tmp_path):
     """Shapes are made where they are missing, and used as any other data."""
     data = small(tmp_path / "shapes", shapes=Shapes(train=2, val=1, size=32))
@@ -272,8 +255,8 @@ def test_settings_out_of_range(root, setting, message):
     ("arguments", "name", "value"),
     [
         ([], "root", Path("data/kinetics400")),
-        (["--data.videos", "clip.mp4"], "videos", ["clip.mp4"]),
-        (["--data.videos", "[a.mp4, 'b/*.webm']"], "videos", ["a.mp4", "b/*.webm"]),
+        (["--data.videos", "clip.mp4"], "predicted", ["clip.mp4"]),
+        (["--data.videos", "[a.mp4, 'b/*.webm']"], "predicted", ["a.mp4", "b/*.webm"]),
         (["--data.shapes.size", "64"], "shapes", Shapes(size=64)),
         (["--data.sampling", "segments"], "sampling", Segments(32)),
     ],

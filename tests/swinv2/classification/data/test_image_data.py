@@ -100,18 +100,6 @@ def test_prediction(photos, caplog, data_of):
     assert "Skipped an image, 1 of 5 so far" in caplog.text
 
 
-def test_prediction_of_nothing(photos, data_of):
-    """Prediction without images says which option to give."""
-    with pytest.raises(ValueError, match=r"--data\.images"):
-        data_of(photos.root).setup("predict")
-
-
-def test_loader_before_setup(photos, data_of):
-    """Asking for images too early says what to do first."""
-    with pytest.raises(RuntimeError, match="call setup"):
-        data_of(photos.root).train_dataloader()
-
-
 def test_sample_data_is_made(tmp_path, data_of):
     """Shapes are made where they are missing, and used as any other data."""
     data = data_of(tmp_path / "shapes", shapes=Shapes(train=8, val=4, size=32))

@@ -192,8 +192,8 @@ def test_settings_out_of_range(photos, setting, message, data_of):
     [
         ([], "root", Path("data/imagenet")),
         (["--data.train", "train-{0000..0146}.tar"], "train", "train-{0000..0146}.tar"),
-        (["--data.images", "photo.jpg"], "images", ["photo.jpg"]),
-        (["--data.images", "[a.jpg, 'b/*.png']"], "images", ["a.jpg", "b/*.png"]),
+        (["--data.images", "photo.jpg"], "predicted", ["photo.jpg"]),
+        (["--data.images", "[a.jpg, 'b/*.png']"], "predicted", ["a.jpg", "b/*.png"]),
         (["--data.shapes.size", "64"], "shapes", Shapes(size=64)),
     ],
 )
