@@ -1,1 +1,5 @@
 """Average precision, and where a detector is wrong."""
+
+from .coco_evaluator import CocoEvaluator
+
+__all__ = ["CocoEvaluator"]

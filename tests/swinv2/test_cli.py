@@ -11,7 +11,7 @@ import pytest
 
 import swinv2
 from swinv2 import cli
-from swinv2.weights import loading as weights
+from swinv2 import weights
 
 
 @pytest.fixture

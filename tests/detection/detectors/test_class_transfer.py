@@ -12,7 +12,7 @@ from detection.roi.roi_stage import RoIConfig
 from swinv2 import BackboneConfig
 from swinv2.weights.files import write_checkpoint
 
-MAP = Path(__file__).parents[2] / "configs/detection/objects365_to_coco.json"
+MAP = Path(__file__).parents[3] / "configs/detection/objects365_to_coco.json"
 COCO = (  # parted by semicolons
     "person;bicycle;car;motorcycle;airplane;bus;train;truck;boat;traffic light;fire hydrant;stop sign;parking meter;"
     "bench;bird;cat;dog;horse;sheep;cow;elephant;bear;zebra;giraffe;backpack;umbrella;handbag;tie;suitcase;frisbee;"

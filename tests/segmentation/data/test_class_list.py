@@ -74,7 +74,7 @@ def test_names_alone(tmp_path, reduce, values):
 
 def test_classes_of_coco_stuff():
     """The list that comes with the recipes has 171 classes, 80 of them things, at COCO's category ids less one."""
-    classes = ClassList.read(Path(__file__).parents[2] / "configs/segmentation/coco_stuff.txt")
+    classes = ClassList.read(Path(__file__).parents[3] / "configs/segmentation/coco_stuff.txt")
     assert len(classes.names) == 171
     assert sum(value < 91 for value in classes.values) == 80
     named = dict(zip(classes.names, classes.values, strict=True))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 SECOND = """
 import os, time
-from swinv2 import first_process
+from swinv2.commands import first_process
 first_process.GRACE = 0
 first_process.end_with_starter()
 os.write(1, f"{os.getpid()}\\n".encode())
@@ -25,7 +25,7 @@ time.sleep(60)
 
 def test_second_process_ends_with_the_first():
     """Killed, the first one takes along those that it started; they say why they end."""
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONWARNINGS": "ignore"}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3]), "PYTHONWARNINGS": "ignore"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment}
     with subprocess.Popen([sys.executable, "-c", FIRST], **pipes) as first:
         assert int(first.stdout.readline())  # the second one is there

@@ -5,7 +5,7 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pytest
-from tests.swinv2.test_tiff_decoding import tiff
+from tests.swinv2.imaging.decoding.test_tiff import tiff
 
 from swinv2.imaging.decoding.errors import UnreadableImageError
 from swinv2.imaging.decoding.stored_values import stored_values

@@ -278,7 +278,7 @@ def test_no_checkpoint_before_a_validation(tmp_path):
 
 ENDED = """
 import os, signal
-from tests.swinv2.training.test_last_checkpoint import Validated, fit
+from tests.swinv2.training.runs.test_checkpointing import Validated, fit
 end = {end} if os.environ["LOCAL_RANK"] == "1" else None
 fit(Validated(end=end, signals=(signal.{name},)), "run", devices=2, strategy="ddp")
 """
