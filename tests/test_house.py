@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,60 @@ CORE = {  # files of the model: what they may import of each other
 }
 MACHINERY = r"torch\.ops|torch\.backends|data_ptr|\b_version\b|[hH]ooks|[tT]riton"  # that only engines deal in
 NEEDED = {"torch", "jaxtyping"}
+IN_SWINV2 = ("swinv2/classification", "swinv2/simmim")  # tasks that are part of it
+TESTED_ELSEWHERE = {  # sources without a test file of their name, and the one that tests what they are for
+    "detection/checks.py": "detection/test_task.py",
+    "detection/cli.py": "detection/test_task.py",
+    "detection/data/coco_fields.py": "detection/data/test_annotations.py",
+    "detection/data/coco_index.py": "detection/data/test_annotations.py",
+    "detection/data/coco_reader.py": "detection/data/test_annotations.py",
+    "detection/data/origins.py": "detection/data/test_regions.py",
+    "detection/data/segmentation_checks.py": "detection/data/test_annotations.py",
+    "detection/detectors/detector.py": "detection/test_task.py",
+    "segmentation/cli.py": "segmentation/test_task.py",
+    "segmentation/data/class_headings.py": "segmentation/data/test_class_list.py",
+    "segmentation/data/class_json.py": "segmentation/data/test_class_list.py",
+    "segmentation/data/class_numbers.py": "segmentation/data/test_class_list.py",
+    "segmentation/data/class_table.py": "segmentation/data/test_class_list.py",
+    "segmentation/data/name_lists.py": "segmentation/data/test_pairs.py",
+    "segmentation/segmenters/fcn.py": "segmentation/segmenters/test_upernet.py",
+    "swinv2/classification/cli.py": "swinv2/classification/test_classification_cli.py",
+    "swinv2/classification/shards/labels.py": "swinv2/classification/shards/test_index.py",
+    "swinv2/classification/shards/missing.py": "swinv2/classification/shards/test_dataset.py",
+    "swinv2/classification/shards/patterns.py": "swinv2/classification/shards/test_dataset.py",
+    "swinv2/classifier.py": "swinv2/test_peers.py",
+    "swinv2/commands/models.py": "swinv2/test_variants.py",
+    "swinv2/commands/plan_report.py": "swinv2/commands/test_plan.py",
+    "swinv2/engines/base.py": "swinv2/engines/test_engines.py",
+    "swinv2/engines/cpu/engine.py": "swinv2/engines/test_equal.py",
+    "swinv2/engines/gpu/attention_backward.py": "swinv2/engines/gpu/test_attention.py",
+    "swinv2/engines/gpu/attention_forward.py": "swinv2/engines/gpu/test_attention.py",
+    "swinv2/engines/gpu/launch.py": "swinv2/engines/gpu/test_attention.py",
+    "swinv2/engines/gpu/norm_kernels.py": "swinv2/engines/gpu/test_norm.py",
+    "swinv2/engines/gpu/tiles.py": "swinv2/engines/gpu/test_attention.py",
+    "swinv2/imaging/datasets.py": "swinv2/imaging/test_reading.py",
+    "swinv2/imaging/decoding/errors.py": "swinv2/imaging/decoding/test_rgb.py",
+    "swinv2/imaging/resize.py": "detection/data/test_transforms.py",
+    "swinv2/layers.py": "swinv2/test_backbone.py",
+    "swinv2/shapes/ade20k.py": "swinv2/shapes/test_shapes.py",
+    "swinv2/shapes/build.py": "swinv2/shapes/test_shapes.py",
+    "swinv2/shapes/coco.py": "swinv2/shapes/test_shapes.py",
+    "swinv2/shapes/drawing.py": "swinv2/shapes/test_shapes.py",
+    "swinv2/shapes/image_folder.py": "swinv2/shapes/test_shapes.py",
+    "swinv2/shapes/kinetics.py": "swinv2/shapes/test_shapes.py",
+    "swinv2/shapes/scenes.py": "swinv2/shapes/test_shapes.py",
+    "swinv2/simmim/cli.py": "swinv2/simmim/test_task.py",
+    "swinv2/training/runs/resuming.py": "swinv2/training/runs/test_checkpointing.py",
+    "swinv2/training/tables.py": "swinv2/training/test_plots.py",
+    "swinv2/training/task.py": "swinv2/classification/test_task.py",
+    "swinv2/weights/placement.py": "swinv2/weights/test_loading.py",
+    "video/data/list_formats.py": "video/data/test_lists.py",
+    "video/data/list_json.py": "video/data/test_lists.py",
+    "video/data/list_rows.py": "video/data/test_lists.py",
+    "video/data/list_tables.py": "video/data/test_lists.py",
+    "video/readers/reader.py": "video/readers/test_opening.py",
+    "video/readers/suffixes.py": "video/data/test_files.py",
+}
 MODULES = {
     "opencv-python-headless": "cv2",
     "pillow-heif": "pillow_heif",
@@ -117,7 +172,8 @@ def test_no_circle_of_imports():
     edges: dict[str, set[str]] = {}
     for module, source in files.items():
         named = {name if name in files else name.rpartition(".")[0] for name in imports(source)}
-        edges[module] = {name for name in named if name in files and not f"{module}.".startswith(f"{name}.")}
+        rooms = {name.rsplit(".", depth)[0] for name in named for depth in range(name.count("."))}  # read on the way
+        edges[module] = {name for name in named | rooms if name in files and not f"{module}.".startswith(f"{name}.")}
     done: set[str] = set()
 
     def walk(module, path):
@@ -129,6 +185,48 @@ def test_no_circle_of_imports():
 
     for module in files:
         walk(module, [])
+
+
+def test_rooms_are_small():
+    """Whoever opens a folder sees all of it."""
+    counts = Counter(source.parent for source in SOURCES)
+    assert counts[Path("swinv2")] <= 12
+    assert [folder for folder, number in counts.items() if number > 16] == []
+
+
+@pytest.mark.parametrize(
+    ("room", "allowed"),
+    [
+        ("imaging", {"imaging", "files"}),
+        ("files", {"files"}),
+        ("downloads", {"downloads", "files"}),
+        ("weights", {*CORE, "weights", "files", "downloads"}),
+    ],
+)
+def test_rooms_import_one_way(room, allowed):
+    """What reads images, files and weights knows nothing of training and tasks."""
+    inside = [source for source in SOURCES if source.parts[:2] == ("swinv2", room)]
+    used = {name.split(".")[1] for source in inside for name in imports(source) if name.startswith("swinv2.")}
+    assert inside and used <= allowed
+
+
+def test_commands_are_called_by_the_command_line_alone():
+    """Tasks start theirs by `swinv2.commands.task`; nothing else knows of commands."""
+    users = {s for s, name in importing("swinv2") if name.startswith("swinv2.commands")}
+    users = {s for s in users if not s.startswith("swinv2/commands/")}
+    assert users == {"swinv2/cli.py", *(f"{folder}/cli.py" for folder in (*TASKS, *IN_SWINV2))}
+
+
+def test_each_source_has_its_test():
+    """It is found under the same path and name, unless other tests do what it is for."""
+    missing = {str(s) for s in SOURCES if s.stem != "__init__" and not mirror(s).exists()}
+    assert missing == set(TESTED_ELSEWHERE)
+    assert [test for test in TESTED_ELSEWHERE.values() if not (ROOT / "tests" / test).exists()] == []
+
+
+def mirror(source):
+    """The test file of a source."""
+    return ROOT / "tests" / source.with_name(f"test_{source.name}")
 
 
 def test_only_one_file_imports_detectron2():

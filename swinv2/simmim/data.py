@@ -12,8 +12,8 @@ from torchvision.tv_tensors import Image
 
 from ..classification.data.folders import FolderImages
 from ..classification.data.image_data import ImageData
-from ..classification.data.items import ImageItems, Strings
 from ..classification.data.middle import Middle
+from ..classification.items import ImageItems, Strings
 from ..classification.shards.dataset import read_shards
 from ..classification.shards.patterns import names_shards
 from ..imaging.decoding.formats import SUFFIXES

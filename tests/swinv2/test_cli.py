@@ -10,8 +10,7 @@ from unittest.mock import create_autospec
 import pytest
 
 import swinv2
-from swinv2 import cli
-from swinv2 import weights
+from swinv2 import cli, weights
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from ...imaging.finding import files_below, is_image, visible
 from ...imaging.passed_over import check_loose, check_passed_over
 from ...imaging.reading import read_bytes
 from ..class_names import check_no_splits, labels_of
-from .items import ImageItems, Strings
+from ..items import ImageItems, Strings
 from .labels import check_labels
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from ...imaging.datasets import NamedImages, check_readable
 from ...imaging.finding import named_images
 from ...shapes import Shapes, make_classification
 from ...training.data import TaskData
-from .items import ImageItems
+from ..items import ImageItems
 from .labelled_images import ScoredImages, TrainingImages, read_item
 
 Batch = tuple[UInt8[Tensor, "b 3 s s"], list[dict[str, Any]]]

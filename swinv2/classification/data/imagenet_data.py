@@ -11,12 +11,12 @@ from ...imaging.finding import visible
 from ...shapes import Shapes
 from ...training.mixing import Mixing
 from ..class_names import find_class_file, first_number, name_classes
+from ..items import ImageItems
 from ..shards.dataset import read_shards
 from ..shards.patterns import names_shards
 from .erasing import Erasing
 from .folders import class_folders, read_class_folders
 from .image_data import ImageData
-from .items import ImageItems
 from .labels import check_numbers, read_real_labels
 from .middle import Middle
 from .transforms import eval_transform, train_transform

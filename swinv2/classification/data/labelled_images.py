@@ -13,7 +13,7 @@ from torchvision.tv_tensors import Image
 from ...imaging.datasets import Skipped
 from ...imaging.decoding.errors import ImageDepthError
 from ...imaging.reading import UnreadableImageError, decode
-from .items import ImageItems
+from ..items import ImageItems
 
 logger = logging.getLogger(__name__)
 

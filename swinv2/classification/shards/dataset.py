@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...imaging.reading import UnreadableImageError
-from ..data.items import ImageItems, Strings
+from ..items import ImageItems, Strings
 from .index import IMAGES, ShardIndex, index_shard
 from .missing import check_losses, check_shards, tell_losses
 from .patterns import find_shards

@@ -18,7 +18,7 @@ from jaxtyping import Int32, Int64
 
 from ...files.arrays import read_arrays
 from ...imaging.decoding.formats import SUFFIXES
-from ..data.items import Strings
+from ..items import Strings
 from .labels import UNLABELLED as UNLABELLED
 from .labels import WRONG as WRONG
 from .labels import read_label

@@ -5,11 +5,11 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pytest
-from tests.swinv2.imaging.decoding.test_tiff import tiff
 
 from swinv2.imaging.decoding.errors import UnreadableImageError
 from swinv2.imaging.decoding.stored_values import stored_values
 from tests.odd.made_images import bmp_of, indexed, packed, packed_tiff, png_of, save
+from tests.swinv2.imaging.decoding.test_tiff import tiff
 
 FILE = Path("maps/a.png")
 BITS = (np.arange(77) % 3 > 0).astype(np.uint8).reshape(7, 11)

@@ -6,8 +6,8 @@ import pickle
 import numpy as np
 import pytest
 
-from swinv2.classification.data.items import Strings
 from swinv2.classification.data.labelled_images import TrainingImages
+from swinv2.classification.items import Strings
 
 
 def test_strings():
