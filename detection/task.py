@@ -22,10 +22,8 @@ from detection.inference.tiles import Tiles, detect_each
 from swinv2.files.whole import write_whole
 from swinv2.imaging.drawing import side_by_side
 from swinv2.imaging.resize import resize
-from swinv2.training.checks import check_class_count
 from swinv2.training.distributed import gather
 from swinv2.training.schedules import OptimizerConfig
-from swinv2.training.skipped import nothing_predicted, skipped_lines
 from swinv2.training.task import Task
 
 
@@ -73,7 +71,7 @@ class DetectionTask(Task):
         self.evaluator: CocoEvaluator | None = None
         self.scores: dict[str, float] = {}
         self.found: ResultSpool | None = None
-        self.drawn = self.predicted = 0
+        self.drawn = 0
         if views is not None:
             check_model(model)
         if class_map is not None and weights is None:
@@ -93,14 +91,14 @@ class DetectionTask(Task):
                 )
             return  # a checkpoint brings the classes
         data = self.data
-        check_class_count(self.model.num_classes, data.class_names)
+        self.take_classes()
         if stage == "fit" and data.train_set is not None:
             data.train_set.with_masks = self.model.has_masks if data.masks is None else data.masks
             data.train_set.semantic_classes = self.model.semantic_classes or data.train_set.semantic_classes
             check_supervision(self.model, data)
         if self.class_map is not None and self.weights is not None:
             load_detector_weights(self.model, self.weights, data.class_names, self.class_map)
-        self.class_names, self.category_ids = data.class_names, data.category_ids
+        self.category_ids = data.category_ids
         self.evaluator = CocoEvaluator(data.annotations)
 
     def validation_metrics(self) -> list[str]:
@@ -144,25 +142,22 @@ class DetectionTask(Task):
             self.evaluator.reset()
             return
         self.scores = scores
-        shown = {f"{kind}/AP" for kind in ("box", "mask")}
-        self.log_dict({name: score for name, score in scores.items() if name in shown}, prog_bar=True)
-        self.log_dict({name: score for name, score in scores.items() if name not in shown})
+        self.log_scores(scores, ("box/AP", "mask/AP"))
         if self.trainer.state.fn == "validate" and self.trainer.is_global_zero:
             self._write_results(json.dumps(results))
             report = write_report(self.folder, self.evaluator, self.data.val_folder)
             print(f"\n{self.evaluator.table()}\n\n{_summary(scores)}\n\nreport: {', '.join(map(str, report))}")
         self.evaluator.reset()
 
-    def on_fit_end(self) -> None:
-        """Say how good the detector is and where its pictures are."""
-        if self.trainer.is_global_zero and self.scores:
-            print(f"\n{_summary(self.scores)}\npictures: {self.folder / 'pictures'}")
+    def summary(self) -> str:
+        """The average precisions of the last validation, and where its pictures are."""
+        return f"{_summary(self.scores)}\npictures: {self.folder / 'pictures'}" if self.scores else ""
 
     def on_predict_start(self) -> None:
         """Without a checkpoint classes have no names but their numbers."""
-        self.class_names = self.class_names or [f"class {label}" for label in range(self.model.num_classes)]
+        super().on_predict_start()
+        self.class_names = self.class_names or self.numbered_classes()
         self.category_ids = self.category_ids or list(range(self.model.num_classes))
-        self.predicted = 0
         self.found = ResultSpool(self.path("results.json").parent)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> None:
@@ -183,9 +178,7 @@ class DetectionTask(Task):
         Raises:
             ValueError: no image could be read.
         """
-        skipped = skipped_lines(images=self.data.predict_set)
-        if not sum(gather(self.predicted)):
-            raise nothing_predicted(0, "results")
+        skipped = self.check_predicted()
         assert self.found is not None
         results = in_order(gather(self.found.read()))
         self.found = None

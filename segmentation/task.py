@@ -21,12 +21,11 @@ from segmentation.inference.test_time_augmentation import Views
 from segmentation.segmenters.segmenter import Segmenter
 from swinv2.imaging.label_maps import write_map
 from swinv2.imaging.resize import scaled
-from swinv2.training.checks import check_class_count
 from swinv2.training.distributed import gather
 from swinv2.training.finite import NotFiniteError, finite_outputs
 from swinv2.training.runs.run_folder import set_aside
 from swinv2.training.schedules import OptimizerConfig
-from swinv2.training.skipped import check_scored, nothing_predicted, skipped_lines
+from swinv2.training.skipped import check_scored, skipped_lines
 from swinv2.training.task import Task
 from swinv2.training.temporary_window import temporary_window
 
@@ -83,7 +82,6 @@ class SegmentationTask(Task):
         self.scores = SegmentationScores(model.num_classes, absent_classes)
         self.scored: Scores | None = None
         self.drawn = 0
-        self.predicted = self.spoilt = 0
         with self.test_window():
             pass  # raises here if the numbers do not fit
 
@@ -95,8 +93,8 @@ class SegmentationTask(Task):
         """
         if stage == "predict":
             return  # a checkpoint brings the class list
-        check_class_count(self.model.num_classes, self.data.class_names)
-        self.class_list, self.class_names = self.data.class_list, self.data.class_names
+        self.take_classes()
+        self.class_list = self.data.class_list
 
     def validation_metrics(self) -> list[str]:
         """Names of what a validation logs."""
@@ -150,9 +148,7 @@ class SegmentationTask(Task):
         self.scored = self.scores.compute() if check_scored(self, known, "pixel whose class is known") else None
         self.scores.reset()
         figures = OF_NOTHING if self.scored is None else self.scored.figures()
-        shown = ("mIoU", "pixel_accuracy")
-        self.log_dict({name: figures[name] for name in shown}, prog_bar=True)
-        self.log_dict({name: figure for name, figure in figures.items() if name not in shown})
+        self.log_scores(figures, ("mIoU", "pixel_accuracy"))
         if self.trainer.state.fn == "validate" and self.scored is not None:
             self._report(self.scored)
 
@@ -166,31 +162,24 @@ class SegmentationTask(Task):
             if self.maps:
                 print(f"maps: {self.folder / 'results'}")
 
-    def on_fit_end(self) -> None:
-        """Say how good the segmenter is, where its pictures are, and what was left out."""
-        data = self.data
-        skipped = skipped_lines(training_images=data.train_set, validation_images=data.val_set)
-        if self.trainer.is_global_zero and self.scored is not None:
-            print(f"\n{_summary(self.scored)}\npictures: {self.folder / 'pictures'}")
-        if self.trainer.is_global_zero:
-            print(skipped, end="")
+    def summary(self) -> str:
+        """The means of the last validation, and where its pictures are."""
+        return "" if self.scored is None else f"{_summary(self.scored)}\npictures: {self.folder / 'pictures'}"
 
     def on_predict_start(self) -> None:
         """Put the maps of an earlier prediction aside; without a checkpoint classes are called by their numbers."""
-        self.predicted = self.spoilt = 0
+        super().on_predict_start()
         self._set_maps_aside()
         self.class_list = self.class_list or ClassList.numbered(self.model.num_classes)
 
     def predict_step(self, batch: Images, batch_idx: int) -> None:
         """Write the maps and pictures of a batch of files; an image whose output is not finite is left out."""
-        assert self.data.predict_set is not None
         for image, target in zip(*batch, strict=True):
             try:
                 with finite_outputs(self.model, target["path"]):
                     labels = self(image, target["size"])
-            except NotFiniteError as error:
-                self.data.predict_set.skipped.add(target["image_id"] - 1, error)
-                self.spoilt += 1
+            except NotFiniteError:
+                self.skip(target)
                 continue
             self._write_map(target["name"], labels)
             if self.pictures:
@@ -212,9 +201,7 @@ class SegmentationTask(Task):
         Raises:
             ValueError: no image could be read, or no output was finite.
         """
-        skipped = skipped_lines(images=self.data.predict_set)
-        if not sum(gather(self.predicted)):
-            raise nothing_predicted(self.spoilt, "results")
+        skipped = self.check_predicted()
         if self.trainer.is_global_zero:
             places = {"maps": self.maps, "pictures": self.pictures}
             names = {"maps": "results", "pictures": "pictures"}

@@ -15,12 +15,11 @@ from torch import Tensor
 from swinv2.classification.report import write_report
 from swinv2.classification.scores import ClassificationScores, Scores, format_table, summary
 from swinv2.imaging.datasets import Skipped
-from swinv2.training.checks import check_class_count
 from swinv2.training.distributed import Meeting
 from swinv2.training.finite import NotFiniteError, finite_outputs
 from swinv2.training.runs.run_folder import set_aside
 from swinv2.training.schedules import OptimizerConfig
-from swinv2.training.skipped import check_scored, skipped_lines
+from swinv2.training.skipped import check_scored
 from swinv2.training.task import Task
 from video.classifier import VideoClassifier
 from video.data.clips import ViewedVideos, Views
@@ -55,6 +54,7 @@ class VideoTask(Task):
     """
 
     model: VideoClassifier
+    items = "videos"
     meeting: Meeting
 
     def __init__(
@@ -78,7 +78,6 @@ class VideoTask(Task):
         self.scored: Scores | None = None
         self.finished: Finished | None = None
         self.skipped = Skipped(0)
-        self.not_finite = 0  # videos of which the model's output is not
 
     def setup(self, stage: str) -> None:
         """Compare the data with what the model asks for, before anything is computed.
@@ -89,8 +88,7 @@ class VideoTask(Task):
         self.meeting = Meeting()
         if stage == "predict":
             return  # a checkpoint brings the classes
-        check_class_count(self.model.num_classes, self.data.class_names)
-        self.class_names = self.data.class_names
+        self.take_classes()
         self.scores = ClassificationScores(self.model.num_classes)  # those of an earlier stage would be of its mode
         self.finished = None
         self.data.finished = self._take_up if stage == "validate" else tuple
@@ -185,8 +183,7 @@ class VideoTask(Task):
         self.scored = self.scores.compute()
         self.scores.reset()
         figures = self.scored.figures()
-        self.log_dict({"top1": figures.pop("top1")}, prog_bar=True)
-        self.log_dict(figures)
+        self.log_scores(figures, ["top1"])
         if self.trainer.state.fn == "validate":
             count = torch.tensor(len(self._val_set.skipped), device=self.device)
             unreadable = int(self.trainer.strategy.reduce(count, reduce_op="sum"))
@@ -203,13 +200,9 @@ class VideoTask(Task):
         if self.finished is not None and scores.number + unreadable == len(self._val_set):
             self.finished.forget()
 
-    def on_fit_end(self) -> None:
-        """Say how good the classifier is, and how many videos were left out."""
-        skipped = skipped_lines(training_videos=self.data.train_set, validation_videos=self.data.val_set)
-        if self.trainer.is_global_zero and self.scored is not None:
-            print(f"\n{summary(self.scored)}")
-        if self.trainer.is_global_zero and skipped:
-            print(skipped.rstrip())
+    def summary(self) -> str:
+        """The accuracies of the last validation."""
+        return "" if self.scored is None else summary(self.scored)
 
     def on_predict_start(self) -> None:
         """Put the results of an earlier prediction aside; without a checkpoint classes are called by their numbers.
@@ -217,7 +210,7 @@ class VideoTask(Task):
         Raises:
             ValueError: a video to predict lies where the results go.
         """
-        self.not_finite = 0
+        super().on_predict_start()
         paths = self.data.predict_set.paths if self.data.predict_set else ()
         self.skipped = Skipped(len(paths), "a video")
         places = [(self.folder / name).resolve() for name in ("scores", "videos")]
@@ -229,7 +222,7 @@ class VideoTask(Task):
             for place in places:
                 set_aside(place)
         self.trainer.strategy.barrier()
-        self.class_names = self.class_names or [f"class {label}" for label in range(self.model.num_classes)]
+        self.class_names = self.class_names or self.numbered_classes()
 
     def predict_step(self, batch: list[dict[str, Any]], batch_idx: int) -> None:
         """Write the scores of a video by the second, and the video with them drawn over it."""
@@ -238,7 +231,7 @@ class VideoTask(Task):
                 with finite_outputs(self.model, target["path"]):
                     self._predict(target)
             except (UnreadableVideoError, NotFiniteError) as error:  # a file that cannot be written is another matter
-                self.not_finite += isinstance(error, NotFiniteError)
+                self.spoilt += isinstance(error, NotFiniteError)
                 self.skipped.add(target["video_id"] - 1, error)
 
     def _predict(self, target: dict[str, Any]) -> None:
@@ -267,7 +260,7 @@ class VideoTask(Task):
         skipped = int(self.trainer.strategy.reduce(flags, reduce_op="max").sum())  # few may have come to all processes
         if skipped == total:
             reason = "none of them could be read; see the messages above"
-            if int(self.trainer.strategy.reduce(torch.tensor(self.not_finite, device=self.device), reduce_op="sum")):
+            if int(self.trainer.strategy.reduce(torch.tensor(self.spoilt, device=self.device), reduce_op="sum")):
                 reason = "the output of the model is not finite: its training has diverged. Take an earlier checkpoint"
             raise ValueError(f"There are no results of {total} videos: {reason}.")
         if self.trainer.is_global_zero:

@@ -16,11 +16,10 @@ from ..classifier import ImageClassifier
 from ..imaging.normalize import normalize
 from ..imaging.reading import UnreadableImageError, read_image
 from ..training.callbacks.throughput import Throughput
-from ..training.checks import averages_of, check_class_count
+from ..training.checks import averages_of
 from ..training.distributed import gather, mean_over_processes
-from ..training.finite import NotFiniteError
 from ..training.schedules import OptimizerConfig
-from ..training.skipped import check_scored, nothing_predicted, skipped_lines
+from ..training.skipped import check_scored, skipped_lines
 from ..training.task import Task
 from ..training.temporary_window import temporary_window
 from .data.image_data import Batch
@@ -88,7 +87,6 @@ class ClassificationTask(Task):
         self.scored: Scores | None = None
         self.throughput = Throughput()
         self.found: dict[str, Predictions] = {}
-        self.spoilt = 0  # images whose logits are not finite
         with temporary_window(model.backbone, test_window_size):
             pass  # raises here if the numbers do not fit
 
@@ -100,8 +98,7 @@ class ClassificationTask(Task):
         """
         if stage == "predict":
             return  # a checkpoint brings the classes
-        check_class_count(self.model.num_classes, self.data.class_names)
-        self.class_names = self.data.class_names
+        self.take_classes()
         averages = averages_of(self.trainer) if stage == "fit" else []
         if stage == "fit" and self.head_rows is not None and self.weights is not None:
             load_head(cast(nn.Linear, self.model.head), self.weights, self.head_rows, self.class_names)
@@ -190,8 +187,7 @@ class ClassificationTask(Task):
         self.scored = self.scores.compute() if check_scored(self, number, "image that can be read") else None
         self.scores.reset()
         figures = dict.fromkeys(FIGURES, math.nan) if self.scored is None else self.scored.figures()
-        self.log_dict({"top1": figures.pop("top1")}, prog_bar=True)
-        self.log_dict(figures)
+        self.log_scores(figures, ["top1"])
         if self.trainer.state.fn == "validate" and self.scored is not None:
             self._report(self.scored, rate)
 
@@ -212,12 +208,9 @@ class ClassificationTask(Task):
         """The training's clock starts anew."""
         self.throughput.restart()
 
-    def on_fit_end(self) -> None:
-        """Say how good the classifier is, and what was left out."""
-        skipped = skipped_lines(training_images=self.data.train_set, validation_images=self.data.val_set)
-        if self.trainer.is_global_zero:
-            said = f"\n{summary(self.scored)}\n" if self.scored is not None else ""
-            print(f"{said}{skipped}", end="")
+    def summary(self) -> str:
+        """The accuracies of the last validation."""
+        return "" if self.scored is None else summary(self.scored)
 
     def on_predict_start(self) -> None:
         """Without a checkpoint classes have the names that the data give them.
@@ -225,12 +218,13 @@ class ClassificationTask(Task):
         Raises:
             FileNotFoundError: there is no such file of names as was asked for.
         """
-        self.found, self.spoilt = {}, 0
+        super().on_predict_start()
+        self.found = {}
         self.class_names = self.class_names or self._known_names()
 
     def _known_names(self) -> list[str]:
         """Names that a file or the training data have for as many classes as there are, or else their numbers."""
-        numbers = [f"class {label}" for label in range(self.model.num_classes)]
+        numbers = self.numbered_classes()
         try:
             names = self.data.class_names
         except FileNotFoundError:
@@ -247,14 +241,13 @@ class ClassificationTask(Task):
         images, targets = batch
         if not targets:
             return
-        assert self.data.predict_set is not None
         logits = self(images)
         found = best_predictions(logits.softmax(1), self.class_names)
         for target, predictions, is_finite in zip(targets, found, logits.isfinite().all(1).tolist(), strict=True):
             if not is_finite:
-                self.data.predict_set.skipped.add(target["image_id"] - 1, NotFiniteError(target["path"]))
-                self.spoilt += 1
+                self.skip(target)
                 continue
+            self.predicted += 1
             self.found[str(target["path"])] = predictions
             if self.pictures:
                 self._draw(target["path"], target["name"], predictions)
@@ -280,10 +273,8 @@ class ClassificationTask(Task):
         Raises:
             ValueError: no image could be read, or no output was finite.
         """
-        skipped = skipped_lines(images=self.data.predict_set)
+        skipped = self.check_predicted()
         found = {path: predictions for part in gather(self.found) for path, predictions in part.items()}
-        if not found:
-            raise nothing_predicted(self.spoilt, "results")
         if self.trainer.is_global_zero:
             path, found = self.path("predictions.csv"), dict(sorted(found.items()))
             write_predictions(path, found)

@@ -13,9 +13,9 @@ from ..classification.data.image_data import Batch
 from ..imaging.drawing import Picture, resized, side_by_side
 from ..training.checks import backbone_of, check_tensors, check_windows
 from ..training.distributed import gather
-from ..training.finite import NotFiniteError, check_finite
+from ..training.finite import check_finite
 from ..training.schedules import OptimizerConfig
-from ..training.skipped import check_scored, nothing_predicted, skipped_lines
+from ..training.skipped import check_scored, skipped_lines
 from ..training.task import Task
 from .data import SimMIMData, TrainBatch
 from .model import SimMIM
@@ -52,7 +52,6 @@ class SimMIMTask(Task):
         self.errors = MeanMetric()
         self.measured = 0
         self.drawn = 0
-        self.predicted = self.spoilt = 0
 
     def validation_metrics(self) -> list[str]:
         """Names of what a validation logs."""
@@ -110,31 +109,21 @@ class SimMIMTask(Task):
         if self.trainer.state.fn == "validate" and self.trainer.is_global_zero:
             print(f"\nerror on hidden pixels {error:.4f}\n{skipped}pictures: {self.folder / 'pictures'}")
 
-    def on_fit_end(self) -> None:
-        """Say how good the model is, where its pictures are, and what was left out."""
+    def summary(self) -> str:
+        """The error of the last validation, and where its pictures are."""
         error = self.trainer.callback_metrics.get("val_loss")
-        skipped = skipped_lines(training_images=self.data.train_set, validation_images=self.data.val_set)
-        if self.trainer.is_global_zero and error is not None:
-            print(f"\nerror on hidden pixels {error:.4f}\npictures: {self.folder / 'pictures'}")
-        if self.trainer.is_global_zero:
-            print(skipped, end="")
-
-    def on_predict_start(self) -> None:
-        """Count from none."""
-        self.predicted = self.spoilt = 0
+        return "" if error is None else f"error on hidden pixels {error:.4f}\npictures: {self.folder / 'pictures'}"
 
     def predict_step(self, batch: Batch, batch_idx: int) -> None:
         """Draw what the model puts in the place of hidden patches of any images; what is not finite is left out."""
         images, targets = batch
         if not targets:
             return
-        assert self.data.predict_set is not None
         prediction, masks = self(images, [target["name"] for target in targets])
         for at, target in enumerate(targets):
             one = slice(at, at + 1)
             if not prediction[at].isfinite().all():
-                self.data.predict_set.skipped.add(target["image_id"] - 1, NotFiniteError(target["path"]))
-                self.spoilt += 1
+                self.skip(target)
                 continue
             (picture,) = self._draw(prediction[one], images[one], masks[one], 1)
             self.write(f"pictures/{target['name']}.png", picture)
@@ -146,9 +135,7 @@ class SimMIMTask(Task):
         Raises:
             ValueError: no image could be read, or no output was finite.
         """
-        skipped = skipped_lines(images=self.data.predict_set)
-        if not sum(gather(self.predicted)):
-            raise nothing_predicted(self.spoilt, "pictures")
+        skipped = self.check_predicted("pictures")
         if self.trainer.is_global_zero:
             print(f"\n{skipped}pictures: {self.folder / 'pictures'}")
 

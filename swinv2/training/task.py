@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import torch
 from lightning import LightningModule
@@ -13,11 +13,20 @@ from torch import Tensor, nn
 from ..files.paths import safe_name
 from ..imaging.drawing import Picture, save
 from ..weights.loading import load_weights
-from .checks import backbone_of, check_checkpoint, check_class_names, check_monitors, check_windows
-from .distributed import mean_over_processes
-from .finite import check_finite
+from .checks import (
+    backbone_of,
+    check_checkpoint,
+    check_class_count,
+    check_class_names,
+    check_monitors,
+    check_windows,
+)
+from .data import TaskData
+from .distributed import gather, mean_over_processes
+from .finite import NotFiniteError, check_finite
 from .runs.loggers import Board
 from .schedules import OptimizerConfig, doubts_of_validation, training_steps
+from .skipped import nothing_predicted, skipped_lines
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +39,14 @@ class Task(LightningModule):
         optimizer: learning rate, decay, schedule.
         weights: checkpoint of any known layout to start from, or None.
         output: folder for pictures and results; if None, the run's folder.
+
+    Attributes:
+        items: what the data consist of.
+        predicted: number of items with a result, of a prediction in this process.
+        spoilt: number of items for which the output of the model is not finite, likewise.
     """
+
+    items: ClassVar[str] = "images"
 
     def __init__(self, model: nn.Module, optimizer: OptimizerConfig, weights: str | None, output: Path | None):
         super().__init__()
@@ -40,8 +56,14 @@ class Task(LightningModule):
         self.class_names: list[str] = []
         self.logged: Path | None = None  # folder of a training's logs, those of the first process
         self.watched = False  # whether what callbacks watch has come
+        self.predicted = self.spoilt = 0
         if weights is not None:
             load_weights(model, weights)
+
+    @property
+    def data(self) -> TaskData:
+        """The data that the trainer runs on."""
+        return self.trainer.datamodule  # type: ignore[attr-defined]
 
     @property
     def folder(self) -> Path:
@@ -57,6 +79,19 @@ class Task(LightningModule):
             number: of the first items.
         """
         return max(-(-(number - self.trainer.global_rank) // self.trainer.world_size), 0)
+
+    def take_classes(self) -> None:
+        """Take the names of the classes from the data.
+
+        Raises:
+            ValueError: the model has another number of classes.
+        """
+        check_class_count(cast(int, self.model.num_classes), self.data.class_names)
+        self.class_names = list(self.data.class_names)
+
+    def numbered_classes(self) -> list[str]:
+        """Names of the model's classes where nothing names them."""
+        return [f"class {label}" for label in range(cast(int, self.model.num_classes))]
 
     def configure_optimizers(self) -> Any:
         """AdamW and its schedule."""
@@ -92,6 +127,45 @@ class Task(LightningModule):
     def validation_metrics(self) -> Sequence[str]:
         """Names of what a validation logs, by which checkpoints can be chosen and training be stopped."""
         return ()
+
+    def summary(self) -> str:
+        """What the last validation of a training has found, in a few lines; empty if there was none."""
+        return ""
+
+    def on_fit_end(self) -> None:
+        """Say how good the model is, and what was skipped."""
+        sets = {f"training_{self.items}": self.data.train_set, f"validation_{self.items}": self.data.val_set}
+        skipped, summary = skipped_lines(**sets), self.summary()
+        if self.trainer.is_global_zero:
+            print(f"\n{summary}\n{skipped}" if summary else skipped, end="")
+
+    def on_predict_start(self) -> None:
+        """Count from none."""
+        self.predicted = self.spoilt = 0
+
+    def skip(self, target: Mapping[str, Any]) -> None:
+        """Skip an image to predict, as the output of the model is not finite."""
+        self.data.predict_set.skipped.add(target["image_id"] - 1, NotFiniteError(target["path"]))
+        self.spoilt += 1
+
+    def check_predicted(self, what: str = "results") -> str:
+        """What to say of the images that were skipped in a prediction; all processes have to call this.
+
+        Args:
+            what: a prediction gives.
+
+        Raises:
+            ValueError: no image has a result.
+        """
+        skipped = skipped_lines(images=self.data.predict_set)
+        if not sum(gather(self.predicted)):
+            raise nothing_predicted(self.spoilt, what)
+        return skipped
+
+    def log_scores(self, scores: Mapping[str, float], shown: Sequence[str]) -> None:
+        """Log the scores of a validation, some of them beside the progress bar, too."""
+        self.log_dict({name: score for name, score in scores.items() if name in shown}, prog_bar=True)
+        self.log_dict({name: score for name, score in scores.items() if name not in shown})
 
     def log_losses(self, losses: Mapping[str, Tensor], batch_size: int) -> Tensor:
         """Log the losses of a training step, means over all processes, and give the sum of this one's."""
