@@ -1,14 +1,13 @@
 """Image classifier: the backbone's last features, averaged, and one linear layer; the named ones of the release."""
 
-from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .arguments import Window
 from .backbone import SwinTransformerV2, initialise
-from .variants import BackboneConfig, Choice, create_backbone, load_named, variant
+from .variants import BackboneConfig, load_named, variant
 
 
 class ImageClassifier(nn.Module):
@@ -42,42 +41,17 @@ class ImageClassifier(nn.Module):
         return self.head(self.backbone(x)[-1].flatten(2).mean(-1))
 
 
-def create_model(
-    name: str,
-    *,
-    num_classes: int | None = None,
-    weights: str | None = None,
-    window_size: Window | None = None,
-    in_channels: int = 3,
-    drop_path_rate: float = 0.0,
-    checkpointing: bool | Sequence[bool] = False,
-    engine: Choice = "auto",
-) -> ImageClassifier:
+def create_model(name: str, *, num_classes: int | None = None, **options: Any) -> ImageClassifier:
     """A named model that classifies images.
 
     Args:
         name: one of `list_models()`.
         num_classes: number of classes, if not that of the release; the head of weights with another number is not used.
-        weights: `imagenet1k` or `imagenet22k` for published weights, or the path, URL or hub id of a checkpoint.
-        window_size: window in tokens, if not that of the name; one number, one per axis, or one entry per stage.
-        in_channels: channels of the input; weights for three channels are adapted.
-        drop_path_rate: stochastic depth of the last block, growing linearly from 0 at the first.
-        checkpointing: whether the backward pass computes blocks again rather than keep what they need; for all
-            stages, or one word per stage.
-        engine: what computes the blocks: "auto", "plain", "cpu" or "gpu", see `use_engine`.
+        options: the other attributes of `BackboneConfig`, e.g. `weights`, `window_size`, `drop_path_rate`.
 
     Raises:
         ValueError: no such model or weights, or numbers that do not fit each other.
+        TypeError: an option that there is not.
     """
-    backbone = create_backbone(
-        name,
-        window_size=window_size,
-        out_indices=(len(variant(name).depths) - 1,),
-        in_channels=in_channels,
-        drop_path_rate=drop_path_rate,
-        checkpointing=checkpointing,
-        engine=engine,
-    )
-    model = ImageClassifier(backbone, variant(name).num_classes if num_classes is None else num_classes)
-    load_named(model, name, weights)
-    return model
+    classes = variant(name).num_classes if num_classes is None else num_classes
+    return ImageClassifier(BackboneConfig(name, **options), classes)

@@ -1,10 +1,11 @@
 """The named models, from tiny to giant, and how they are made."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -88,64 +89,19 @@ def variant(name: str) -> Variant:
     return VARIANTS[name]
 
 
-def create_backbone(
-    name: str,
-    *,
-    window_size: Window | None = None,
-    weights: str | None = None,
-    out_indices: Sequence[int] = (0, 1, 2, 3),
-    in_channels: int = 3,
-    drop_path_rate: float = 0.0,
-    frozen_stages: int = -1,
-    checkpointing: bool | Sequence[bool] = False,
-    engine: Choice = "auto",
-    video: bool = False,
-    embed_dim: int | None = None,
-    depths: Sequence[int] | None = None,
-    num_heads: Sequence[int] | None = None,
-) -> SwinTransformerV2:
+def create_backbone(name: str, *, video: bool = False, **options: Any) -> SwinTransformerV2:
     """A named model without its head, giving hierarchical features.
 
     Args:
         name: one of `list_models()`.
-        window_size: window in tokens, if not that of the name; one number, one per axis, or one entry per stage.
-        weights: `imagenet1k` or `imagenet22k` for published weights, or the path, URL or hub id of a checkpoint.
-        out_indices: stages whose features are given, finest first.
-        in_channels: channels of the input; weights for three channels are adapted.
-        drop_path_rate: stochastic depth of the last block, growing linearly from 0 at the first.
-        frozen_stages: -1 to train everything, 0 to freeze the patch embedding, i to freeze the first i stages too.
-        checkpointing: whether the backward pass computes blocks again rather than keep what they need; for all
-            stages, or one word per stage.
-        engine: what computes the blocks: "auto", "plain", "cpu" or "gpu", see `use_engine`.
         video: whether the model takes clips (B, in_channels, T, H, W); image weights are inflated.
-        embed_dim: channels of the first stage, if not those of the name.
-        depths: blocks of each stage, if not those of the name.
-        num_heads: attention heads of each stage, if not those of the name.
+        options: the other attributes of `BackboneConfig`, e.g. `window_size`, `weights`, `out_indices`.
 
     Raises:
         ValueError: no such model or weights, or numbers that do not fit each other.
+        TypeError: an option that there is not.
     """
-    model = variant(name)
-    depths = depths or model.depths
-    frames: tuple[int, ...] = (VIDEO_WINDOW,) if video else ()
-    backbone = SwinTransformerV2(
-        patch_size=(VIDEO_PATCH, 4, 4) if video else (4, 4),
-        window_size=window_size or (*frames, model.window_size, model.window_size),
-        pretrained_window_sizes=[(*frames, window, window) for window in model.pretrained_window_sizes[: len(depths)]],
-        merge_stride=(VIDEO_STRIDE, 2, 2) if video else (2, 2),
-        in_channels=in_channels,
-        embed_dim=embed_dim or model.embed_dim,
-        depths=depths,
-        num_heads=num_heads or model.num_heads,
-        drop_path_rate=drop_path_rate,
-        extra_norm_period=model.extra_norm_period,
-        out_indices=out_indices,
-        frozen_stages=frozen_stages,
-        checkpointing=checkpointing,
-    )
-    use_engine(backbone, engine)
-    load_named(backbone, name, weights)
-    return backbone
+    return BackboneConfig(name, **options).build(video)
 
 
 def load_named(model: nn.Module, name: str, weights: str | None) -> None:
@@ -170,7 +126,7 @@ def load_named(model: nn.Module, name: str, weights: str | None) -> None:
 
 @dataclass
 class BackboneConfig:
-    """What `create_backbone` takes, as a recipe writes it.
+    """How a named model is made: the options of `create_backbone`, and the keys of `backbone` in a recipe.
 
     Attributes:
         name: one of `list_models()`.
@@ -189,21 +145,42 @@ class BackboneConfig:
     """
 
     name: str
-    window_size: int | list[int] | list[list[int]] | None = None
+    window_size: Window | None = None
     weights: str | None = None
     out_indices: Sequence[int] = (0, 1, 2, 3)
     in_channels: int = 3
     drop_path_rate: float = 0.0
     frozen_stages: int = -1
-    checkpointing: bool | list[bool] = False
+    checkpointing: bool | Sequence[bool] = False
     engine: Choice = "auto"
     embed_dim: int | None = None
-    depths: list[int] | None = None
-    num_heads: list[int] | None = None
+    depths: Sequence[int] | None = None
+    num_heads: Sequence[int] | None = None
 
     def build(self, video: bool = False) -> SwinTransformerV2:
-        """The backbone, with its weights, for images or for clips."""
-        return create_backbone(**asdict(self), video=video)
+        """The backbone, with its weights, for images or for clips; errors as those of `create_backbone`."""
+        model = variant(self.name)
+        depths = self.depths or model.depths
+        frames: tuple[int, ...] = (VIDEO_WINDOW,) if video else ()
+        trained = [(*frames, window, window) for window in model.pretrained_window_sizes[: len(depths)]]
+        backbone = SwinTransformerV2(
+            patch_size=(VIDEO_PATCH, 4, 4) if video else (4, 4),
+            window_size=self.window_size or (*frames, model.window_size, model.window_size),
+            pretrained_window_sizes=trained,
+            merge_stride=(VIDEO_STRIDE, 2, 2) if video else (2, 2),
+            in_channels=self.in_channels,
+            embed_dim=self.embed_dim or model.embed_dim,
+            depths=depths,
+            num_heads=self.num_heads or model.num_heads,
+            drop_path_rate=self.drop_path_rate,
+            extra_norm_period=model.extra_norm_period,
+            out_indices=self.out_indices,
+            frozen_stages=self.frozen_stages,
+            checkpointing=self.checkpointing,
+        )
+        use_engine(backbone, self.engine)
+        load_named(backbone, self.name, self.weights)
+        return backbone
 
     def of_last_stage(self) -> "BackboneConfig":
         """The same backbone, which gives the features of its last stage only."""
