@@ -34,6 +34,7 @@ BUILT_ON = [
 
 TEST = ["beartype", "pillow-heif", "pytest", "pytest-xdist", "timm", "transformers"]
 DEV = ["mypy", "pre-commit", "ruff"]
+DOCS = ["mkdocs-material", "mkdocstrings[python]", "ruff"]  # ruff formats the signatures
 HEIF = ["pillow-heif"]  # photos of iPhones
 FASTER = ["faster-coco-eval"]  # torchcodec is optional, too, but its release must be the one for the installed torch
 
@@ -48,6 +49,12 @@ setup(
     packages=find_packages(include=[pattern for name in PACKAGES for pattern in (name, f"{name}.*")]),
     package_dir={"": "."},
     install_requires=FOUR + BUILT_ON,
-    extras_require={"test": TEST, "dev": TEST + DEV, "heif": HEIF, "all": TEST + DEV + FASTER + HEIF},
+    extras_require={
+        "test": TEST,
+        "dev": TEST + DEV,
+        "docs": DOCS,
+        "heif": HEIF,
+        "all": TEST + DEV + DOCS + FASTER + HEIF,
+    },
     entry_points={"console_scripts": ["swinv2 = swinv2.cli:main"]},
 )

@@ -1,6 +1,7 @@
 """The README and the documents do what they say."""
 
 import re
+import runpy
 import shlex
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from swinv2.commands.models import models_table
 from swinv2.variants import list_models
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*DOCUMENTS, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
 
 
 def blocks(language):
@@ -61,22 +63,36 @@ def test_recipe_parts_are_accepted(text, tmp_path, monkeypatch, capsys):
 
 def test_links_lead_somewhere():
     """Files that the documents name exist."""
-    for document in DOCUMENTS:
+    for document in PAGES:
         for link in re.findall(r"\]\((?!http)([^)#]+)\)", document.read_text()):
             assert (document.parent / link).exists(), f"{document.name}: {link}"
 
 
 def test_model_table_is_what_the_command_prints():
-    """The README's table has the numbers that are counted, for the small models here."""
-    readme = (ROOT / "README.md").read_text()
+    """The table in docs/models.md has the numbers that are counted, for the small models here."""
+    page = (ROOT / "docs/models.md").read_text()
     for line in models_table("*_tiny_*").splitlines()[1:3]:
         name, *cells = re.split(r"  +", line)
-        assert f"| {name} | {' | '.join(cells)} |" in readme
-    assert all(f"| {name} |" in readme for name in list_models())
+        assert f"| {name} | {' | '.join(cells)} |" in page
+    assert all(f"| {name} |" in page for name in list_models())
+
+
+def test_picture_of_windows_is_what_the_code_cuts():
+    """The drawn windows and slots are those of `swinv2.windows.cut`."""
+    script = runpy.run_path(str(ROOT / "docs/draw_windows.py"))
+    assert script["draw"]() == script["PICTURE"].read_text(), "run python docs/draw_windows.py"
+
+
+def test_each_page_is_in_the_site():
+    """The navigation of the site names every page, and no page that is not there."""
+    named = set(re.findall(r": ([\w/]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
+    pages = {str(path.relative_to(ROOT / "docs")) for path in DOCUMENTS[1:]}
+    assert named == pages | {"index.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"}
 
 
 def test_setup_and_package_agree_on_the_version():
-    """The version is the same in both places."""
+    """The version is the same in all places."""
     import swinv2
 
     assert f'version="{swinv2.__version__}"' in (ROOT / "setup.py").read_text()
+    assert f"\nversion: {swinv2.__version__}\n" in (ROOT / "CITATION.cff").read_text()

@@ -16,11 +16,19 @@ TASKS = PACKAGES[1:]
 SOURCES = sorted(path.relative_to(ROOT) for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
 TEXTS = [
     path.relative_to(ROOT)
-    for pattern in ("*.*", ".ci/*", "docs/**/*.md", "configs/**/*.yaml", "tests/**/*.py", "benchmarks/**/*.*")
+    for pattern in (
+        "*.*",
+        ".ci/*",
+        ".github/**/*.*",
+        "docs/**/*.*",
+        "configs/**/*.yaml",
+        "tests/**/*.*",
+        "benchmarks/**/*.*",
+    )
     for path in ROOT.glob(pattern)
     if path.is_file()
-    and path.suffix in ("", ".md", ".py", ".toml", ".yaml", ".csv", ".json")
-    and path != Path(__file__)
+    and path.suffix in ("", ".md", ".py", ".toml", ".yaml", ".yml", ".cff", ".csv", ".json", ".txt")
+    and path not in (Path(__file__), ROOT / ".git")  # the latter is a file where the folder is a worktree
 ]
 PLAIN = ("windows", "attention", "backbone")  # the model that a stranger reads
 CORE = {  # files of the model: what they may import of each other
@@ -269,6 +277,11 @@ def test_ci_runs_the_command_of_the_readme():
     command = "pip install -e '.[test]' && pytest"
     assert command in (ROOT / ".ci/run").read_text()
     assert command in (ROOT / "README.md").read_text()
+
+
+def test_the_readme_is_a_door():
+    """What a newcomer needs fits a page; all else has a manual in docs/."""
+    assert (ROOT / "README.md").stat().st_size <= 12_000
 
 
 def test_each_requirement_is_used():
