@@ -32,7 +32,7 @@ BUILT_ON = [
     "torchvision",
 ]
 
-TEST = ["beartype", "pillow-heif", "pytest", "pytest-xdist", "timm", "transformers"]
+TEST = ["beartype", "pillow-heif", "pytest>=8.2", "pytest-xdist", "timm", "transformers"]
 DEV = ["mypy", "pre-commit", "ruff"]
 DOCS = ["mkdocs-material", "mkdocstrings[python]", "ruff"]  # ruff formats the signatures
 HEIF = ["pillow-heif"]  # photos of iPhones

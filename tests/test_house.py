@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,7 @@ MODULES = {
 }  # packages that are imported under another name
 
 
+@cache
 def imports(source):
     """Full names of all that a file imports, wherever in the file."""
     package = source.parts[:-1]
@@ -275,8 +277,20 @@ def test_nothing_is_left_lying(pattern):
 def test_ci_runs_the_command_of_the_readme():
     """What is tested on every change is what the README tells a newcomer to type."""
     command = "pip install -e '.[test]' && pytest"
-    assert command in (ROOT / ".ci/run").read_text()
-    assert command in (ROOT / "README.md").read_text()
+    for file in (".ci/run", ".github/workflows/ci.yml", "README.md"):
+        assert command in (ROOT / file).read_text(), file
+
+
+@pytest.mark.parametrize("check", ["ruff format --check", "ruff check", "mypy", "--durations=20"])
+@pytest.mark.parametrize("file", [".ci/run", ".github/workflows/ci.yml"])
+def test_ci_runs_the_tools(file, check):
+    """What pre-commit asks of one developer is asked of every change."""
+    assert check in (ROOT / file).read_text()
+
+
+def test_the_quick_tests_are_there():
+    """What pre-commit runs names files and folders of this one."""
+    assert [line for line in (ROOT / "tests/quick.txt").read_text().split() if not (ROOT / line).exists()] == []
 
 
 def test_the_readme_is_a_door():
