@@ -33,6 +33,13 @@ def commands():
     ]
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.stem)
+def test_each_block_says_what_it_is(document):
+    """Blocks that are run are bash, python or yaml; others show what is printed, or needs what is not here."""
+    languages = re.findall(r"^```([^\n]*)\n.*?^```$", document.read_text(), re.DOTALL | re.MULTILINE)
+    assert set(languages) <= {"bash", "python", "yaml", "", "text", "bibtex", "console", "py"}
+
+
 @pytest.mark.parametrize("code", blocks("python"))
 def test_python_runs(code):
     """Each block runs from beginning to end by itself."""
