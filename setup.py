@@ -1,8 +1,10 @@
 """Package metadata; tools are set up in pyproject.toml."""
 
 from pathlib import Path
+from shutil import copytree, ignore_patterns
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 PACKAGES = ("swinv2", "detection", "segmentation", "video")
 
@@ -18,7 +20,7 @@ BUILT_ON = [
     "imagecodecs>=2026.3.6",
     "jaxtyping",
     "jsonargparse[signatures]>=4.53",
-    "lightning>=2.6",
+    "lightning>=2.6,!=2.6.2,!=2.6.3",  # those two were compromised
     "matplotlib",
     "numpy",
     "orjson",
@@ -38,6 +40,18 @@ DOCS = ["mkdocs-material", "mkdocstrings[python]", "ruff"]  # ruff formats the s
 HEIF = ["pillow-heif"]  # photos of iPhones
 FASTER = ["faster-coco-eval"]  # torchcodec is optional, too, but its release must be the one for the installed torch
 
+
+class BuildWithRecipes(build_py):
+    """Copies `configs/` to `swinv2/recipes` of a wheel; a checkout or an editable install has the folder itself."""
+
+    def run(self) -> None:
+        """Build as always, then copy."""
+        super().run()
+        if not self.editable_mode:
+            target, ignored = Path(self.build_lib, "swinv2/recipes"), ignore_patterns("__pycache__")
+            copytree("configs", target, ignore=ignored, dirs_exist_ok=True)
+
+
 setup(
     name="swinv2",
     version="0.1.0",
@@ -48,6 +62,8 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=[pattern for name in PACKAGES for pattern in (name, f"{name}.*")]),
     package_dir={"": "."},
+    package_data={name: ["py.typed"] for name in PACKAGES},
+    cmdclass={"build_py": BuildWithRecipes},
     install_requires=FOUR + BUILT_ON,
     extras_require={
         "test": TEST,

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from functools import partial
 from importlib import import_module, metadata
@@ -13,35 +13,21 @@ from pathlib import Path
 from typing import Any
 
 from .commands.first_process import end_with_starter
+from .commands.tasks import TASKS
 from .error_reports import describe
 
 Commands = argparse._SubParsersAction  # the type has no public name
-TASKS = {  # module that runs the command, and what it does
-    "detection": ("detection.cli", "train, score and use detectors: fit, validate, predict"),
-    "segmentation": ("segmentation.cli", "train, score and use segmenters: fit, validate, predict"),
-    "video": ("video.cli", "train, score and use video classifiers: fit, validate, predict"),
-    "classification": (
-        "swinv2.classification.cli",
-        "train, score and use image classifiers: fit, validate, predict",
-    ),
-    "simmim": ("swinv2.simmim.cli", "pre-train on images without labels: fit, validate, predict"),
-    "windows": (
-        "swinv2.commands.window_sweep",
-        "score a classifier or segmenter with other windows than in training",
-    ),
-    "plan": ("swinv2.commands.plan", "print what a recipe would do: parameters, multiply-adds, steps, schedule"),
-    "detectron2": ("detection.detectron2", "train and score in detectron2, where that is installed"),
-}
 CONVERTERS = dict.fromkeys(("detectron2", "ours"), "detection.detectron2_weights")  # that know whole detectors
 
 EXAMPLES = """
 examples:
   swinv2 models 'swinv2_tiny*'
   swinv2 shapes data/shapes
-  swinv2 plan configs/detection/mask_rcnn_swinv2_tiny_coco.yaml --trainer.devices 8
-  swinv2 detection fit --config configs/detection/quickstart.yaml
-  swinv2 detection validate --config configs/detection/quickstart.yaml
-  swinv2 detection predict --config configs/detection/quickstart.yaml --data.images photo.jpg
+  swinv2 recipes 'detection/*'
+  swinv2 plan detection/mask_rcnn_swinv2_tiny_coco --trainer.devices 8
+  swinv2 detection fit --config detection/quickstart
+  swinv2 detection validate --config detection/quickstart
+  swinv2 detection predict --config detection/quickstart --data.images photo.jpg
   swinv2 convert model.safetensors swinv2_tiny_timm.safetensors --to timm
 
 Add --help to any command. SWINV2_DEBUG=1 in front of it shows the whole traceback of an error; what looks like a
@@ -76,23 +62,6 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"error: {describe(error)}", file=sys.stderr)
         return 1
     return 0
-
-
-def task_of(recipe: Path, tasks: Collection[str], advice: str) -> str:
-    """The task of a recipe, by the folders that it is in.
-
-    Args:
-        recipe: its file.
-        tasks: names of those that it may be of.
-        advice: what to do if it is in the folder of none.
-
-    Raises:
-        ValueError: none of them has the name of a task.
-    """
-    found = [part for part in recipe.resolve().parts if part in tasks]
-    if not found:
-        raise ValueError(f"Of which task is {recipe}? It is in no folder {' or '.join(tasks)}; {advice}.")
-    return found[-1]
 
 
 def _import(module: str) -> Any:
@@ -137,6 +106,10 @@ def _convert(source: str, out: Path, to: str) -> None:
     print(f"wrote {out}")
 
 
+def _recipes(pattern: str) -> None:
+    print(_import("swinv2.commands.recipes").recipes_table(pattern))
+
+
 def _doctor() -> None:
     print(_import("swinv2.commands.doctor").report())
 
@@ -156,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"swinv2 {metadata.version('swinv2')}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND [options]", required=True)
     _add_models(commands)
+    _add_recipes(commands)
     _add_convert(commands)
     _add_shapes(commands)
     _add_doctor(commands)
@@ -169,6 +143,13 @@ def _add_models(commands: Commands) -> None:
     parser = commands.add_parser("models", help=summary, description=summary)
     parser.add_argument("pattern", nargs="?", default="*", help="which models, e.g. 'swinv2_tiny*'")
     parser.set_defaults(run=_models)
+
+
+def _add_recipes(commands: Commands) -> None:
+    summary = "print the names of the recipes that come with swinv2, and what each reproduces"
+    parser = commands.add_parser("recipes", help=summary, description=summary)
+    parser.add_argument("pattern", nargs="?", default="*", help="which recipes, e.g. 'detection/*'")
+    parser.set_defaults(run=_recipes)
 
 
 def _add_convert(commands: Commands) -> None:

@@ -16,7 +16,7 @@ from importlib import import_module
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from torch.utils.tensorboard import SummaryWriter  # noqa: F401 - a run would import it
 
-from swinv2.cli import TASKS
+from swinv2.commands.tasks import TASKS
 
 
 def run(code, folder, said, processes, timeout):

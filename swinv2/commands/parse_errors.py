@@ -2,7 +2,6 @@
 
 import difflib
 import inspect
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
@@ -22,7 +21,6 @@ STRAY = re.compile(r"unrecognized arguments: (?:.* )?([^-\s]\S*\.(?:yaml|yml|jso
 MISSING = re.compile(r"arguments are required: (.+)")
 GROUPS = ("model", "data", "trainer", "best_checkpoint", "last_checkpoint", "health")  # of keys
 CONFIG = re.compile(r"Unexpected config: (.*)|\"config\": Path is not a file: '(.+)'", re.DOTALL)
-FILE = re.compile(r"File does not exist: '(.+)'")
 VALUE = re.compile(r'key "([\w.]+)":\s*Expected an? (.+)\. Got value: (.+)')
 CLASS = re.compile(r"class_path '([\w.]+)'|import path string: ([\w.]+)|Import path ([\w.]+) does not")
 NESTED = re.compile(  # an option of a class that stands for an option
@@ -67,9 +65,6 @@ def explain(message: str, args: Sequence[str], options: Sequence[str], classes: 
     if match := CONFIG.search(message):
         given = (match[1] or match[2] or "nothing").splitlines()[0]
         return f"--config takes the file of a recipe, e.g. --config recipe.yaml, got {given}"
-    if match := FILE.search(message):
-        path = Path(os.path.relpath(_given(match)))
-        return f"no such file: {path}{_nearest(path.name, {p.name: str(p) for p in path.parent.glob('*.yaml')})}"
     if match := VALUE.search(message):
         key, allowed, value = match.groups()
         return f"{key}: expected {_plain(allowed)}, got '{value}'{_place(key, args)}"

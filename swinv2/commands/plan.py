@@ -3,16 +3,16 @@
 import argparse
 from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
 
 import torch
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
-from ..cli import TASKS, task_of
 from .dataset_sizes import class_count, training_size
 from .plan_report import describe
+from .recipes import find_recipe
 from .task import TaskCLI
+from .tasks import TASKS, task_of
 from .training_length import training_length
 
 NOT_READ = ("weights", "class_map", "head_rows")  # of a task: files that only a training needs
@@ -25,8 +25,7 @@ def main(args: Sequence[str]) -> None:
         args: the command line after `swinv2 plan`.
 
     Raises:
-        FileNotFoundError: there is no such recipe.
-        ValueError: it cannot be seen of which task it is.
+        ValueError: there is no such recipe, or it cannot be seen of which task it is.
     """
     parser = argparse.ArgumentParser(
         prog="swinv2 plan",
@@ -36,15 +35,14 @@ def main(args: Sequence[str]) -> None:
         epilog="All other options are those of `swinv2 TASK fit`, e.g. --trainer.devices 8 --data.batch_size 64.",
         allow_abbrev=False,
     )
-    parser.add_argument("recipe", type=Path, metavar="RECIPE", help="e.g. configs/detection/quickstart.yaml")
+    parser.add_argument("recipe", metavar="RECIPE", help="a file or a name, e.g. detection/quickstart")
     parser.add_argument("--items", type=int, metavar="N", help="images or videos to train on, where data is missing")
     own, rest = parser.parse_known_args(args)
-    if not own.recipe.is_file():
-        raise FileNotFoundError(f"There is no recipe {own.recipe}; `swinv2 plan` takes one first, then its options.")
+    recipe = find_recipe(own.recipe)
     items = [] if own.items is None else ["--items", str(own.items)]
     tasks = [name for name, (module, _) in TASKS.items() if module.endswith(".cli")]
-    module, _ = TASKS[task_of(own.recipe, tasks, f"say it by `swinv2 TASK plan --config {own.recipe}`")]
-    import_module(module).main(["plan", "--config", str(own.recipe), *items, *rest])
+    module, _ = TASKS[task_of(recipe, tasks, f"say it by `swinv2 TASK plan --config {own.recipe}`")]
+    import_module(module).main(["plan", "--config", str(recipe), *items, *rest])
 
 
 class PlanCLI(TaskCLI):

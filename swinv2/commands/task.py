@@ -27,6 +27,7 @@ from ..training.runs.run_folder import KeptRuns, claim_version, find_checkpoint
 from ..training.samplers import SeededEpochs
 from .parse_errors import CAUSE, check_filled, constructible, explain, recipes
 from .recipe_files import WrongRecipeError, check_recipes
+from .recipes import find_companions, with_files
 from .trainer_settings import check_numbers, check_settings
 from .trusted_code import OPTION, limit_code
 
@@ -74,7 +75,7 @@ def run(
     with warnings.catch_warnings(), quiet_writers():
         warnings.filterwarnings("ignore", NOISE.pattern)
         try:
-            args = limit_code(args)
+            args = with_files(limit_code(args), name)
             if args[:1] == ["plan"]:
                 cli = import_module(".plan", __package__).PlanCLI
                 args = ["fit", *args[1:]]
@@ -199,6 +200,7 @@ class TaskCLI(LightningCLI):
             check_filled(config, dict(zip(("model", "data"), self.classes, strict=True)), args)
             check_numbers(config)
             check_settings(config, self.config.subcommand)
+            find_companions(config)
         except (argparse.ArgumentError, WrongRecipeError) as error:
             print(f"error: {self._explain(error, args)}", file=sys.stderr)
             raise SystemExit(2) from None

@@ -12,9 +12,10 @@ from lightning.pytorch.utilities import rank_zero_only
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..cli import TASKS, task_of
 from ..training.plots import save_figure
 from ..training.tables import write_csv
+from .recipes import find_recipe
+from .tasks import TASKS, task_of
 
 
 class Kind(NamedTuple):
@@ -59,12 +60,13 @@ def main(args: Sequence[str]) -> None:
         args: the command line after `swinv2 windows`.
 
     Raises:
-        ValueError: windows and sizes are no pairs, or it is not known of which task the recipe is.
+        ValueError: windows and sizes are no pairs, there is no such recipe, or it is not known of which task it is.
     """
     own, rest = _parser().parse_known_args(args)
-    task = own.task or task_of(own.config[0], KINDS, f"add --task {' or --task '.join(KINDS)}")
+    recipes = [find_recipe(name) for name in own.config]
+    task = own.task or task_of(recipes[0], KINDS, f"add --task {' or --task '.join(KINDS)}")
     metric = KINDS[task].metric
-    configs = [word for recipe in own.config for word in ("--config", str(recipe))]
+    configs = [word for recipe in recipes for word in ("--config", str(recipe))]
     cuts = combined(own.short_edges, own.window_sizes, own.pairs)
     points = measure(task, [*configs, *rest], cuts, own.output)
     if not points:
@@ -87,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         "each scores its part of the images, and the first one writes table and picture.",
         allow_abbrev=False,
     )
-    parser.add_argument("--config", type=Path, action="append", required=True, metavar="RECIPE", help="to validate")
+    parser.add_argument("--config", action="append", required=True, metavar="RECIPE", help="to validate")
     parser.add_argument("--task", choices=KINDS, help="if the recipe is in no folder of its task's name")
     parser.add_argument("--window_sizes", type=int, nargs="+", required=True, metavar="N", help="tokens")
     parser.add_argument("--short_edges", type=int, nargs="+", required=True, metavar="N", help="of the images, pixels")

@@ -186,7 +186,8 @@ def test_missing_values(message):
 def test_missing_recipe(message):
     """A recipe that is not there brings the nearest file that is."""
     text = message("fit", "--config", "recipes.yaml")
-    assert text.startswith("no such file: recipes.yaml\n  did you mean 'recipe.yaml'?\n")
+    assert text.startswith("there is no recipe recipes.yaml: ")
+    assert text.endswith("\n  did you mean 'recipe.yaml'?\n")
 
 
 @pytest.mark.parametrize(

@@ -289,9 +289,17 @@ def test_recipe_of_no_task(tmp_path, capsys):
 
 
 def test_missing_recipe(capsys):
-    """The message has the path."""
-    assert main(["plan", "configs/detection/none.yaml"]) == 1
-    assert "There is no recipe configs/detection/none.yaml" in capsys.readouterr().err
+    """The message has the path, and the recipe that is named most like it."""
+    assert main(["plan", "configs/detection/quickstrat.yaml"]) == 1
+    said = capsys.readouterr().err
+    assert "there is no recipe configs/detection/quickstrat.yaml: " in said
+    assert "did you mean 'detection/quickstart'?" in said
+
+
+def test_recipe_by_its_name(capsys):
+    """A name stands for a recipe that comes with swinv2, and its folder for the task."""
+    assert main(["plan", "simmim/quickstart", "--items", "64"]) == 0
+    assert "64 to train on" in capsys.readouterr().out
 
 
 def test_unknown_data(capsys):
