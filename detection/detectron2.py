@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from swinv2 import SwinTransformerV2, create_backbone
+from swinv2.commands.recipes import find_recipe
 from swinv2.training.parameter_groups import parameter_groups
 
 INSTALL = "pip install --no-build-isolation 'git+https://github.com/facebookresearch/detectron2'"
@@ -81,7 +82,9 @@ def add_swinv2_config(cfg: CfgNode) -> None:
     cfg.MODEL.SWINV2 = CfgNode()
     cfg.MODEL.SWINV2.NAME = "swinv2_tiny_window8_256"
     cfg.MODEL.SWINV2.WINDOW_SIZE = None  # that of the name
-    cfg.MODEL.SWINV2.WEIGHTS = None  # imagenet1k, imagenet22k or a checkpoint; MODEL.WEIGHTS is loaded after it
+    cfg.MODEL.SWINV2.WEIGHTS = (
+        None  # imagenet1k, imagenet22k or a checkpoint; none if ""; MODEL.WEIGHTS is loaded after it
+    )
     cfg.MODEL.SWINV2.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
     cfg.MODEL.SWINV2.DROP_PATH_RATE = 0.0
     cfg.MODEL.SWINV2.FROZEN_STAGES = -1
@@ -106,6 +109,7 @@ def build_swinv2_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> SwinV2Backbon
         ValueError: a feature that does not exist, or what `create_backbone` does not accept.
     """
     options = {key.lower(): value for key, value in cfg.MODEL.SWINV2.items()}
+    options["weights"] = options["weights"] or None
     names = [f"res{level}" for level in range(FIRST_LEVEL, FIRST_LEVEL + 4)]
     features = options.pop("out_features")
     if unknown := [name for name in features if name not in names]:
@@ -221,6 +225,8 @@ def main(args: Sequence[str]) -> None:
         args: the command line after `swinv2 detectron2`, as detectron2's own training scripts take it.
     """
     given = engine.default_argument_parser().parse_args(args)
+    if given.config_file and "://" not in given.config_file:  # detectron2 finds its own and those of the web
+        given.config_file = str(find_recipe(given.config_file, "detectron2"))
     machines = {key: getattr(given, key) for key in ("num_machines", "machine_rank", "dist_url")}
     engine.launch(run, given.num_gpus, **machines, args=(given,))
 
