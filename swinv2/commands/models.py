@@ -11,7 +11,7 @@ from torch import nn
 
 from ..attention import WindowAttention
 from ..backbone import Stage
-from ..classifier import create_model
+from ..classifier import ImageClassifier, create_model
 from ..variants import VARIANTS, list_models
 
 with warnings.catch_warnings(action="ignore"):  # what fvcore calls on import is deprecated
@@ -65,13 +65,42 @@ def _attention(inputs: list[Any], outputs: list[Any]) -> int:
     return 2 * math.prod(inputs[0].type().sizes()) * inputs[1].type().sizes()[-2]  # q·k and weights·v
 
 
+def cost_of_classifier(model: ImageClassifier, side: int) -> Cost:
+    """`cost` of a named classifier for a square image that whole windows cover, by its weights: no model is traced.
+
+    Args:
+        model: the classifier.
+        side: of the image, pixels; tokens of every stage are a multiple of its windows.
+    """
+    backbone, hooked = model.backbone, 0
+    grid = side // backbone.patch_embed.patch_size[0]
+    official = grid**2 * weights(backbone.patch_embed)
+    for stage in backbone.stages:
+        window = min(stage.window[0], grid)
+        for block, attention in zip(stage.blocks, stage.attentions, strict=True):
+            bias, products = weights(attention.cpb_mlp), 2 * window**2 * attention.proj.in_features
+            official += grid**2 * (weights(block) - bias + products)
+            hooked += (2 * window - 1) ** 2 * bias - grid**2 * (weights(attention.qkv) + products)
+        if stage.downsample is not None:
+            grid //= stage.downsample.stride[0]
+            official += grid**2 * weights(stage.downsample)
+    official += grid**2 * weights(backbone.get_submodule(f"norm{backbone.out_indices[-1]}")) + weights(model.head)
+    return Cost(sum(p.numel() for p in model.parameters()), official, official + hooked)
+
+
+def weights(module: nn.Module) -> int:
+    """Numbers that a token is multiplied by in all matrices and norms of a module."""
+    counted = (part for part in module.modules() if isinstance(part, nn.Linear | nn.LayerNorm | nn.Conv2d))
+    return sum(part.weight.numel() for part in counted)
+
+
 def models_table(pattern: str = "*") -> str:
     """Parameters, multiply-adds, windows and published accuracy of the models whose names match a shell pattern."""
     rows = [("model", "params", "MACs", "MACs (hooks)", "window", "trained in", "top-1", "top-5")]
     for name in list_models(pattern):
         model = VARIANTS[name]
         with torch.device("meta"):
-            counted = cost(create_model(name), 1, 3, model.image_size, model.image_size)
+            counted = cost_of_classifier(create_model(name), model.image_size)
         rows.append(
             (
                 name,

@@ -1,10 +1,12 @@
 """The named models."""
 
+from functools import cache
+
 import pytest
 import torch
 
 from swinv2 import BackboneConfig, create_backbone, create_model, list_models
-from swinv2.commands.models import cost, models_table
+from swinv2.commands.models import cost, cost_of_classifier, models_table
 from swinv2.variants import VARIANTS
 
 # Parameters in millions and multiply-adds in thousand millions, by the authors' count and by the mm- tables' hooks.
@@ -24,13 +26,26 @@ PUBLISHED = {
 }
 
 
+@cache
+def traced(name):
+    """What fvcore counts of a model at its image size."""
+    side = VARIANTS[name].image_size
+    with torch.device("meta"):
+        return cost(create_model(name), 1, 3, side, side)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_count_by_weights_is_that_of_tracing(name):
+    """Parameters and both kinds of multiply-adds to the last one, for every model."""
+    with torch.device("meta"):
+        assert cost_of_classifier(create_model(name), VARIANTS[name].image_size) == traced(name)
+
+
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_parameters_and_multiply_adds_are_the_published_ones(name):
     """Parameters to the last printed digit; multiply-adds in both conventions within 0.5 %."""
     parameters, official, hooked = PUBLISHED[name]
-    side = VARIANTS[name].image_size
-    with torch.device("meta"):
-        counted = cost(create_model(name), 1, 3, side, side)
+    counted = traced(name)
     head = 0 if "22k" not in name and VARIANTS[name].num_classes == 1000 else counted_head(name)
     assert f"{counted.parameters / 1e6:.2f}" == parameters
     assert counted.official / 1e9 == pytest.approx(official, rel=0.005)
