@@ -5,19 +5,21 @@ import logging
 import re
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
 from jsonargparse import Namespace
 from lightning import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint, ModelSummary, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from ..training.callbacks.engine_report import EngineReport
 from ..training.callbacks.health import FiniteTraining
+from ..training.callbacks.parameter_summary import ParameterSummary
+from ..training.callbacks.progress_lines import ProgressLines
 from ..training.checks import read_classes
 from ..training.runs.checkpoint_content import CHANGED, is_restoring
 from ..training.runs.checkpointing import LastCheckpoint, WholeFiles
@@ -36,7 +38,8 @@ log = logging.getLogger(__name__)
 NOISE = re.compile(  # what libraries say that nobody can act on
     "(?s).*(Tip:|TPU available|does not have many workers|exists and is not empty|TypedStorage is deprecated"
     "|The number of training batches .* is smaller than the logging interval"
-    "|is not supported by the model summary"
+    "|is not supported by the model summary|Trainer already configured with model summary"
+    "|Seed set to"
     "|It is recommended to use `self.log"
     "|You're using the WeightAveraging callback, but"
     "|your dataloader is not resumable"  # ours are
@@ -71,7 +74,8 @@ def run(
         SystemExit: with code 2, after a short message, if the recipe or an option is wrong.
         KeyboardInterrupt: stopped by Ctrl-C, and nothing was saved.
     """
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_wanted)
+    for speaker in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
+        logging.getLogger(speaker).addFilter(_is_wanted)
     with warnings.catch_warnings(), quiet_writers():
         warnings.filterwarnings("ignore", NOISE.pattern)
         try:
@@ -261,13 +265,23 @@ class TaskCLI(LightningCLI):
             kwargs["plugins"] = [WholeFiles()]
         if trainer.enable_checkpointing is False:
             self._parser(self.subcommand).callback_keys.clear()
-        self.trainer_defaults["callbacks"] = [EngineReport()]
+        self.trainer_defaults["callbacks"] = [EngineReport(), *self._reports()]
         if fits:
             rates = [] if trainer.logger is False else [LearningRateMonitor()]
             config = self.config[self.subcommand]
             places = {Path(group.dirpath) for group in (config.best_checkpoint, config.last_checkpoint)}
             self.trainer_defaults["callbacks"] += [SeededEpochs(), ResumedOptimizer(), KeptRuns(places), *rates]
         return super().instantiate_trainer(**kwargs)
+
+    def _reports(self) -> Iterator[Callback]:
+        """What says size and progress, where the recipe neither has such callbacks nor wants none."""
+        trainer = self.config_init[self.subcommand].trainer
+        given = trainer.callbacks if isinstance(trainer.callbacks, list) else [trainer.callbacks]
+        if trainer.enable_model_summary is not False and not any(isinstance(one, ModelSummary) for one in given):
+            yield ParameterSummary()
+        bar = trainer.enable_progress_bar is not False and not any(isinstance(one, ProgressBar) for one in given)
+        if bar and not sys.stdout.isatty():
+            yield ProgressLines()
 
 
 def _is_wanted(record: logging.LogRecord) -> bool:

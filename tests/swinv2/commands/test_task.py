@@ -1,6 +1,7 @@
 """Fit, resume, validate and predict a toy through the command line."""
 
 import signal
+import sys
 
 import pytest
 import torch
@@ -273,3 +274,30 @@ def test_settings_that_make_no_run_are_known_before_anything_is_built(swinv2_toy
     assert end.value.code == 2
     assert "trainer.accumulate_grad_batches is 0; it must be 1 or more" in capsys.readouterr().err
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("terminal", "options", "lines"), [(False, [], True), (True, [], False), (False, ["false"], False)]
+)
+def test_progress_without_a_terminal(swinv2_toy, capsys, monkeypatch, terminal, options, lines):
+    """A log has lines, a terminal the bar, and who wants neither has neither."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal, raising=False)
+    swinv2_toy("fit", "--trainer.enable_progress_bar", *(options or ["true"]))
+    assert ("step 16 of 16" in capsys.readouterr().out) == lines
+
+
+@pytest.mark.parametrize("name", ["ModelSummary", "TQDMProgressBar"])
+def test_callbacks_of_a_recipe_come_first(swinv2_toy, capsys, name):
+    """A bar or table that a recipe names stands in the place of ours."""
+    more = ["--trainer.enable_progress_bar", "true", "--trainer.callbacks", f"lightning.pytorch.callbacks.{name}"]
+    swinv2_toy("fit", *more)
+    assert ("step 16 of 16" in capsys.readouterr().out) == (name == "ModelSummary")
+
+
+def test_nothing_is_said_that_says_nothing(swinv2_toy, caplog, capsys):
+    """A seed that nobody changed, and FLOPs that nobody counted."""
+    with caplog.at_level("INFO"):
+        swinv2_toy("fit", "--trainer.enable_progress_bar", "true")
+    said = caplog.text + "".join(capsys.readouterr())
+    assert "Model: Head of 21  parameters" in said.replace("21 parameters", "21  parameters")
+    assert not [word for word in ("Seed set", "FLOPs") if word in said]
