@@ -2,10 +2,11 @@
 
 import argparse
 import os
+import select
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 from functools import partial
 from importlib import import_module, metadata
@@ -44,24 +45,48 @@ def main(args: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, 1 for an error, 130 if stopped by Ctrl-C, 141 if nobody reads on, 2 for a wrong command line.
     """
-    args = sys.argv[1:] if args is None else list(args)
+    try:
+        try:
+            return _run(sys.argv[1:] if args is None else list(args))
+        finally:
+            print(end="", flush=True)  # what Python would write at its end, and complain
+    except BrokenPipeError:  # of `swinv2 models | head`
+        if not _nobody_reads():
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what Python still has to write there
+        return 141
+
+
+def _run(args: list[str]) -> int:
+    """`main`, but that a broken pipe of the standard output is raised."""
     try:
         if args and args[0] in TASKS:
             task = _import(TASKS[args[0]][0])
             end_with_starter()
             task.main(args[1:])
         else:
-            options = vars(_parser().parse_args(args))
-            return _say(options.pop("run"), options)
+            parser, commands = _parser()
+            if args and not args[0].startswith("-") and args[0] not in commands.choices:
+                near = get_close_matches(args[0], commands.choices, n=1, cutoff=0.0)[0]
+                parser.error(f"there is no command '{args[0]}'; did you mean '{near}'? --help lists all")
+            options = vars(parser.parse_args(args))
+            options.pop("run")(**options)
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 130
     except Exception as error:
-        if os.environ.get("SWINV2_DEBUG"):
+        if os.environ.get("SWINV2_DEBUG") or (isinstance(error, BrokenPipeError) and _nobody_reads()):
             raise
         print(f"error: {describe(error)}", file=sys.stderr)
         return 1
     return 0
+
+
+def _nobody_reads() -> bool:
+    """Whether the standard output is a pipe whose reader has ended; other pipes break, too."""
+    poll = select.poll()
+    poll.register(1, 0)  # errors are always told
+    return bool(poll.poll(0))
 
 
 def _import(module: str) -> Any:
@@ -73,17 +98,6 @@ def _import(module: str) -> Any:
         return import_module(module)
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _say(command: Callable[..., None], options: dict[str, Any]) -> int:
-    """Run a command that prints what it finds, and may be read by another that ends first."""
-    try:
-        command(**options)
-        sys.stdout.flush()
-    except BrokenPipeError:  # of `swinv2 models | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what Python still has to write there
-        return 141
-    return 0
 
 
 def _stop_at_once(*_: object) -> None:
@@ -118,7 +132,7 @@ def _shapes(root: Path, **options: Any) -> None:
     print(f"sample data is in {_import('swinv2.shapes').write_shapes(root, **options)}")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> tuple[argparse.ArgumentParser, Commands]:
     parser = argparse.ArgumentParser(
         prog="swinv2",
         usage="swinv2 COMMAND [options]",
@@ -135,7 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_doctor(commands)
     for task, (_, summary) in TASKS.items():
         commands.add_parser(task, help=summary)
-    return parser
+    return parser, commands
 
 
 def _add_models(commands: Commands) -> None:

@@ -6,6 +6,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -46,6 +47,7 @@ NOISE = re.compile(  # what libraries say that nobody can act on
     "|An SIGTERMException was raised"
     "|predict returned None|treespec, LeafSpec|JsonargparseDeprecationWarning|was deprecated in v4)"
 )
+MEANT = {"train": "fit", "test": "validate", "eval": "validate", "infer": "predict"}  # commands of other projects
 
 
 def run(
@@ -212,8 +214,10 @@ class TaskCLI(LightningCLI):
     def _explain(self, error: Exception, args: Sequence[str]) -> str:
         parser = self._subcommand_parsers.get(args[0] if args else "")
         if parser is None:
-            commands = ", ".join(self.subcommands())
-            return f"expected a command first ({commands}), got {args[0] if args else 'nothing'}"
+            given, commands = args[0] if args else "nothing", self.subcommands()
+            near = [MEANT[given]] if given in MEANT else get_close_matches(given, commands, n=1)
+            meant = f"; did you mean '{near[0]}'?" if near else ""
+            return f"expected a command first ({', '.join(commands)}), got {given}{meant}"
         text = str(error)
         if not isinstance(error, WrongRecipeError):
             options = re.findall(r"--([\w.]+)", parser.format_help())

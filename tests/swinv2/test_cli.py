@@ -162,14 +162,46 @@ def test_the_command_starts_without_pytorch():
         swinv2.SwinTransformerV3  # noqa: B018
 
 
-def test_a_pipe_that_is_closed():
+@pytest.mark.parametrize(
+    "command",
+    ["models", "recipes", "doctor", "--help", "plan --help", "simmim fit --config simmim/quickstart --print_config"],
+)
+def test_a_pipe_that_is_closed(command):
     """`swinv2 models | head` ends without a message once head has its lines."""
-    code = "import os, sys; os.close(0); from swinv2 import cli; sys.exit(cli.main(['models']))"
+    code = "import os, sys; os.close(0); from swinv2 import cli; sys.exit(cli.main(sys.argv[1:]))"
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], stdout=writer, stderr=subprocess.PIPE)
+    words = [sys.executable, "-W", "ignore", "-c", code, *command.split()]
+    buffered = os.environ | {"PYTHONUNBUFFERED": ""}  # without it argparse itself passes over the broken pipe
+    done = subprocess.run(words, env=buffered, stdout=writer, stderr=subprocess.PIPE)
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("debug", ["", "1"])
+def test_another_pipe_that_breaks(task, capsys, monkeypatch, debug):
+    """What a task has of its own, e.g. to a process that reads its data, is an error."""
+    monkeypatch.setenv("SWINV2_DEBUG", debug)
+
+    def fail(args):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    task(fail)
+    if debug:
+        with pytest.raises(BrokenPipeError):
+            cli.main(["detection"])
+    else:
+        assert cli.main(["detection"]) == 1
+        assert capsys.readouterr().err.startswith("error: ")
+
+
+@pytest.mark.parametrize(("given", "meant"), [("detect", "detection"), ("modles", "models"), ("recipe", "recipes")])
+def test_an_unknown_command(given, meant, capsys):
+    """The nearest is named, with exit code 2."""
+    with pytest.raises(SystemExit) as done:
+        cli.main([given, "fit"])
+    assert done.value.code == 2
+    assert f"there is no command '{given}'; did you mean '{meant}'?" in capsys.readouterr().err
 
 
 def test_models_that_nobody_has_are_an_error(capsys):

@@ -80,7 +80,7 @@ class ProgressLines(ProgressBar):
             self._say(f"{name}: batch {of_all(self.batches.done, total)}{left}")
 
     def _is_due(self) -> bool:
-        return perf_counter() - self.printed >= self.interval
+        return self.is_enabled and perf_counter() - self.printed >= self.interval
 
     def _say(self, line: str) -> None:
         if self.is_enabled:

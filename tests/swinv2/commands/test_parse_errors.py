@@ -191,10 +191,17 @@ def test_missing_recipe(message):
 
 
 @pytest.mark.parametrize(
-    ("args", "given"), [([], "nothing"), (["ft"], "ft"), (["--config", "recipe.yaml", "fit"], "--config")]
+    ("args", "given"),
+    [
+        ([], "nothing"),
+        (["ft"], "ft; did you mean 'fit'?"),
+        (["train"], "train; did you mean 'fit'?"),
+        (["test"], "test; did you mean 'validate'?"),
+        (["--config", "recipe.yaml", "fit"], "--config"),
+    ],
 )
 def test_command_comes_first(message, args, given):
-    """Whoever forgets, misspells or misplaces the command is told the commands."""
+    """Whoever forgets, misspells or misplaces the command is told the commands, and the one that is meant."""
     assert message(*args) == f"expected a command first (fit, validate, predict), got {given}\n"
 
 
