@@ -22,7 +22,7 @@ ADE20K = bytes.fromhex(
 
 
 def palette(num_classes: int) -> UInt8[np.ndarray, "k 3"]:
-    """RGB colours by label: ADE20K's for as many classes or more, for fewer, colours further apart than its first."""
+    """RGB colours by label: for fewer classes than ADE20K has, colours far apart; else its own, and as many more."""
     known = np.frombuffer(ADE20K, np.uint8).reshape(-1, 3)
     if num_classes < len(known):
         return np.array([class_colour(label) for label in range(num_classes)], np.uint8)

@@ -15,6 +15,10 @@ from .fonts import dejavu, font, font_of, legible
 
 LEAST_SIDE = 512  # smaller pictures are enlarged, so that labels can be read
 GOLDEN_RATIO = 0.618034
+FIRST_COLOURS = bytes.fromhex(  # RGB of the first classes, each as far as can be from those before it in CIE L*a*b*
+    "e6194b 00ff00 3c0fff 3ce1ff ffc300 0f690f e196ff ffb496 005a96 ff1eff "
+    "00f0a5 873c5a ff6900 0f4bd2 784b00 a5e14b e10096 96c387 ff87b4 96b4ff "
+)
 
 Picture = UInt8[np.ndarray, "_ _ 3"]  # of any height and width
 Colour = tuple[int, int, int]
@@ -58,15 +62,19 @@ def save(path: Path, picture: Picture) -> None:
 
 
 def class_colour(label: int, shade: int = 0) -> Colour:
-    """An RGB colour whose hue is far from those of the labels before and after it.
+    """An RGB colour far from those of other classes; from the 21st on, of a hue far from the labels before and after.
 
     Args:
         label: of the class.
         shade: neighbouring numbers give lighter and darker forms of the colour, to tell objects of one class apart.
     """
-    hue, lightness = (0.35 + label * GOLDEN_RATIO) % 1, (0.5, 0.62, 0.4)[shade % 3]
-    red, green, blue = colorsys.hls_to_rgb(hue, lightness, 0.9)
-    return round(red * 255), round(green * 255), round(blue * 255)
+    if 3 * label < len(FIRST_COLOURS):
+        colour = tuple(channel / 255 for channel in FIRST_COLOURS[3 * label : 3 * label + 3])
+    else:
+        colour = colorsys.hls_to_rgb((0.35 + label * GOLDEN_RATIO) % 1, 0.5, 0.9)
+    end, share = ((0, 0), (1, 0.25), (0, 0.2))[shade % 3]  # towards white or black, and how far
+    red, green, blue = (round(255 * (channel + share * (end - channel))) for channel in colour)
+    return red, green, blue
 
 
 def text_height(picture: Picture) -> int:

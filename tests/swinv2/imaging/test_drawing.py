@@ -3,6 +3,7 @@
 import os
 from itertools import pairwise
 
+import cv2
 import numpy as np
 import pytest
 
@@ -39,6 +40,15 @@ def test_colours_of_classes_differ():
     distances = [max(abs(a - b) for a, b in zip(*pair, strict=True)) for pair in pairwise(colours)]
     assert min(distances) > 100
     assert len({class_colour(3, shade) for shade in range(3)}) == 3
+
+
+@pytest.mark.parametrize(("classes", "least"), [(5, 80), (8, 55), (12, 45), (20, 35)])
+def test_few_classes_have_colours_far_apart(classes, least):
+    """In CIE L*a*b*, where a distance of 2 can just be seen; hues of one lightness come to 6 among twelve classes."""
+    colours = np.array([[class_colour(label) for label in range(classes)]], np.float32) / 255
+    lab = cv2.cvtColor(colours, cv2.COLOR_RGB2LAB)[0]
+    apart = np.linalg.norm(lab[:, None] - lab, axis=-1)
+    assert apart[~np.eye(classes, dtype=bool)].min() > least
 
 
 def test_titles_above_pictures():
