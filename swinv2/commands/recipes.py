@@ -20,28 +20,28 @@ INLINE = re.compile(r"[:{\n]")  # in a value of --config that is a recipe's text
 DETAIL = re.compile(r": |\. | \([^)]*(?:arXiv|authors)|\.$")  # what follows the short form of a recipe's first sentence
 
 
-def recipe_names(pattern: str = "*") -> list[str]:
-    """Names of the recipes that match a shell pattern, e.g. "detection/*"; those of detectron2 have their suffix."""
+def list_recipes(pattern: str = "*") -> dict[str, Path]:
+    """Recipes whose names match a shell pattern, e.g. "detection/*"; names of detectron2's have their suffix."""
     files = (path for path in sorted(FOLDER.glob("*/*")) if path.suffix in (".yaml", ".yml", ".py"))
     recipes = (path for path in files if f"swinv2 {path.parent.name} " in path.read_text(encoding="utf-8"))
-    names = (path.relative_to(FOLDER).as_posix().removesuffix(".yaml") for path in recipes)
-    return [name for name in names if fnmatch(name, pattern)]
+    named = {path.relative_to(FOLDER).as_posix().removesuffix(".yaml"): path for path in recipes}
+    return {name: path for name, path in named.items() if fnmatch(name, pattern)}
 
 
 def recipes_table(pattern: str = "*") -> str:
-    """Names of, and what is reproduced by, the recipes that match a shell pattern.
+    """What is reproduced by the recipes whose names match a shell pattern, a line for each.
 
     Raises:
         ValueError: none does.
     """
-    names = recipe_names(pattern)
-    if not names:
-        near = get_close_matches(pattern, recipe_names(), n=1, cutoff=0.0)[0]
+    found = list_recipes(pattern)
+    if not found:
+        near = get_close_matches(pattern, list_recipes(), n=1, cutoff=0.0)[0]
         raise ValueError(
             f"no recipe's name matches '{pattern}'; give one such as {near}, or a pattern such as '*tiny*'."
         )
-    width = max(map(len, names))
-    return "\n".join(f"{name:<{width}}  {reproduced(find_recipe(name))}" for name in names)
+    width = max(map(len, found))
+    return "\n".join(f"{name:<{width}}  {reproduced(path)}" for name, path in found.items())
 
 
 def reproduced(recipe: Path) -> str:
@@ -65,7 +65,7 @@ def find_recipe(name: str, task: str = "*") -> Path:
     places = (Path(name), Path(f"{name}.yaml"), FOLDER / own, FOLDER / f"{own}.yaml")
     if found := next((path for path in places if path.is_file()), None):
         return found
-    listed = recipe_names(f"{task}/*")
+    listed = list_recipes(f"{task}/*") or list_recipes()
     known = {Path(path).name: path for path in listed} | {path: path for path in listed}
     known |= {path.as_posix(): str(path) for path in Path(name).parent.glob("*.yaml")}
     near = known[get_close_matches(own, known, n=1, cutoff=0.0)[0]]

@@ -11,7 +11,7 @@ from jsonargparse import Namespace
 from swinv2.cli import main
 from swinv2.commands import recipes
 from swinv2.commands.recipe_files import WrongRecipeError
-from swinv2.commands.recipes import find_companions, find_recipe, recipe_names, recipes_table, reproduced, with_files
+from swinv2.commands.recipes import find_companions, find_recipe, list_recipes, recipes_table, reproduced, with_files
 
 ROOT = Path(__file__).parents[3]
 QUICKSTART = ROOT / "configs/detection/quickstart.yaml"
@@ -26,13 +26,13 @@ def empty_folder(tmp_path, monkeypatch):
 
 def test_every_recipe_is_listed():
     """A row for each file that says how it is run, with what it reproduces."""
-    names = recipe_names()
+    names = list(list_recipes())
     yaml = {path.relative_to(ROOT / "configs").with_suffix("").as_posix() for path in ROOT.glob("configs/*/*.yaml")}
     assert {name for name in names if "." not in name} == yaml
     assert "detectron2/quickstart.py" in names
     assert "detectron2/coco_36_epochs.py" not in names  # what the others share
     rows = dict(line.split("  ", 1) for line in recipes_table().splitlines())
-    assert list(rows) == [name for name in names]
+    assert list(rows) == names
     assert min(len(text.strip()) for text in rows.values()) > 20
     assert rows["detection/mask_rcnn_swinv2_tiny_coco"].strip() == "Mask R-CNN, SwinV2-T, COCO 2017, 36 epochs"
 
@@ -40,7 +40,7 @@ def test_every_recipe_is_listed():
 def test_a_pattern_picks_recipes(capsys):
     """As for models; what nobody has is an error that names the nearest."""
     assert main(["recipes", "simmim/*"]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == recipe_names("simmim/*")
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(list_recipes("simmim/*"))
     assert main(["recipes", "detektion"]) == 1
     assert "no recipe's name matches 'detektion'; give one such as detection/" in capsys.readouterr().err
 
@@ -82,6 +82,7 @@ def test_own_files_come_first(tmp_path, file):
         ("quickstart", "segmentation", "segmentation/quickstart"),
         ("mask_rcnn_swinv2_tiny", "*", "detection/mask_rcnn_swinv2_tiny_coco"),
         ("mein", "*", "mine.yaml"),
+        ("detection/quickstrat", "a_task_of_others", "detection/quickstart"),
     ],
 )
 def test_an_unknown_name_is_an_error(tmp_path, name, task, near):

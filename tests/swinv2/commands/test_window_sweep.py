@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from swinv2.commands import window_sweep as window_transfer
+from swinv2.commands.recipes import find_recipe
 from swinv2.commands.window_sweep import Point, draw, draw_pairs, main
 
 SIZES = {"classification": "--data.size", "segmentation": "--data.val_short_edge"}
@@ -15,8 +16,11 @@ SIZES = {"classification": "--data.size", "segmentation": "--data.val_short_edge
 
 @pytest.fixture
 def scored(tmp_path, monkeypatch):
-    """The validations asked for, in whose place a score is left that tells window and size apart."""
+    """The validations asked for, in whose place a score is left that tells window and size apart; recipes are empty."""
     calls = []
+    for recipe in ("classification/some.yaml", "segmentation/some.yaml", "segmentation/a.yaml", "some.yaml", "b.yaml"):
+        (tmp_path / recipe).parent.mkdir(exist_ok=True)
+        (tmp_path / recipe).touch()
 
     def command(module):
         task = module.split(".")[-2]
@@ -99,6 +103,13 @@ def test_several_recipes(scored):
             ]
         )
     assert calls[0][:5] == ["validate", "--config", "segmentation/a.yaml", "--config", "b.yaml"]
+
+
+def test_recipe_by_its_name(scored):
+    """One that comes with swinv2 is validated from its file, and its folder tells the task."""
+    main(["--config", "segmentation/quickstart", "--window_sizes", "4", "--short_edges", "16"])
+    ((task, given),) = scored
+    assert (task, given["--config"]) == ("segmentation", str(find_recipe("segmentation/quickstart")))
 
 
 def test_windows_and_sizes_are_needed(scored, capsys):
