@@ -2,7 +2,6 @@
 
 import math
 from contextlib import AbstractContextManager, nullcontext
-from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -35,15 +34,19 @@ class ContinuousPositionBias(nn.Sequential):
 
     def table(self, window: Size, trained_window: Size) -> Float[Tensor, "heads ..."]:
         """Bias of every offset in a window, (heads, 2·w1 - 1, …, 2·wn - 1); arguments as those of `forward`."""
-        first, last = cast(nn.Linear, self[0]), cast(nn.Linear, self[2])
-        device, dtype = first.weight.device, torch.promote_types(first.weight.dtype, torch.float32)
+        weight = next(self.parameters(), torch.empty(0, device="cpu"))  # quantised layers have none
+        device, dtype = weight.device, torch.promote_types(weight.dtype, torch.float32)
         steps = [torch.arange(1 - w, w, device=device, dtype=torch.float32) for w in window]
         steps = [8 * step / max(w - 1, 1) for step, w in zip(steps, trained_window, strict=True)]
         offsets = torch.stack(torch.meshgrid(*steps, indexing="ij"), -1)  # (2·w1 - 1, …, 2·wn - 1, n)
-        logs = self.spaced(offsets).to(dtype)
+        x = self.spaced(offsets).to(dtype)
         with full_precision(device):
-            hidden = F.relu(F.linear(logs, first.weight.to(dtype), first.bias.to(dtype)))
-            return 16 * torch.sigmoid(F.linear(hidden, last.weight.to(dtype))).movedim(-1, 0)
+            for layer in self:
+                if isinstance(layer, nn.Linear):
+                    x = F.linear(x, *(w.to(dtype) for w in (layer.weight, layer.bias) if w is not None))
+                else:
+                    x = layer(x)
+            return 16 * torch.sigmoid(x).movedim(-1, 0)
 
     def spaced(self, offsets: Float[Tensor, "*pairs n"]) -> Float[Tensor, "*pairs n"]:
         """Logarithms of offsets whose unit is 8, in float32 as in every release (eq. 4)."""
@@ -93,8 +96,7 @@ class WindowAttention(nn.Module):
         bias = self.cpb_mlp(windows.shape, self.trained_window)
         with full_precision(qkv.device):
             context = window_attention(q, k, v, self.scale(), bias, windows.filled)
-        context = windows.scatter(context.transpose(2, 3).flatten(3).to(qkv.dtype))  # (B, S, C)
-        return context.unflatten(1, qkv.shape[1:-1])
+        return windows.scatter(context.transpose(2, 3).flatten(3).to(qkv.dtype)).unflatten(1, qkv.shape[1:-1])
 
     def qkv_bias(self) -> Float[Tensor, " _"]:
         """Bias of queries, keys, which have none, and values."""

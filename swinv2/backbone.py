@@ -83,11 +83,6 @@ class Stage(nn.Module):
             x = block(x, shifted if i % 2 else plain)
         return x
 
-    @property
-    def attentions(self) -> list[WindowAttention]:
-        """The attention of each block."""
-        return [cast(Block, block).attn for block in self.blocks]
-
 
 class SwinTransformerV2(nn.Module):
     """Swin Transformer V2 with hierarchical features; the length of `patch_size` is the number of spatial axes.
@@ -211,21 +206,14 @@ class SwinTransformerV2(nn.Module):
     @property
     def pretrained_window_sizes(self) -> list[Size]:
         """Window that the weights of each stage were trained with, in which the position bias measures offsets."""
-        return [stage.attentions[0].trained_window for stage in self.stages]
+        return [cast(Block, stage.blocks[0]).attn.trained_window for stage in self.stages]
 
     def set_pretrained_window_sizes(self, pretrained_window_sizes: Window) -> None:
-        """Say which windows the weights were trained with; needed only for weights that do not say so themselves.
-
-        Args:
-            pretrained_window_sizes: tokens, as one number, one per axis, or one entry per stage.
-
-        Raises:
-            ValueError: the numbers fit neither the axes nor the stages.
-        """
+        """Say which windows weights were trained with that do not say so themselves; given as to `set_window_size`."""
         trained = window_per_stage(pretrained_window_sizes, len(self.layers), self.axes, "pretrained_window_sizes")
         for stage, window in zip(self.stages, trained, strict=True):
-            for attention in stage.attentions:
-                attention.trained_window = window
+            for block in stage.blocks:
+                cast(Block, block).attn.trained_window = window
 
     def get_extra_state(self) -> Tensor:
         """The training windows, (stages, axes), which travel with the weights."""

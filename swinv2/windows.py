@@ -41,22 +41,28 @@ class Windows:
     def gather(self, x: Float[Tensor, "b tokens c"]) -> Float[Tensor, "b windows n c"]:
         """Tokens into the slots of the windows; zeros in empty slots."""
         found = Take.apply(x, self.token.flatten(), self.slot)  # (B, W·N, C)
-        return found.unflatten(1, self.token.shape) * self.filled.unsqueeze(-1)
+        return torch.where(self.filled.unsqueeze(-1), found.unflatten(1, self.token.shape), 0)  # NaN stays where it is
 
     def scatter(self, x: Float[Tensor, "b windows n c"]) -> Float[Tensor, "b tokens c"]:
         """Slots back to tokens."""
-        x = x * self.filled.unsqueeze(-1)  # so that gradients of empty slots are zero, too
+        x = torch.where(self.filled.unsqueeze(-1), x, 0)  # so that gradients of empty slots are zero, too
         return Take.apply(x.flatten(1, 2), self.slot, self.token.flatten())
 
 
 class Take(torch.autograd.Function):
     """Rows by an index; as each is wanted once, gradients go back by the inverse index, not by adding up."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
+    def forward(x: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
         """Rows (B, index, C) of (B, rows, C)."""
-        ctx.save_for_backward(inverse)
         return x.index_select(1, index)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
+        """Keep the inverse."""
+        ctx.save_for_backward(inputs[2])
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
@@ -73,12 +79,13 @@ def cut(size: Sequence[Any], window: Size, shifted: bool, device: torch.device) 
         shifted: whether to cut half a window later.
         device: where the result is kept.
     """
-    if torch.compiler.is_compiling():
-        return _cut(tuple(size), window, shifted, device)
+    if is_transformed():
+        return _cut.__wrapped__(tuple(size), window, shifted, device)
     with torch.inference_mode(False):  # a result that is remembered must serve training, too
-        return _remembered(tuple(map(int, size)), window, shifted, device)  # while a model is traced they are tensors
+        return _cut(tuple(map(int, size)), window, shifted, device)  # while a model is traced they are tensors
 
 
+@lru_cache(maxsize=128)
 def _cut(size: Size, window: Size, shifted: bool, device: torch.device) -> Windows:
     shape = tuple(min(s, w) for s, w in zip(size, window, strict=True))
     starts = tuple(axis_starts(s, w, shifted, device) for s, w in zip(size, window, strict=True))
@@ -90,13 +97,15 @@ def _cut(size: Size, window: Size, shifted: bool, device: torch.device) -> Windo
         offset = (offset.unsqueeze(1) * w + place - start[segment]).flatten()
     slots = math.prod(shape)
     slot = number * slots + offset  # (S,)
-    token = slot.new_full((math.prod([len(start) - 1 for start in starts]) * slots,), -1)
-    token[slot] = torch.arange(len(slot), device=device)
-    token = token.view(-1, slots)  # (W, N)
+    token = slot.new_full((math.prod([len(start) - 1 for start in starts]), slots), -1)  # (W, N)
+    token.view(-1)[slot] = torch.arange(len(slot), device=device)
     return Windows(shape, token.clamp(min=0), token >= 0, slot, starts)
 
 
-_remembered = lru_cache(maxsize=128)(_cut)
+def is_transformed() -> bool:
+    """Whether tensors are not plain ones (compiled, fake, of `torch.func`), so that none may be kept."""
+    functional = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+    return functional or torch._C._len_torch_dispatch_stack() > 0
 
 
 def axis_starts(size: int, window: int, shifted: bool, device: torch.device) -> Int[Tensor, " starts"]:

@@ -74,7 +74,7 @@ class Watch(AbstractContextManager):
 
     def __enter__(self) -> "Watch":
         """Begin."""
-        self._handles = [block.register_forward_pre_hook(self._note) for block in self._blocks]
+        self._handles = [block.register_forward_pre_hook(self._note, with_kwargs=True) for block in self._blocks]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -82,8 +82,8 @@ class Watch(AbstractContextManager):
         for handle in self._handles:
             handle.remove()
 
-    def _note(self, block: nn.Module, given: tuple) -> None:
-        self.found.setdefault(self._blocks[block], described(block, *given))
+    def _note(self, block: nn.Module, given: tuple, named: dict[str, Any]) -> None:
+        self.found.setdefault(self._blocks[block], described(block, *given, **named))
 
     def summary(self) -> str:
         """Blocks that are computed alike in one phrase."""
@@ -126,8 +126,8 @@ def optimize_for_inference(model: nn.Module) -> nn.Module:
 
     To be called when the weights are loaded. On a CPU, in float32 or bfloat16, linear layers of blocks keep their
     weights packed, which takes as much memory once more. Weights that change later are used as they are, at the usual
-    speed; but writing to `weight.data` goes unnoticed, call this again after it. On Linux the process keeps up to
-    64 MiB of freed memory from now on. A model whose engine nobody chose gets the best one.
+    speed; but what `weight.data`, NumPy or a fused optimizer writes goes unnoticed, call this again after it. On Linux
+    the process keeps up to 64 MiB of freed memory from now on. A model whose engine nobody chose gets the best one.
 
     Args:
         model: that holds a backbone; changed in place.

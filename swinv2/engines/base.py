@@ -1,16 +1,16 @@
 """What an engine is, and a block that asks engines before it computes itself."""
 
-from typing import Any, Protocol, cast, runtime_checkable
+from functools import partial
+from typing import Any, NoReturn, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 
-from ..attention import ContinuousPositionBias, WindowAttention
+from ..attention import WindowAttention
 from ..backbone import Block
-from ..layers import LayerNorm, Mlp, StochasticDepth
-from ..windows import Windows
+from ..windows import Windows, is_transformed
 from .derived import HOOKS, Derived
 
 
@@ -114,27 +114,30 @@ class FastBlock(Keeper, Block):
         return cast(FastAttention, self.attn)
 
 
-def modification(block: FastBlock) -> str | None:
+with torch.device("meta"):
+    BUILT = Block(1, 1, (1,), 1.0, 0.0, extra_norm=False, checkpointing=False)
+KINDS = {name: type(part) for name, part in BUILT.named_modules()} | {"attn": FastAttention}
+WEIGHTS = {name for name, _ in BUILT.named_parameters()}
+
+
+def modification(part: nn.Module, place: str = "") -> str | None:
     """What is not as a block is built, so that its layers must be called one by one; None if nothing is.
 
-    A layer that was put in the place of a linear one is no reason by itself.
+    Args:
+        part: a block, or what stands at a place in it; what ends a block (`enorm`) is called in any case.
+        place: which one.
     """
-    kinds: dict[str, type] = {
-        "attn": FastAttention,
-        "attn.cpb_mlp": ContinuousPositionBias,
-        "norm1": LayerNorm,
-        "mlp": Mlp,
-        "norm2": LayerNorm,
-        "drop_path": StochasticDepth,
-    }
-    for name, module in block.named_modules():
-        if name and type(module) is not kinds.get(name, type(module)):
+    for name, module in part.named_modules(prefix=place, remove_duplicate=False):
+        if not name:
+            continue
+        if type(module) is not KINDS.get(name) and not name.startswith("enorm"):
             return f"{name} is a {type(module).__name__}"
-        if name and is_observed(module):
+        if is_observed(module):
             return f"{name} has hooks or a forward of its own"
-    if any(type(weight) is not nn.Parameter for weight in block.parameters()):
-        return "its weights are no plain parameters"
-    return None
+    given = {(name, type(weight)) for name, weight in part.named_parameters(place, remove_duplicate=False)}
+    wanted = {(name, nn.Parameter) for name in WEIGHTS if name.startswith(place)}
+    other = sorted(name for name, _ in given ^ wanted if not name.startswith("enorm"))
+    return f"{other[0]} is not the plain parameter that a block is built with" if other else None
 
 
 def global_hooks() -> str | None:
@@ -149,8 +152,8 @@ def is_observed(module: nn.Module) -> bool:
 
 def must_call_bias(attention: FastAttention) -> bool:
     """Whether the network of the position bias must be called, rather than what it gives be kept."""
-    network = attention.cpb_mlp
-    return not isinstance(network, ContinuousPositionBias) or any(map(is_observed, network.modules()))
+    check = partial(modification, attention.cpb_mlp, "attn.cpb_mlp")
+    return attention.derived().get("modification", check) is not None
 
 
 def is_recorded(block: nn.Module, x: Tensor) -> bool:
@@ -158,6 +161,11 @@ def is_recorded(block: nn.Module, x: Tensor) -> bool:
     return torch.is_grad_enabled() and (x.requires_grad or any(weight.requires_grad for weight in block.parameters()))
 
 
+def no_second_derivative(ctx: Any, *grads: Tensor | None) -> NoReturn:
+    """Fail where gradients of an engine's gradients are asked for."""
+    raise RuntimeError('engines have no second derivative; take swinv2.use_engine(model, "plain").')
+
+
 def is_traced() -> bool:
-    """Whether a graph of the operators is made, in which engines would not be seen."""
-    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+    """Whether a graph of the operators is made, in which engines would not be seen, or tensors are not plain ones."""
+    return is_transformed() or torch.jit.is_tracing()

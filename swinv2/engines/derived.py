@@ -1,7 +1,7 @@
 """What is computed from a block's weights alone, and when it is stale."""
 
 from collections.abc import Callable, Hashable, Sequence
-from itertools import chain
+from itertools import chain, repeat
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -21,9 +21,10 @@ class Derived:
     """Values that were computed from a module, to be used as long as its weights and its parts are the same.
 
     A weight is the same while it has its place in memory and PyTorch has counted no write to it. Writing to
-    `weight.data` is not counted: whoever does so calls `train()`, `optimize_for_inference` or `use_engine` after it,
-    which all forget what was computed. Only position biases, which a model keeps that nobody prepared, are computed
-    from weights that are compared by their numbers, too, on a CPU. Copies and pickles have no such values.
+    `weight.data`, by NumPy, or by an optimizer with `fused=True`, is not counted: whoever does so calls `train()`,
+    `optimize_for_inference` or `use_engine` after it, which all forget what was computed. Only position biases, which a
+    model keeps that nobody prepared, are computed from weights that are compared by their numbers, too, on a CPU.
+    Copies and pickles have no such values.
 
     Args:
         module: the module.
@@ -32,7 +33,8 @@ class Derived:
     def __init__(self, module: nn.Module):
         self._modules = list(module.modules())[1:]  # without itself, so that both are freed together
         self._weights = [weight for weight in module.parameters() if type(weight) is nn.Parameter]
-        self._held = [weight.detach() for weight in self._weights]  # so that no others can get their places in memory
+        # so that no others can get their places in memory
+        self._held = [held for weight in module.parameters() for held in (weight, weight.detach())]
         self._attributes = [vars(one) for one in self._modules]
         inner: list[dict] = [held for one in module.modules() for held in (one._modules, one._parameters)]
         self._inner = [held.values() for held in inner if held]  # views, which follow what becomes of them
@@ -60,15 +62,19 @@ class Derived:
 
     def get(self, key: Hashable, compute: Callable[[], Value]) -> Value:
         """A value; computed if it was not yet."""
-        if key not in self._values:
+        values = self._values
+        if key not in values:
             with torch.inference_mode(False), torch.no_grad():
-                self._values = self._values | {key: compute()}  # by one assignment, as threads may share a model
-        return self._values[key]
+                values = values | {key: compute()}
+            self._values = values  # by one assignment, as threads may share a model
+        return values[key]
 
     def biases(
         self, network: ContinuousPositionBias, windows: Sequence[Size], trained_window: Size, dtype: torch.dtype | None
     ) -> dict[Size, Tensor]:
         """Position biases of these windows, and of the most recently used others up to `BIAS_BUDGET` numbers.
+
+        None are kept in training, where weights change without being counted.
 
         Args:
             network: part of the module.
@@ -78,8 +84,10 @@ class Derived:
         """
         if not all(map(torch.equal, self._numbers, self._small)):
             self._values, self._numbers = {}, [weight.detach().clone() for weight in self._small]
-        key = ("biases", trained_window, dtype)
-        table, kept = self._values.get(key, (None, {}))
+        key = ("biases", dtype)
+        unit, table, kept = self._values.get(key, (None, None, {}))
+        if network.training or unit != trained_window:
+            table, kept = None, {}
         if all(window in kept for window in windows):
             return kept
         with torch.inference_mode(False), torch.no_grad():
@@ -91,14 +99,15 @@ class Derived:
         others = {window: bias for window, bias in kept.items() if window not in new}
         while others and sum(bias.numel() for bias in others.values()) > BIAS_BUDGET:
             del others[next(iter(others))]
-        self._values = self._values | {key: (table, others | new)}
+        if not network.training:
+            self._values = self._values | {key: (trained_window, table, others | new)}
         return others | new
 
     def _current(self) -> tuple:
         """A fingerprint of weights and parts, by functions that are not in Python."""
         return (
             tuple(map(type, self._modules)),
-            tuple(map(len, self._attributes)),  # a `forward` that is put in place of the class's is one more
+            tuple(map(dict.__contains__, self._attributes, repeat("forward"))),
             tuple(map(len, self._hooks)),
             tuple(map(id, chain.from_iterable(self._inner))),
             tuple(map(Tensor.data_ptr, self._weights)),

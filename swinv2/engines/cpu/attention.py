@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from ...attention import full_precision
+from ..base import no_second_derivative
 from .order import Group
 
 Run = tuple[int, int, Tensor]  # windows of one shape: how many, tokens of each, and their bias (1, h, N, N)
@@ -35,17 +35,41 @@ class AttentionWithGrad(torch.autograd.Function):
         ctx.save_for_backward(qkv, scale, *biases)
         ctx.groups = groups
         with full_precision(qkv.device):
-            return attention(qkv, lengths_of(scale), groups, biases)
+            return attention(qkv, lengths_of(scale), groups, biases).data  # no view, which nobody could write to
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of queries, keys and values, of the scale, and of each bias, in the type of the forward pass."""
-        qkv, scale, *biases = ctx.saved_tensors
+        qkv, scale, *biases = saved = ctx.saved_tensors
         grad_scale, *grad_biases = (torch.zeros_like(t) for t in (scale, *biases))
-        with full_precision(grad_out.device):
+        with torch.no_grad(), full_precision(grad_out.device):
             grad_qkv, _ = attention_gradients(qkv, grad_out, scale, ctx.groups, biases, grad_scale, grad_biases)
-        return grad_qkv, grad_scale, None, *grad_biases
+        return first_derivative((grad_qkv, grad_scale, None, *grad_biases), grad_out, *saved)
+
+
+class FirstDerivative(torch.autograd.Function):
+    """Gradients as they are, which have no gradients themselves."""
+
+    @staticmethod
+    def forward(ctx: Any, count: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """The first `count` of the tensors; the others are those that they depend on."""
+        return tensors[:count]
+
+    backward = staticmethod(no_second_derivative)
+
+
+def first_derivative(grads: Sequence[Tensor | None], *inputs: Tensor) -> tuple[Tensor | None, ...]:
+    """Gradients whose own gradients are an error, rather than wrong, where they may be asked for.
+
+    Args:
+        grads: the gradients.
+        inputs: what they depend on.
+    """
+    if not torch.is_grad_enabled():
+        return tuple(grads)
+    there = [grad for grad in grads if grad is not None]
+    known = iter(FirstDerivative.apply(len(there), *there, *inputs))
+    return tuple(None if grad is None else next(known) for grad in grads)
 
 
 def attention(

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from ...attention import full_precision
 from ...windows import Size
@@ -19,6 +18,7 @@ from .attention import (
     attend_in_blocks,
     attention,
     attention_gradients,
+    first_derivative,
     lengths_of,
     set_length,
 )
@@ -133,7 +133,8 @@ def trained_block(
 def multiplied_type(x: Tensor) -> torch.dtype:
     """The type in which linear layers multiply such tokens."""
     device = x.device.type
-    under_autocast = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    available = x.dtype != torch.float64 and torch.amp.is_autocast_available(device)  # which leaves float64 alone
+    under_autocast = available and torch.is_autocast_enabled(device)
     return torch.get_autocast_dtype(device) if under_autocast else x.dtype
 
 
@@ -158,16 +159,17 @@ class TrainedBlock(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of the tokens, the scale, the weights and the biases."""
-        with full_precision(grad_out.device):
-            return TrainedBlock._gradients(ctx, grad_out)
+        saved = ctx.saved_tensors
+        with torch.no_grad(), full_precision(grad_out.device):
+            grads = TrainedBlock._gradients(ctx, saved, grad_out)
+        return first_derivative(grads, grad_out, *saved[: 2 + ctx.given])
 
     @staticmethod
-    def _gradients(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
+    def _gradients(ctx: Any, saved_tensors: Sequence[Tensor], grad_out: Tensor) -> tuple[Tensor | None, ...]:
         options: BlockOptions = ctx.options
-        x, scale, *tensors = ctx.saved_tensors
+        x, scale, *tensors = saved_tensors
         tensors, saved = tensors[: ctx.given], iter(tensors[ctx.given :])
         layers = _Layers(options, ctx.dtype, scale, tensors, ctx.needs_input_grad[4:16], len(x))
         grad_x = torch.empty_like(x)

@@ -5,9 +5,8 @@ from dataclasses import replace
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...attention import full_precision, pairwise
 from ...backbone import Block
@@ -37,10 +36,9 @@ from .packing import Product, keep_freed_memory, pack, packed_product, product
 
 BYTES_IN_CACHE = 2**14  # of one channel of the tokens that are evaluated at a time
 TYPES = (torch.float32, torch.float64, *HALVES)
-LINEAR = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
+MULTIPLIED = [f"{name}.weight" for name in ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")]
 
-
-Parts = tuple[str | None, list[str], set[torch.dtype]]  # what is modified, replaced layers, types of weights
+Parts = tuple[str | None, set[torch.dtype]]  # what is modified, types of weights
 
 
 class CpuEngine:
@@ -51,7 +49,7 @@ class CpuEngine:
     def refusal(self, block: FastBlock, x: Float[Tensor, "b *grid c"], windows: Windows) -> str | None:
         """Why it cannot compute this block for such tokens now; None if it can."""
         if is_traced():
-            return "the model is traced"
+            return "the model is traced or transformed"
         return _unsupported(x)
 
     def describe(self, block: FastBlock, x: Float[Tensor, "b *grid c"], windows: Windows) -> str:
@@ -88,10 +86,9 @@ class CpuEngine:
     def prepare(self, block: FastBlock) -> None:
         """Pack the weights of linear layers, in float32 or bfloat16; they take as much memory once more."""
         block.forget()
-        derived = block.derived()
-        if all(weight.device.type == "cpu" for weight in block.parameters()):
-            layers = [layer for layer in map(block.get_submodule, LINEAR) if type(layer) is nn.Linear]
-            derived.get("packed", lambda: {id(layer.weight): pack(layer.weight) for layer in layers})
+        if modification(block) is None and all(weight.device.type == "cpu" for weight in block.parameters()):
+            weights = [block.get_parameter(name) for name in MULTIPLIED]
+            block.derived().get("packed", lambda: {id(weight): pack(weight) for weight in weights})
             keep_freed_memory()
 
     def _reason_to_call(self, block: FastBlock, parts: Parts, x: Tensor) -> str | None:
@@ -100,13 +97,11 @@ class CpuEngine:
             return f"the block is a {type(block).__name__}"
         if reason := global_hooks():
             return reason
-        modified, replaced, dtypes = parts
+        modified, dtypes = parts
         if modified:
             return modified
         if dtypes != {x.dtype} and multiplied_type(x) == x.dtype:
             return f"weights are {', '.join(sorted(map(str, dtypes)))}, tokens {x.dtype}"
-        if replaced and is_recorded(block, x):
-            return f"{replaced[0]} is a {type(block.get_submodule(replaced[0])).__name__}"
         return None
 
 
@@ -120,8 +115,7 @@ def _unsupported(x: Tensor) -> str | None:
 
 
 def _parts(block: FastBlock) -> Parts:
-    replaced = [name for name in LINEAR if type(block.get_submodule(name)) is not nn.Linear]
-    return modification(block), replaced, {weight.dtype for weight in block.parameters()}
+    return modification(block), {weight.dtype for weight in block.parameters()}
 
 
 def _packed(derived: Derived) -> dict[int, Tensor | None]:
@@ -162,25 +156,18 @@ def _work(
 def _evaluated(block: FastBlock, dtype: torch.dtype, packed: dict[int, Tensor | None], tokens: int) -> EvaluatedBlock:
     attn, mlp = block.attn, block.mlp
 
-    def layer(module: nn.Module, elsewhere: Tensor | None = None, gelu: bool = False) -> Product:
-        """Product of a layer, or what stands in its place, whose bias may be elsewhere."""
-        if type(module) is nn.Linear:
-            bias = module.bias if elsewhere is None else elsewhere
-            if (ready := packed.get(id(module.weight))) is not None:
-                return packed_product(ready, bias, gelu)
-            given = None if bias is None else bias.to(dtype)
-            multiply = product(module.weight.to(dtype), given, tokens >= TOKENS_WORTH_PACKING)
-        else:
-            multiply = module if elsewhere is None else lambda x: module(x) + elsewhere.to(dtype)
-        activate = torch.ops.aten.gelu_ if type(module) is nn.Linear else F.gelu  # others may keep what they give
-        return lambda x: activate(multiply(x.to(dtype))) if gelu else multiply(x.to(dtype))
+    def layer(weight: Tensor, bias: Tensor, gelu: bool = False) -> Product:
+        if (ready := packed.get(id(weight))) is not None:
+            return packed_product(ready, bias, gelu)
+        multiply = product(weight.to(dtype), bias.to(dtype), tokens >= TOKENS_WORTH_PACKING)
+        return lambda x: torch.ops.aten.gelu_(multiply(x.to(dtype))) if gelu else multiply(x.to(dtype))
 
     norms = [ResidualNorm((norm.weight, norm.bias), (False, False), norm.eps) for norm in (block.norm1, block.norm2)]
     return EvaluatedBlock(
-        qkv=layer(attn.qkv, attn.qkv_bias()),
-        proj=layer(attn.proj),
-        fc1=layer(mlp.fc1, gelu=True),
-        fc2=layer(mlp.fc2),
+        qkv=layer(attn.qkv.weight, attn.qkv_bias()),
+        proj=layer(attn.proj.weight, attn.proj.bias),
+        fc1=layer(mlp.fc1.weight, mlp.fc1.bias, gelu=True),
+        fc2=layer(mlp.fc2.weight, mlp.fc2.bias),
         norms=(norms[0], norms[1]),
         lengths=lengths_of(attn.scale().flatten().to(torch.promote_types(dtype, torch.float32))),
     )
@@ -203,9 +190,11 @@ def _attend(
     attn: FastAttention, tokens: Float[Tensor, "tokens c3"], windows: Windows, batch: int
 ) -> Float[Tensor, "tokens c"]:
     """Attention whose backward pass computes the scores again; without gradients a few windows at a time."""
-    recorded, wide = is_recorded(attn, tokens), torch.promote_types(tokens.dtype, torch.float32)
+    wide = torch.promote_types(tokens.dtype, torch.float32)
+    scale, qkv_bias = attn.scale().flatten().to(wide), attn.qkv_bias().to(tokens.dtype)
+    recorded = any(x.requires_grad for x in (scale, qkv_bias)) or is_recorded(attn.cpb_mlp, tokens)
     parts = chunks(windows, batch, len(tokens) if recorded else BYTES_IN_CACHE // tokens.itemsize)
-    shapes, scale, qkv_bias = _shapes(parts), attn.scale().flatten().to(wide), attn.qkv_bias().to(tokens.dtype)
+    shapes = _shapes(parts)
     if recorded:
         (whole,) = parts
         biases = dict(zip(shapes, _biases(attn, shapes), strict=True))

@@ -37,13 +37,15 @@ class Chunk:
     @property
     def image(self) -> Int[Tensor, " tokens"]:
         """The image that each token belongs to."""
-        tokens = torch.arange(self.places.start, self.places.stop) if self.tokens is None else self.tokens
-        return tokens // self.size
+        if self.tokens is None:
+            return torch.arange(self.places.start, self.places.stop, device="cpu") // self.size
+        return self.tokens // self.size
 
     @cached_property
     def inverse(self) -> Int[Tensor, " tokens"] | None:
         """Where each token of the batch stands, of a chunk that has them all; None where it stands there already."""
-        return None if self.tokens is None else self.tokens.argsort()
+        with torch.inference_mode(False):  # what is kept must serve training, too
+            return None if self.tokens is None else self.tokens.argsort()
 
     def take(self, x: Tensor) -> Tensor:
         """Its tokens of all tokens (tokens, C) of a batch."""
@@ -75,7 +77,7 @@ def chunks(windows: Windows, batch: int, most: int) -> tuple[Chunk, ...]:
 
 def _chunks(windows: Windows, batch: int, most: int) -> tuple[Chunk, ...]:
     groups, tokens = _window_order(windows, batch)
-    moved = None if torch.equal(tokens, torch.arange(len(tokens))) else tokens
+    moved = None if torch.equal(tokens, torch.arange(len(tokens), device="cpu")) else tokens
     made, start = [], 0
     for some in _split(groups, most):
         places = slice(start, start + sum(math.prod(shape) * count for shape, count in some))
@@ -90,10 +92,10 @@ _remembered = lru_cache(maxsize=128)(_chunks)
 def _window_order(windows: Windows, batch: int) -> tuple[list[Group], Int[Tensor, " tokens"]]:
     """Shape and number of the windows of each shape in a batch, and its tokens in their order."""
     lengths = [start.diff() for start in windows.starts]  # of the segments of each axis
-    grids = torch.arange(batch).view(-1, 1, 1) * len(windows.slot)
+    grids = torch.arange(batch, device="cpu").view(-1, 1, 1) * len(windows.slot)
     groups, order = [], []
     for shape in itertools.product(*(sorted({*axis.tolist()}, reverse=True) for axis in lengths)):
-        same = torch.ones((), dtype=torch.bool)
+        same = torch.ones((), dtype=torch.bool, device="cpu")
         for axis, length in zip(lengths, shape, strict=True):
             same = (same.unsqueeze(-1) & (axis == length)).flatten()  # (W,)
         tokens = windows.token[same][windows.filled[same]].view(int(same.sum()), -1)  # (windows, N)

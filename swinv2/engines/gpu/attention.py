@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...windows import Windows
+from ..base import no_second_derivative
 from .sizes import DTYPES, SMALL
 
 AXES = 3
@@ -126,3 +127,4 @@ def _differentiate(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Any, ...]:
 
 
 _attention.register_autograd(_differentiate, setup_context=_remember)
+_attention_backward.register_autograd(no_second_derivative)

@@ -2,11 +2,11 @@
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...backbone import Block
 from ...layers import LayerNorm, StochasticDepth
-from ...windows import Windows
+from ...windows import Windows, is_transformed
 from ..base import FastAttention, FastBlock, global_hooks, is_observed, is_recorded, is_traced, must_call_bias
 from . import available
 from .attention import unsupported, window_attention
@@ -22,7 +22,7 @@ class GpuEngine:
     def refusal(self, block: FastBlock, x: Float[Tensor, "b *grid c"], windows: Windows) -> str | None:
         """Why it cannot compute this block for such tokens now; None if it can."""
         dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else x.dtype
-        return _refusal(x, windows, dtype, block.attn.num_heads)
+        return _refusal(x, windows, dtype, block.attn, 1)
 
     def describe(self, block: FastBlock, x: Float[Tensor, "b *grid c"], windows: Windows) -> str:
         """How it computes a block that it does not refuse, for a user to read."""
@@ -41,7 +41,7 @@ class GpuEngine:
         self, attn: FastAttention, qkv: Float[Tensor, "b *grid c3"], windows: Windows
     ) -> Float[Tensor, "b *grid c"] | None:
         """What `WindowAttention.attend` gives; None if it cannot."""
-        if _refusal(qkv, windows, qkv.dtype, 3 * attn.num_heads) is not None:
+        if _refusal(qkv, windows, qkv.dtype, attn, 3) is not None:
             return None
         width = qkv.shape[-1] // (3 * attn.num_heads)
         heads = (qkv + attn.qkv_bias().to(qkv.dtype)).unflatten(-1, (3, attn.num_heads, width))
@@ -62,20 +62,25 @@ def _add_norm(block: FastBlock, x: Tensor, branch: Tensor, norm: LayerNorm) -> T
     return add_norm(x, branch, norm.weight, norm.bias, norm.eps, factors)
 
 
-def _refusal(x: Tensor, windows: Windows, dtype: torch.dtype, heads: int) -> str | None:
+def _refusal(x: Tensor, windows: Windows, dtype: torch.dtype, attn: nn.Module, parts: int) -> str | None:
     """Why the kernels cannot take such tokens; None if they can.
 
     Args:
         x: tokens, or their queries, keys and values.
         windows: of the grid.
         dtype: of queries, keys and values.
-        heads: among which the channels of x are divided; thrice as many for queries, keys and values.
+        attn: the attention.
+        parts: of the channels of x, 3 for queries, keys and values.
     """
     if x.device.type != "cuda":
         return f"the tokens are on {x.device.type}"
     if not available(x.device):
         return "this GPU, or this PyTorch, does not run the kernels"
-    return unsupported(windows, x.shape[-1] // heads, dtype)
+    if is_transformed() and not torch.compiler.is_compiling():
+        return "the model is transformed"
+    if not isinstance(attn, FastAttention):
+        return f"attn is a {type(attn).__name__}"
+    return unsupported(windows, x.shape[-1] // (parts * attn.num_heads), dtype)
 
 
 def _reason_to_call(block: FastBlock, x: Tensor) -> str | None:

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..base import no_second_derivative
 from .sizes import DTYPES, power_of_two, programs
 
 CHANNELS = 8192
@@ -130,3 +131,4 @@ def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 
 
 _add_norm.register_autograd(_differentiate, setup_context=_remember)
+_add_norm_backward.register_autograd(no_second_derivative)
