@@ -85,6 +85,42 @@ def test_what_makes_values_stale(attention, change, stale):
 
 
 @torch.no_grad()
+def test_no_bias_is_kept_in_training(attention):
+    """Optimizers may write to weights uncounted."""
+    (before,) = biases(attention.train(), (4, 4))
+    assert biases(attention, (4, 4))[0] is not before
+    (kept,) = biases(attention.eval(), (4, 4))
+    assert kept is not before
+    assert biases(attention, (4, 4))[0] is kept
+
+
+@torch.no_grad()
+def test_biases_of_one_training_window_are_kept(attention):
+    """Not of all that there ever were."""
+    for trained in range(4, 12):
+        assert [*attention.derived().biases(attention.cpb_mlp, [(4, 4)], (trained, trained), None)] == [(4, 4)]
+    kept = weakref.ref(biases(attention, (4, 4), trained=(5, 5))[0])
+    biases(attention, (4, 4), trained=(6, 6))
+    gc.collect()
+    assert kept() is None
+
+
+@torch.no_grad()
+def test_weights_of_a_functional_call_are_held(attention):
+    """So that those of the next do not get their identity."""
+    weight = torch.zeros(12, 12)
+    del attention.proj.weight
+    attention.proj._parameters["weight"] = weight
+    kept, made = attention.derived(), weakref.ref(weight)
+    del weight
+    attention.proj._parameters["weight"] = None
+    assert made() is not None
+    del kept
+    attention.derived()
+    assert made() is None
+
+
+@torch.no_grad()
 def test_kept_bias_follows_window_and_training_window(attention):
     """Another window, or another unit of its offsets, is another bias."""
     (eight,) = biases(attention, (4, 4))
