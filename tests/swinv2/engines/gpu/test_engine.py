@@ -65,6 +65,29 @@ def test_evaluation_is_the_plain_one(on_gpu):
         torch.testing.assert_close(ours(x, windows), plain(x, windows), rtol=1e-5, atol=1e-5)
 
 
+@torch.no_grad()
+def test_weights_of_a_call_of_its_own(on_gpu):
+    """Fresh tensors, which often stand where those of the last call stood, in memory and among Python's objects."""
+    plain = block_of().eval()
+    ours = use_engine(copy.deepcopy(plain), "gpu")
+    x, windows = torch.randn(1, 5, 7, 32), cut((5, 7), (4, 4), False, torch.device("cpu"))
+    for factor in range(10):
+        weights = {name: weight * factor for name, weight in plain.named_parameters()}
+        found, wanted = (torch.func.functional_call(block, weights, (x, windows)) for block in (ours, plain))
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+        del weights
+
+
+def test_second_derivatives_are_errors(on_gpu):
+    """Of the attention, and of the ends of branches."""
+    x, windows = torch.randn(1, 5, 7, 32, requires_grad=True), cut((5, 7), (4, 4), False, torch.device("cpu"))
+    block = use_engine(block_of(), "gpu")
+    for call in (block, block.attn):
+        (grad,) = torch.autograd.grad(call(x, windows).square().sum(), x, create_graph=True)
+        with pytest.raises(RuntimeError, match="no second derivative"):
+            torch.autograd.grad(grad.square().sum(), x)
+
+
 def test_why_kernels_refuse():
     """What does not fit is told."""
     x, windows = torch.zeros(1, 5, 7, 32), cut((5, 7), (4, 4), False, torch.device("cpu"))
