@@ -71,6 +71,18 @@ def test_a_replaced_layer_meets_the_tokens_of_the_grid(model, name):
     assert all(torch.equal(given, at_first) for given, at_first in block.get_submodule(name).seen)
 
 
+class Wrapper(nn.Module):
+    """Something around a part."""
+
+    def __init__(self, part, factor=0.5):
+        super().__init__()
+        self.part, self.factor = part, factor
+
+    def forward(self, x, *given):
+        """The part, of something else."""
+        return self.part(x * self.factor if torch.is_tensor(x) else x, *given)
+
+
 class Dropping(nn.Module):
     """An adapter with dropout."""
 
@@ -99,23 +111,26 @@ def test_adapters_draw_the_same_numbers(model):
         torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-8)
 
 
-def test_a_tensor_that_is_no_weight_may_bring_a_gradient(model):
-    """To a frozen model: in a layer put in another's place, and as a weight that is no parameter."""
-    layer = model.layers[0].blocks[0].mlp
-    layer.fc1 = Observing(layer.fc1)
-    for module, name in ((layer.fc1.layer, "bias"), (model.layers[0].blocks[1].attn, "q_bias")):
-        weight = getattr(module, name).detach().clone()
-        delattr(module, name)
-        setattr(module, name, weight)
-        for one in (model.requires_grad_(False).eval(), plain(model)):
-            weight.requires_grad_()
-            place = layer.fc1.layer if name == "bias" else one.layers[0].blocks[1].attn
-            setattr(place, name, weight)
-            one.layers[0].blocks[0].mlp.fc1 = layer.fc1
-            grad = torch.autograd.grad(one(IMAGES)[0].square().sum(), weight)[0]
-            previous = grad if one is model else previous
-        torch.testing.assert_close(grad, previous, rtol=1e-8, atol=1e-8)
-        weight.requires_grad_(False)
+def frozen_adapter(block, tensor):
+    """A change: a layer that has a tensor, which is no weight, in a frozen model."""
+    block.mlp.fc1 = Wrapper(block.mlp.fc1, tensor)
+
+
+def frozen_attribute(block, tensor):
+    """A change: a tensor in the place of a weight."""
+    del block.attn.q_bias
+    block.attn.q_bias = tensor
+
+
+@pytest.mark.parametrize("change", [frozen_adapter, frozen_attribute])
+def test_a_tensor_that_is_no_weight_may_bring_a_gradient(model, change):
+    """To a frozen model in evaluation."""
+    tensor, grads = torch.ones(8, dtype=torch.float64, requires_grad=True), []
+    for one in (model.requires_grad_(False).eval(), plain(model)):
+        change(one.layers[0].blocks[1], tensor)
+        grads += torch.autograd.grad(one(IMAGES)[0].square().sum(), tensor)
+    assert grads[1].abs().max() > 0
+    torch.testing.assert_close(grads[0], grads[1], rtol=1e-8, atol=1e-8)
 
 
 def biased(block):
@@ -213,18 +228,6 @@ def test_a_parametrised_position_bias_is_not_kept(model):
         torch.testing.assert_close(model.train()(IMAGES)[0], other(IMAGES)[0])
 
 
-class Wrapper(nn.Module):
-    """Something around a part."""
-
-    def __init__(self, part):
-        super().__init__()
-        self.part = part
-
-    def forward(self, *given):
-        """Half of it."""
-        return self.part(*given) / 2
-
-
 @pytest.mark.parametrize("name", ["attn", "mlp", "norm1", "attn.cpb_mlp"])
 def test_a_replaced_part(model, name):
     """Of any kind, also where the model is prepared and explained."""
@@ -246,29 +249,27 @@ def test_dynamically_quantised_layers(model):
     assert (found - model(IMAGES.float())[0]).norm() < 0.2 * found.norm()
 
 
-def test_second_derivatives_are_errors(model):
+@pytest.mark.parametrize("layer_by_layer", [False, True])
+def test_second_derivatives_are_errors(model, layer_by_layer):
     """Whatever they are taken of, in whatever way; the plain form has them."""
-    weights = [*model.parameters()]
-    for part in ("", "mlp.fc1"):
-        if part:  # layer by layer
-            block = model.layers[0].blocks[0]
-            block.set_submodule(part, Observing(block.get_submodule(part)))
-            model.layers[0].blocks[1].requires_grad_(False)
+    for block in model.layers[0].blocks:
+        block.mlp.fc1 = Observing(block.mlp.fc1) if layer_by_layer else block.mlp.fc1
+
+    def gradient(one):
         images = IMAGES.clone().requires_grad_()
-        wanted = [images, next(w for w in weights if w.requires_grad)]
-        for one in (model, plain(model)):
-            given = images if one is model else IMAGES.clone().requires_grad_()
-            (grad,) = torch.autograd.grad(one(given)[0].square().sum(), given, create_graph=True)
-            if one is not model:
-                assert torch.autograd.grad(grad.square().sum(), given)[0].abs().max() > 0
-                continue
-            for inputs in (wanted[:1], wanted[1:]):
-                with pytest.raises(RuntimeError, match=r'use_engine\(model, "plain"\)'):
-                    torch.autograd.grad(grad.square().sum(), inputs, retain_graph=True)
-            with pytest.raises(RuntimeError, match="no second derivative"):
-                grad.square().sum().backward(inputs=wanted, retain_graph=True)
-            with pytest.raises(RuntimeError, match="no second derivative"):
-                torch.autograd.functional.jvp(lambda x, one=one: one(x)[0], IMAGES, IMAGES)
+        (grad,) = torch.autograd.grad(one(images)[0].square().sum(), images, create_graph=True)
+        return images, grad.square().sum()
+
+    images, penalty = gradient(plain(model))
+    assert torch.autograd.grad(penalty, images)[0].abs().max() > 0
+    images, penalty = gradient(model)
+    for inputs in (images, model.patch_embed.proj.weight, model.layers[0].blocks[0].attn.logit_scale):
+        with pytest.raises(RuntimeError, match=r'no second derivative; take swinv2.use_engine\(model, "plain"\)'):
+            torch.autograd.grad(penalty, inputs, retain_graph=True)
+        with pytest.raises(RuntimeError, match="no second derivative"):
+            penalty.backward(inputs=[inputs], retain_graph=True)
+    with pytest.raises(RuntimeError, match="no second derivative"):
+        torch.autograd.functional.jvp(lambda x: model(x)[0], IMAGES, IMAGES)
 
 
 def test_gradients_with_a_graph_are_the_same(model):
