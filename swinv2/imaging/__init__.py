@@ -1,1 +1,1 @@
-"""Files of images and video, and drawing on them."""
+"""Image and video files, and drawing on images."""

@@ -1,4 +1,4 @@
-"""Data sets of images alone, which count the files that cannot be read."""
+"""Data sets of images without annotations, which count the files that cannot be read."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -20,15 +20,15 @@ logger = logging.getLogger(__name__)
 Transform = Callable[[Image, dict[str, Any]], tuple[Image, dict[str, Any]]]
 
 SAMPLE = 12  # files that are read before a run starts
-MOST_UNREADABLE = 0.5  # share of them
+MOST_UNREADABLE = 0.5  # share of the sample
 
 
 class Skipped:
-    """Positions of files that cannot be read; worker processes share it.
+    """Set of positions of files that cannot be read, shared by worker processes.
 
     Args:
         total: number of files.
-        kind: what one of them is, with its article, for the log.
+        kind: name of a file with its article, for the log.
     """
 
     def __init__(self, total: int, kind: str = "an image") -> None:
@@ -42,20 +42,20 @@ class Skipped:
         return bool(self._flags[position])
 
     def add(self, position: int, error: Exception) -> None:
-        """Leave a file out, and log, the first time, why and how many that makes."""
+        """Add a file; the first time, log the reason and the number of skipped files."""
         if position not in self:
             self._flags[position] = True
             logger.warning("Skipped %s, %d of %d so far: %s", self.kind, len(self), len(self._flags), error)
 
 
 def check_readable(skipped: Skipped, total: int, read: Callable[[int], object], what: str) -> None:
-    """Read a sample of the files before a run starts, so that data that cannot be read fails now, not in an epoch.
+    """Read a sample of the files before a run starts, so that unreadable data fails now, not after an epoch.
 
     Args:
-        skipped: takes up those that cannot be read.
+        skipped: receives the files that cannot be read.
         total: number of files.
         read: reads the file at a position.
-        what: the files are, e.g. "training images".
+        what: name of the files, e.g. "training images".
 
     Raises:
         ValueError: more than half of the sample cannot be read.
@@ -76,7 +76,7 @@ def check_readable(skipped: Skipped, total: int, read: Callable[[int], object], 
 
 
 class ImageFiles(Dataset[tuple[Image, dict[str, Any]] | None]):
-    """Image files without annotations: targets `image_id`, `path`, `orig_size` and `size`; None if unreadable.
+    """Data set of image files: targets `image_id`, `path`, `orig_size` and `size`; None if unreadable.
 
     Args:
         paths: the files; an image's id is its position among them, from 1.
@@ -103,10 +103,10 @@ class ImageFiles(Dataset[tuple[Image, dict[str, Any]] | None]):
 
 
 class NamedImages(ImageFiles):
-    """Images to predict: targets `image_id`, `path`, `name` and `size`; None if unreadable.
+    """Data set of images to predict: targets `image_id`, `path`, `orig_size`, `size` and `name`; None if unreadable.
 
     Args:
-        images: the files, and a name for the results of each.
+        images: the files, each with a name for its results.
         transform: changes image and target together.
     """
 

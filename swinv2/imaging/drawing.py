@@ -1,4 +1,4 @@
-"""What all drawings share: colours of classes, text, pictures side by side, files."""
+"""Drawing for all tasks: colours of classes, text, pictures side by side, files."""
 
 import colorsys
 from collections.abc import Sequence
@@ -25,11 +25,11 @@ Colour = tuple[int, int, int]
 
 
 def resized(image: UInt8[Tensor, "3 h w"], greatest: int) -> Picture:
-    """The image at a size to look at: the short side at least 512 pixels, unless the long one gets too long by that.
+    """Image resized for viewing: short side at least 512 pixels, long side at most `greatest`.
 
     Args:
         image: RGB.
-        greatest: length of the long side, pixels.
+        greatest: most pixels of the long side; takes precedence.
     """
     height, width = image.shape[-2:]
     factor = min(max(1, LEAST_SIDE / min(height, width)), greatest / max(height, width))
@@ -62,11 +62,11 @@ def save(path: Path, picture: Picture) -> None:
 
 
 def class_colour(label: int, shade: int = 0) -> Colour:
-    """An RGB colour far from those of other classes; from the 21st on, of a hue far from the labels before and after.
+    """RGB colour of a class, far from those of other classes; from the 21st on, of a hue far from its neighbours'.
 
     Args:
         label: of the class.
-        shade: neighbouring numbers give lighter and darker forms of the colour, to tell objects of one class apart.
+        shade: neighbouring numbers give lighter and darker shades, to tell objects of one class apart.
     """
     if 3 * label < len(FIRST_COLOURS):
         colour = tuple(channel / 255 for channel in FIRST_COLOURS[3 * label : 3 * label + 3])
@@ -78,12 +78,12 @@ def class_colour(label: int, shade: int = 0) -> Colour:
 
 
 def text_height(picture: Picture) -> int:
-    """Height of capitals that suits a picture, pixels."""
+    """Height of capitals for a picture of this size, pixels."""
     return max(10, round(min(picture.shape[:2]) / 42))
 
 
 def shorten(text: str, room: int, height: int) -> str:
-    """A text as long as there is room for it, in pixels, at some height of capitals."""
+    """Text cut to a width in pixels, with dots at the end, for a height of capitals."""
     if text_width(text, height) <= room:
         return text
     while text and text_width(f"{text}...", height) > room:
@@ -92,19 +92,19 @@ def shorten(text: str, room: int, height: int) -> str:
 
 
 def text_width(text: str, height: int) -> int:
-    """Pixels that a text takes at some height of capitals."""
+    """Width of a text in pixels, for a height of capitals."""
     line = legible(text)
     return round(font(font_of(line) or dejavu(), height).getlength(line))
 
 
 def write(picture: Picture, text: str, left: int, bottom: int, height: int, ink: Colour) -> None:
-    """Write a line of text, in any script that a font is there for; otherwise in Latin letters.
+    """Write a line of text, in any script for which there is a font, otherwise in Latin letters.
 
     Args:
         picture: drawn on.
-        text: what to write.
-        left: where it starts, pixels.
-        bottom: row that it stands on.
+        text: to write.
+        left: column where it starts.
+        bottom: row of the baseline.
         height: of capitals, pixels.
         ink: RGB.
     """
@@ -116,5 +116,5 @@ def write(picture: Picture, text: str, left: int, bottom: int, height: int, ink:
     top, left = bottom + above, left + first
     part = picture[max(top, 0) : max(top + stencil.height, 0), max(left, 0) : max(left + stencil.width, 0)]
     cover = np.asarray(stencil, np.float32)[max(-top, 0) :, max(-left, 0) :, None] / 255
-    cover = cover[: part.shape[0], : part.shape[1]]  # what lies within the picture
+    cover = cover[: part.shape[0], : part.shape[1]]  # clipped to the picture
     part[:] = np.round(part * (1 - cover) + np.array(ink, np.float32) * cover)

@@ -1,4 +1,4 @@
-"""Which image files are meant by files, folders and globs."""
+"""Search for image files by paths, folders and globs."""
 
 import glob
 import itertools
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 def unique_names(names: Sequence[str]) -> list[str]:
-    """Names that differ: where one comes again, a number that makes it a new one is put behind it."""
+    """Names made unique: a repeated one gets a number at its end."""
     taken, found = {*names}, dict[str, None]()
     for name in names:
         if name in found:
@@ -25,22 +25,22 @@ def unique_names(names: Sequence[str]) -> list[str]:
 
 
 def find_images(patterns: Sequence[str]) -> list[Path]:
-    """The files that a user names by files, folders and globs, as in `named_images`."""
+    """Image files that match paths, folders and globs, as in `named_images`."""
     return list(named_images(patterns))
 
 
 def named_images(patterns: Sequence[str]) -> dict[Path, str]:
-    """The files that a user names by files, folders and globs, in order and each once, with names for their results.
+    """Image files that match paths, folders and globs, in order and each once, with names for their results.
 
-    A name is the path below the folder that was given, or else the file's name, without suffix; it may come twice.
-    Pictures of formats that are not read are counted and named in the log.
+    A name is the path below the given folder, or else the file's name, without suffix; names may repeat. Pictures of
+    formats that are not read are counted in the log.
 
     Args:
-        patterns: a file is taken as it is; of a folder, the images in it and its subfolders that are not hidden; a glob
-            may have `**`.
+        patterns: a file is taken whatever its suffix; a folder stands for the images in it and its subfolders, but for
+            hidden ones; a glob may have `**`.
 
     Raises:
-        FileNotFoundError: a pattern that matches nothing.
+        FileNotFoundError: a pattern matches nothing.
     """
     found: dict[Path, str] = {}
     for pattern in patterns:
@@ -65,19 +65,19 @@ def named_images(patterns: Sequence[str]) -> dict[Path, str]:
 
 
 def in_words(files: Sequence[Path]) -> str:
-    """How many files have each suffix, and the first of them."""
+    """Number of files by suffix, and the first file, as text."""
     counts = Counter(file.suffix.lower() for file in files)
     return f"{', '.join(f'{count} {suffix}' for suffix, count in sorted(counts.items()))}, first {min(files)}"
 
 
 def files_below(folder: str | Path, above: Sequence[str] = ()) -> Iterator[str]:
-    """Paths below a folder of what is in it and in its subfolders, in no order.
+    """Paths of all files in a folder and its subfolders, relative to it, in no order.
 
-    Hidden ones do not count, and links that lead back to a folder above are not followed.
+    Hidden files and folders are left out, and links that lead back to a folder above are not followed.
 
     Args:
-        folder: where to look.
-        above: real paths of the folders that it was reached through.
+        folder: to search.
+        above: real paths of the folders above it in the search.
     """
     here = os.path.realpath(folder)
     for entry in visible(folder) if here not in above else ():
@@ -88,7 +88,7 @@ def files_below(folder: str | Path, above: Sequence[str] = ()) -> Iterator[str]:
 
 
 def visible(folder: str | Path) -> list[os.DirEntry[str]]:
-    """What is in a folder and not hidden."""
+    """Entries of a folder that are not hidden."""
     with os.scandir(folder) as entries:
         return [entry for entry in entries if entry.name[0] != "."]
 

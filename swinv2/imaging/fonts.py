@@ -1,4 +1,4 @@
-"""Fonts: which one has the letters of a text, and what to write where none has them."""
+"""Fonts that have the letters of a text, and a transliteration where none has."""
 
 from functools import cache
 from pathlib import Path
@@ -6,26 +6,26 @@ from pathlib import Path
 from anyascii import anyascii
 from PIL import ImageFont
 
-CAPITALS = 0.729  # height of capitals in DejaVu Sans, in sizes of the font
-NO_LETTERS = ("Last Resort", "Last Resort High-Efficiency")  # fonts of signs that stand for missing letters
-in_use: dict[str, None] = {}  # families of the system whose letters a text needed
+CAPITALS = 0.729  # height of capitals in DejaVu Sans over the font size
+NO_LETTERS = ("Last Resort", "Last Resort High-Efficiency")  # fonts of placeholders for missing letters
+in_use: dict[str, None] = {}  # families of system fonts that a text needed
 
 
 def legible(text: str) -> str:
-    """A text in one line that a font has all letters of: as it is, or else in letters of the Latin alphabet."""
+    """Text on one line that a font can write: unchanged, or transliterated to Latin letters."""
     line = " ".join(text.split())
     return line if font_of(line) is not None else anyascii(line)
 
 
 @cache
 def font(text_font: Path, height: int) -> ImageFont.FreeTypeFont:
-    """A font in the size in which its capitals have about some height in pixels."""
+    """Font in the size whose capitals are about `height` pixels high."""
     return ImageFont.truetype(str(text_font), max(1, round(height / CAPITALS)))
 
 
 @cache
 def font_of(text: str) -> Path | None:
-    """The first font with all letters of a text: DejaVu Sans, which matplotlib brings along, or one of the system."""
+    """File of a font with all letters of a text: DejaVu Sans, which matplotlib brings along, or a system font."""
     needed = {ord(letter) for letter in text}
     if needed <= letters(dejavu()):
         return dejavu()
@@ -41,7 +41,7 @@ def font_of(text: str) -> Path | None:
 
 @cache
 def dejavu() -> Path:
-    """The file of DejaVu Sans."""
+    """File of DejaVu Sans."""
     from matplotlib import get_data_path
 
     return Path(get_data_path(), "fonts/ttf/DejaVuSans.ttf")
@@ -49,7 +49,7 @@ def dejavu() -> Path:
 
 @cache
 def letters(path: Path) -> frozenset[int]:
-    """Code points that a font has; none of a file that is no font."""
+    """Code points that a font has; empty if the file is no font."""
     from matplotlib.ft2font import FT2Font
 
     try:

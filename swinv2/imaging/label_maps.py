@@ -1,4 +1,4 @@
-"""Label maps in files: pictures of one channel whose values are the classes of the pixels."""
+"""Label maps in files: images of one channel whose values are the classes of the pixels."""
 
 from pathlib import Path
 
@@ -18,31 +18,31 @@ Values = UInt8[np.ndarray, "h w"] | UInt16[np.ndarray, "h w"]
 
 
 def read_map(path: Path) -> Values:
-    """The values in a label map as they are stored: indices where the file has a palette, grey levels otherwise.
+    """Values of a label map as stored: palette indices if the file has a palette, grey levels otherwise.
 
-    Nothing is stretched or inverted, but that of 1 bit black is 0 and white is 1 in every format. BMP and GIF have no
-    grey kind: palettes of greys stand for their levels, a GIF of black and white for 1 bit. Three equal channels count
-    as grey; an alpha channel beside them does not count. Of several pages or pictures the first is read.
+    Values are not rescaled or inverted; with 1 bit, black is 0 and white is 1 in every format. BMP and GIF have no grey
+    type: there, palettes of greys mean their levels, and a GIF of black and white means 1 bit. Three equal channels
+    count as grey; an alpha channel is ignored. Of several pages or pictures the first is read.
 
     Args:
-        path: a file that keeps values as they are: PNG, TIFF, BMP, GIF, PNM, TGA, lossless WebP or JPEG 2000.
+        path: a file of a lossless format: PNG, TIFF, BMP, GIF, PNM, TGA, lossless WebP or JPEG 2000.
 
     Raises:
         UnreadableImageError: the file is missing, empty, cut short, damaged, or no image.
-        ValueError: it is compressed with losses, a coloured picture, or has fractions or negative values.
+        ValueError: it is lossy, a coloured picture, or has fractions or negative values.
     """
     return one_channel(stored_values(read_bytes(path), path), path)
 
 
 def one_channel(pixels: Stored, path: Path) -> Values:
-    """Decoded values as a label map.
+    """Label map of decoded values.
 
     Args:
         pixels: of one channel, grey with alpha, RGB, or RGB with a fourth channel.
         path: of the file, for messages.
 
     Raises:
-        ValueError: its channels differ, or its values are no whole numbers from 0 to 65535.
+        ValueError: its channels differ, or its values are not of type uint8 or uint16.
     """
     if pixels.dtype not in (np.uint8, np.uint16):
         raise no_classes(path, f"pixels of type {pixels.dtype}")
@@ -60,7 +60,7 @@ def one_channel(pixels: Stored, path: Path) -> Values:
 
 
 def write_map(path: Path, values: Values) -> None:
-    """Write a label map as a grey PNG of 8 or 16 bits, by the type of the values.
+    """Write a label map as a grey PNG, with 8 or 16 bits by the type of the values.
 
     Raises:
         OSError: the file cannot be written.
@@ -69,10 +69,10 @@ def write_map(path: Path, values: Values) -> None:
 
 
 def map_size(path: Path) -> tuple[int, int]:
-    """Height and width of a label map; of PNGs the first bytes are enough, other formats are read.
+    """Height and width of a label map, by the header of a PNG or JPEG; other formats are decoded.
 
     Raises:
-        UnreadableImageError: the file is missing, or is neither a PNG nor another whole image.
-        ValueError: it is another format, and no label map.
+        UnreadableImageError: the file is missing, cut short, damaged, or no image.
+        ValueError: it is of another format, and no label map.
     """
     return size_in_header(path) or read_map(path).shape

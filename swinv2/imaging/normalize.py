@@ -1,4 +1,4 @@
-"""What every model expects of the pictures and the number of classes that it is given."""
+"""Normalization and checks of input images, and the check of a model's number of classes."""
 
 from collections.abc import Sequence
 
@@ -11,16 +11,16 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def normalize(images: Shaped[Tensor, "*b 3 h w"], dtype: torch.dtype) -> Float[Tensor, "*b 3 h w"]:
-    """RGB in bytes or from 0 to 1, in the range that the released backbones were trained with."""
+    """Images of bytes or floats from 0 to 1, normalized by ImageNet's mean and standard deviation."""
     return F.normalize(F.to_dtype(images, dtype, scale=True), list(IMAGENET_MEAN), list(IMAGENET_STD))
 
 
 def check_images(images: Sequence[Tensor]) -> None:
-    """Raises an error unless there is a picture at least, and each is RGB, channels first, in bytes or 0 to 1.
+    """Raise unless there is at least one image, and each is RGB, channels first, of bytes or floats from 0 to 1.
 
     Raises:
-        ValueError: for no images, a wrong shape or floats beyond 0 to 1.
-        TypeError: for numbers that are neither bytes nor floats.
+        ValueError: no images, a wrong shape, or floats far above 1.
+        TypeError: numbers that are neither bytes nor floats.
     """
     if not len(images):
         raise ValueError("got no images; give at least one tensor of shape (3, height, width).")
@@ -34,7 +34,7 @@ def check_images(images: Sequence[Tensor]) -> None:
 
 
 def check_num_classes(num_classes: int | None) -> int:
-    """The number of classes, which a recipe may leave open, once it is known.
+    """Number of classes, checked; a recipe may have left it open.
 
     Raises:
         ValueError: it is missing or not positive.

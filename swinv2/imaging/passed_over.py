@@ -1,4 +1,4 @@
-"""Files of a data set that are passed over by their suffixes: counted and named once, and too many are an error."""
+"""Files of a data set that are skipped by their suffixes: logged once, and an error if there are too many."""
 
 import logging
 import os
@@ -10,7 +10,7 @@ from .decoding.formats import SUFFIXES
 
 logger = logging.getLogger(__name__)
 
-# Suffixes of what lies beside images: notes, annotations, leftovers of systems and programs.
+# Suffixes of files that often lie beside images: notes, annotations, leftovers of systems and programs.
 BESIDE = (
     *(".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".ini", ".cfg", ".log", ".db", ".lnk"),
     *(".html", ".htm", ".url", ".pdf", ".doc", ".docx", ".xls", ".xlsx", ".py", ".ipynb", ".sh", ".bat", ".m", ".mat"),
@@ -20,29 +20,29 @@ SHOWN = 3  # names and suffixes in a message
 
 
 def tell_passed_over(folder: Path, others: Sequence[str], images: int) -> None:
-    """Log how many files are no images by their suffix, of how many, and which.
+    """Log number, share and examples of the files that are no images by their suffix.
 
     Args:
-        folder: that all are below.
-        others: paths below it of the files that are passed over, one or more.
-        images: number of the files that are not.
+        folder: that holds all files.
+        others: paths below it of the skipped files, one or more.
+        images: number of images.
     """
     logger.warning("Passed over %s", in_words(folder, others, images))
 
 
 def check_passed_over(folder: Path, others: Sequence[str], images: Iterable[str], number: int) -> None:
-    """See that no more pictures are passed over than there are images, and log how many files are.
+    """Raise if more pictures are skipped than there are images; log the number of skipped files.
 
-    Files of notes, and those that have the name of an image but for the suffix, are no pictures.
+    Notes, annotations and files with the name of an image but another suffix do not count as pictures.
 
     Args:
-        folder: that all are below.
-        others: paths below it of the files that are passed over.
-        images: likewise of the images.
-        number: of the images.
+        folder: that holds all files.
+        others: paths below it of the skipped files.
+        images: paths below it of the images.
+        number: of images.
 
     Raises:
-        ValueError: more than half of the pictures are passed over.
+        ValueError: more than half of the pictures are skipped.
     """
     pictures = [name for name in others if not name.lower().endswith(BESIDE)]
     if len(pictures) > number:
@@ -58,12 +58,12 @@ def check_passed_over(folder: Path, others: Sequence[str], images: Iterable[str]
 
 
 def check_loose(folder: Path, loose: Sequence[str], number: int, what: str) -> None:
-    """Log how many images or videos lie beside the folders of classes, and so are of no class.
+    """Log the number of images or videos that lie in no class folder.
 
     Args:
-        folder: that the folders of classes are in.
-        loose: names of what lies beside them.
-        number: of the images or videos in folders.
+        folder: parent of the class folders.
+        loose: names of images or videos directly in it.
+        number: of images or videos in class folders.
         what: "images" or "videos".
 
     Raises:
@@ -79,7 +79,7 @@ def check_loose(folder: Path, loose: Sequence[str], number: int, what: str) -> N
 
 
 def in_words(folder: Path, others: Sequence[str], images: int) -> str:
-    """How many files are no images by their suffix, of how many, and which."""
+    """Number, share, suffixes and examples of the files that are no images, as text."""
     suffixes = Counter(os.path.splitext(name)[1].lower() or "without suffix" for name in others)
     kinds = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(SHOWN))
     total = len(others) + images

@@ -1,4 +1,4 @@
-"""Image files, read with care."""
+"""Image files to RGB tensors."""
 
 from pathlib import Path
 
@@ -14,22 +14,21 @@ from .decoding.formats import format_of, no_image
 from .decoding.rgb import decode_image
 from .decoding.size import LIMIT, most_pixels
 
-MOST_BYTES, UNCOMPRESSED = 8, ("TIFF", "BMP", "PNM")  # of a file, for a pixel that is taken, in these formats; else 1
-FIRST_BYTES = 64  # that tell the format
+MOST_BYTES, UNCOMPRESSED = 8, ("TIFF", "BMP", "PNM")  # of a file per pixel of the limit, in these formats; else 1
+FIRST_BYTES = 64  # enough to recognize an uncompressed format
 
 
 def read_image(path: Path, size: tuple[int, int] | None = None) -> Image:
-    """An image file as RGB (3, height, width), uint8, upright as its EXIF orientation says.
+    """Image of a file as RGB (3, height, width), uint8, upright by its EXIF orientation.
 
-    The channels lie innermost in memory: torchvision resizes such images several times faster.
+    Its memory layout is channels last: torchvision resizes such images several times faster.
 
     Args:
         path: a file of any format of `swinv2.imaging.decoding.formats`, whatever its name.
-        size: (height, width) that the annotations were made in; where only the stored orientation has it, that one
-            is taken.
+        size: (height, width) by the annotations; if only the pixels as stored have it, they are not turned upright.
 
     Raises:
-        UnreadableImageError: the file gives no whole image of that size.
+        UnreadableImageError: the file cannot be read, or its image has another size.
         ImageDepthError: its values do not have 8 bits.
     """
     data = read_bytes(path)
@@ -44,11 +43,11 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> Image:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a file.
+    """Content of a file.
 
     Raises:
-        UnreadableImageError: it cannot be opened, is too large for an image, or is no file but e.g. a pipe, which would
-            wait for its writer.
+        UnreadableImageError: it cannot be opened, is too large for an image, or is not a regular file; a pipe would
+            block until something is written to it.
     """
     try:
         if is_special(path):
@@ -70,15 +69,15 @@ def read_bytes(path: Path) -> bytes:
 
 
 def decode(data: bytes, path: Path, flags: int = 0) -> UInt8[np.ndarray, "h w 3"]:
-    """RGB pixels of an encoded image, by its content and whatever its name.
+    """RGB pixels of an encoded image, whatever its name.
 
     Args:
         data: content of the file.
-        path: where it came from, for the message.
-        flags: `cv2.IMREAD_IGNORE_ORIENTATION` to leave the pixels as they are stored.
+        path: of the file, for messages.
+        flags: `cv2.IMREAD_IGNORE_ORIENTATION` to ignore the EXIF orientation.
 
     Raises:
-        UnreadableImageError: empty, no image, damaged, or of a format or size that is not taken.
+        UnreadableImageError: empty, no image, damaged, or of a format or size that is not accepted.
         ImageDepthError: its values do not have 8 bits.
     """
     if not data:

@@ -1,4 +1,4 @@
-"""Resizing images, masks and boxes in step, and what random crops may be, for the transforms of several tasks."""
+"""Resizing of images, masks and boxes in step, and checks of random crops, for the transforms of several tasks."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from torchvision.transforms.v2 import functional as F
 from torchvision.tv_tensors import Mask, wrap
 
 LEAST_SIDE = 4  # pixels
-LEAST_SHARE = 0.01  # of the area, below which a crop is hardly a picture
+LEAST_SHARE = 0.01  # of the area; smaller crops show hardly anything
 
 
 def resize(inpt: Any, size: tuple[int, int]) -> Any:
-    """Resize an image, boxes or masks to (height, width), pixel centres in step.
+    """Resize an image, boxes or masks to (height, width), with pixel centres aligned.
 
-    torchvision takes the upper left pixel for masks, which moves them by up to half a pixel against the image.
+    torchvision aligns the upper left corners of masks, which shifts them by up to half a pixel against the image.
     """
     if not isinstance(inpt, Mask):
         return F.resize(inpt, list(size))
@@ -24,28 +24,28 @@ def resize(inpt: Any, size: tuple[int, int]) -> Any:
 
 
 def nearest(old: int, new: int) -> Int64[Tensor, " {new}"]:
-    """Of each pixel along an axis that is resized, the old one whose centre is nearest."""
+    """Source pixel of each pixel along a resized axis: the one with the nearest centre."""
     return ((torch.arange(new) + 0.5) * old / new).long()
 
 
 def scaled(height: int, width: int, factor: float) -> tuple[int, int]:
-    """A size times a factor; no side comes out shorter than a patch."""
+    """Height and width times a factor, each at least a patch."""
     return max(round(height * factor), LEAST_SIDE), max(round(width * factor), LEAST_SIDE)
 
 
 def random_integer(least: int, greatest: int) -> int:
-    """A whole number from a range, both ends included."""
+    """Random integer from a range, both ends included."""
     return int(torch.randint(least, greatest + 1, ()))
 
 
 def check_size(size: int) -> None:
-    """See that what comes out has a height and width; raises ValueError."""
+    """Raise ValueError unless an output size is at least 1."""
     if size < 1:
         raise ValueError(f"size {size}: give the height and width in pixels, e.g. 224.")
 
 
 def check_crops(size: int, scale_range: tuple[float, float], flip_prob: float) -> None:
-    """See that random crops have a size, shares of the area and a probability of being flipped.
+    """Raise unless the settings of random crops are in range: size, shares of the area, flip probability.
 
     Raises:
         ValueError: a setting out of range.

@@ -1,4 +1,4 @@
-"""Pictures as a video file."""
+"""Video files of pictures."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,18 +7,18 @@ import cv2
 
 from swinv2.imaging.drawing import Picture
 
-MOST_TICKS = 65535  # a second, in MPEG-4; its frames are whole numbers of them apart
-DECIMALS = 3  # of a rate, as OpenCV writes it
+MOST_TICKS = 65535  # time base of MPEG-4, per second; frame times are multiples of it
+DECIMALS = 3  # of a frame rate, as OpenCV writes it
 
 
 def write_video(path: Path, pictures: Iterable[Picture], size: tuple[int, int], rate: float) -> None:
-    """Encode RGB pictures as MPEG-4, one after the other; no file is left of those that cannot be written.
+    """Encode RGB pictures as MPEG-4 one after the other; no file is left if that fails.
 
     Args:
         path: the file, .mp4.
-        pictures: the frames; also more than fit into memory, from a generator.
-        size: their height and width, pixels; even numbers.
-        rate: frames per second; the file has it to three decimals, large ones to fewer.
+        pictures: the frames; a generator may yield more than fit into memory.
+        size: height and width of the frames, pixels; even numbers.
+        rate: frames per second; stored with three decimals, large rates with fewer.
 
     Raises:
         OSError: the file cannot be written, or not all of it.
@@ -46,12 +46,12 @@ def write_video(path: Path, pictures: Iterable[Picture], size: tuple[int, int], 
 
 
 def encodable(rate: float) -> float:
-    """The nearest rate that MPEG-4 can have: its digits without the decimal point make a number of 16 bits."""
+    """Nearest frame rate that MPEG-4 can store: its digits without the decimal point must fit 16 bits."""
     return round(rate, next((some for some in range(DECIMALS, 0, -1) if rate * 10**some < MOST_TICKS), 0))
 
 
 def frames_in(path: Path) -> int:
-    """How many frames a file says that it has."""
+    """Number of frames by a file's header."""
     written = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
     count = int(written.get(cv2.CAP_PROP_FRAME_COUNT))
     written.release()

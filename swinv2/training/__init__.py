@@ -1,1 +1,1 @@
-"""What Lightning does not have: parameter groups with layer decay, schedules, and the base of the command line."""
+"""Training beyond what Lightning has: parameter groups with layer decay, schedules, checks, and the base of tasks."""

@@ -1,4 +1,4 @@
-"""Whether model, data and checkpoint are meant for each other, asked before anything is computed."""
+"""Checks that model, data and checkpoint fit each other, before anything is computed."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -16,17 +16,17 @@ from .runs.checkpoint_content import check_content
 log = logging.getLogger(__name__)
 
 OF_TRAINING = ("loss", "grad_norm")  # metrics that every training has
-OF_CHECKPOINTS = ("epoch", "step")  # that checkpoints alone can be chosen by
+OF_CHECKPOINTS = ("epoch", "step")  # metrics that only ModelCheckpoint can monitor
 NOT_OURS = (
     "is not one that this task has written; to start from other weights, use --model.weights instead of --ckpt_path."
 )
 
 
 def check_class_count(num_classes: int, class_names: Sequence[str]) -> None:
-    """See that a model has as many classes as the data.
+    """Raise unless a model has as many classes as the data.
 
     Raises:
-        ValueError: it has not.
+        ValueError: the numbers differ.
     """
     if len(class_names) != num_classes:
         raise ValueError(
@@ -37,10 +37,10 @@ def check_class_count(num_classes: int, class_names: Sequence[str]) -> None:
 
 
 def checkpoint_classes(checkpoint: Mapping[str, Any]) -> list[str]:
-    """Names of the classes of a checkpoint that a task has written.
+    """Class names in a checkpoint that a task has written.
 
     Raises:
-        ValueError: it is a checkpoint of something else.
+        ValueError: no task has written it.
     """
     if "class_names" not in checkpoint:
         raise ValueError(f"The checkpoint {NOT_OURS}")
@@ -48,10 +48,10 @@ def checkpoint_classes(checkpoint: Mapping[str, Any]) -> list[str]:
 
 
 def read_classes(path: str) -> list[str]:
-    """Names of the classes of a checkpoint file.
+    """Class names in a checkpoint file.
 
     Raises:
-        ValueError: it is no checkpoint, or one of something else.
+        ValueError: it is no checkpoint, or no task has written it.
     """
     try:
         checkpoint = read_file(Path(path))
@@ -64,14 +64,14 @@ def read_classes(path: str) -> list[str]:
 
 
 def check_class_names(known: Sequence[str], saved: Sequence[str]) -> None:
-    """See that a checkpoint means the same as the data by a label.
+    """Raise unless each label has the same name in checkpoint and data.
 
     Args:
-        known: names of the data's classes; none if there is no data.
-        saved: those of the checkpoint, as many.
+        known: class names of the data; empty if there is no data.
+        saved: class names of the checkpoint, as many.
 
     Raises:
-        ValueError: it does not.
+        ValueError: a label has another name.
     """
     other = [(label, *names) for label, names in enumerate(zip(known, saved, strict=False)) if names[0] != names[1]]
     if other:
@@ -84,11 +84,11 @@ def check_class_names(known: Sequence[str], saved: Sequence[str]) -> None:
 
 
 def check_windows(model: nn.Module, saved: Sequence[Sequence[int]]) -> None:
-    """Say in the log if a checkpoint was trained with other windows than the model has now.
+    """Warn if a checkpoint was trained with other windows than the model has now.
 
     Args:
         model: with a backbone.
-        saved: window of each stage in the training, tokens along each axis.
+        saved: window of each stage in the checkpoint, tokens along each axis.
     """
     now = backbone_of(model).window_size
     if [tuple(window) for window in saved] != now:
@@ -97,19 +97,19 @@ def check_windows(model: nn.Module, saved: Sequence[Sequence[int]]) -> None:
 
 
 def backbone_of(model: nn.Module) -> SwinTransformerV2:
-    """The backbone in a model."""
+    """First backbone in a model."""
     return next(module for module in model.modules() if isinstance(module, SwinTransformerV2))
 
 
 def check_checkpoint(model: nn.Module, checkpoint: Mapping[str, Any]) -> None:
-    """See that a checkpoint is of such a classifier, detector, …, with as many classes.
+    """Raise unless a checkpoint has the tensors of a model and as many classes.
 
     Args:
         model: with `num_classes`.
-        checkpoint: that a task has written; the model's names start with "model.".
+        checkpoint: written by a task; the model's names start with "model.".
 
     Raises:
-        ValueError: it is not.
+        ValueError: classes or tensors differ.
     """
     names, num_classes = checkpoint_classes(checkpoint), cast(int, model.num_classes)
     if len(names) != num_classes:
@@ -122,14 +122,14 @@ def check_checkpoint(model: nn.Module, checkpoint: Mapping[str, Any]) -> None:
 
 
 def check_tensors(model: nn.Module, checkpoint: Mapping[str, Any]) -> None:
-    """See that a checkpoint has the tensors of a model and no others.
+    """Raise unless a checkpoint has the tensors of a model and no others.
 
     Args:
         model: any.
-        checkpoint: that a task has written; the model's names start with "model.".
+        checkpoint: written by a task; the model's names start with "model.".
 
     Raises:
-        ValueError: it has not.
+        ValueError: names or shapes differ.
     """
     own = model.state_dict()
     saved = {key.removeprefix("model."): value for key, value in checkpoint["state_dict"].items()}
@@ -143,16 +143,16 @@ def check_tensors(model: nn.Module, checkpoint: Mapping[str, Any]) -> None:
 
 
 def check_monitors(trainer: Trainer, metrics: Sequence[str]) -> None:
-    """See that what callbacks watch (early stopping, checkpoints) is a metric of the training or the validation.
+    """Raise unless the monitors of callbacks (early stopping, checkpoints) are metrics of the training or validation.
 
-    Before the first step, the metrics "train/…" are not known and are taken for granted.
+    Before the first step, metrics "train/…" are not known yet and any is accepted.
 
     Args:
         trainer: with its callbacks.
-        metrics: of the validation; none are known if it is empty.
+        metrics: of the validation; nothing is checked if it is empty.
 
     Raises:
-        ValueError: a metric that never comes, or one of the validation where there is none.
+        ValueError: a monitor is no metric of this run.
     """
     validates = trainer.limit_val_batches != 0
     trained = [name for name in trainer.callback_metrics if name.startswith("train/")]
@@ -171,15 +171,15 @@ def check_monitors(trainer: Trainer, metrics: Sequence[str]) -> None:
 
 
 def shape(value: Any) -> tuple[int, ...]:
-    """Of a tensor, nothing of what else a state may hold."""
+    """Shape of a tensor; () for anything else that a state may hold."""
     return tuple(value.shape) if isinstance(value, Tensor) else ()
 
 
 def averages_of(trainer: Trainer) -> list[WeightAveraging]:
-    """The callbacks of a trainer that average weights.
+    """Callbacks of a trainer that average weights.
 
     Raises:
-        ValueError: one starts after the first step, although validation and checkpoints have its weights before.
+        ValueError: one starts after the first step, although its weights are validated and saved before.
     """
     averages = [callback for callback in trainer.callbacks if isinstance(callback, WeightAveraging)]  # type: ignore[attr-defined]
     for average in averages:

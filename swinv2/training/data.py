@@ -1,4 +1,4 @@
-"""What the data of all tasks have in common: the sets of a stage, sample data, and batches."""
+"""Base of the data of all tasks: data sets by stage, sample data, and batches."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,24 +13,24 @@ from .loading import make_loader
 
 
 def collate(samples: Sequence[tuple[Any, dict[str, Any]] | None]) -> tuple[list[Any], list[dict[str, Any]]]:
-    """A list of inputs and a list of targets, without what could not be read."""
+    """List of inputs and list of targets, without samples that could not be read."""
     kept = [sample for sample in samples if sample is not None]
     return [given for given, _ in kept], [target for _, target in kept]
 
 
 class TaskData(LightningDataModule):
-    """Data for training, validation and prediction; `setup` of a subclass finds what a stage needs.
+    """Data for training, validation and prediction; a subclass builds the data sets in `setup`.
 
     Args:
         root: folder of the data.
         batch_size: items a step and device.
         num_workers: processes that load items, at most one a core.
-        predicted: what to predict: files, folders with their subfolders, and globs.
-        shapes: make this sample data in `root` if there is none.
+        predicted: inputs to predict: files, folders with their subfolders, and globs.
+        shapes: sample data to make in `root` if it is missing.
 
     Attributes:
         validation_keys: arguments that are null where there is no validation.
-        prediction_example: of a command line that names what to predict.
+        prediction_example: options of a command line that name inputs to predict, for errors.
         make_sample_data: writes sample data of the task into a folder.
 
     Raises:
@@ -62,24 +62,24 @@ class TaskData(LightningDataModule):
 
     @property
     def num_classes(self) -> int:
-        """How many classes there are."""
+        """Number of classes."""
         return len(self.class_names)
 
     @property
     def class_names(self) -> Sequence[str]:
-        """Names by label."""
+        """Class names by label."""
         raise NotImplementedError(f"{type(self).__name__} has no classes.")
 
     def prepare_data(self) -> None:
-        """Make the sample data where it was asked for and is missing."""
+        """Make the sample data if it is asked for and missing."""
         if self.shapes is not None:
             type(self).make_sample_data(self.root, **vars(self.shapes))
 
     def check_predicted(self) -> None:
-        """See that something is named to predict.
+        """Raise unless inputs to predict are given.
 
         Raises:
-            ValueError: nothing is.
+            ValueError: there are none.
         """
         if not self.predicted:
             raise ValueError(f"Nothing to predict; name files, folders or globs, e.g. {self.prediction_example}.")
@@ -91,13 +91,13 @@ class TaskData(LightningDataModule):
         batch_size: int | None = None,
         **options: Any,
     ) -> DataLoader[Any]:
-        """Batches of a data set.
+        """Loader of a data set's batches.
 
         Args:
             dataset: None before `setup`.
             collate: makes a batch of a list of items.
-            batch_size: items in a batch, if not those of a step.
-            options: further ones of `make_loader`.
+            batch_size: items in a batch; None for `self.batch_size`.
+            options: further arguments of `make_loader`.
 
         Raises:
             RuntimeError: there is no data set yet.

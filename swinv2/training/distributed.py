@@ -1,4 +1,4 @@
-"""Processes of a run: what they have found in one place, and waiting for each other."""
+"""Exchange between the processes of a run: gathering, means, waiting for each other."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -10,14 +10,14 @@ from torch import Tensor
 
 T = TypeVar("T")
 
-LONGEST = timedelta(weeks=1)  # that one process is waited for
+LONGEST = timedelta(weeks=1)  # longest wait for a process
 
 
 def gather(part: T) -> list[T]:
-    """The part of every process, by rank; all of them have to call this.
+    """Values of all processes, by rank; all of them have to call this.
 
     Args:
-        part: that of this process.
+        part: value of this process.
     """
     if not (dist.is_available() and dist.is_initialized()):
         return [part]
@@ -27,7 +27,7 @@ def gather(part: T) -> list[T]:
 
 
 def mean_over_processes(figures: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The mean over all processes of figures of a step, without gradients; all of them have to call this.
+    """Means over all processes of a step's figures, without gradients; all processes have to call this.
 
     Args:
         figures: scalars by name, on one device; the same names in every process.
@@ -41,12 +41,12 @@ def mean_over_processes(figures: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 class Meeting:
-    """Where all processes wait for each other before they exchange results.
+    """Barrier at which all processes wait for each other before they exchange results.
 
-    A trainer's collectives give up after half an hour, but one process may have a film of hours left when the others
-    have none. If one process ends early, the others do not wait for it. A single process never waits.
+    A trainer's collectives time out after half an hour, but one process may have hours of video left when the others
+    are done. If one process dies, the others do not wait for it. A single process never waits.
 
-    It is made by all processes, at about the same time.
+    All processes must create it, at about the same time.
     """
 
     def __init__(self) -> None:
@@ -55,6 +55,6 @@ class Meeting:
             self._group = dist.new_group(timeout=LONGEST, backend="gloo")
 
     def wait(self) -> None:
-        """Return when all processes have come here."""
+        """Return when all processes have called this."""
         if self._group is not None:
             dist.barrier(self._group)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Weights and outputs that are no numbers, as those of a training that diverged."""
+"""Checks for NaN and infinity in weights and outputs, as after a training that diverged."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class NotFiniteError(ValueError):
-    """What a model says of an image is infinite or not a number.
+    """Error for an image whose output is NaN or infinite.
 
     Args:
         path: of the image.
@@ -22,10 +22,10 @@ class NotFiniteError(ValueError):
 
 
 def check_finite(checkpoint: Mapping[str, Any]) -> None:
-    """See that the weights of a checkpoint are numbers.
+    """Raise if the weights of a checkpoint hold NaN or infinity.
 
     Raises:
-        ValueError: some are not, as after a training that diverged.
+        ValueError: they do, as after a training that diverged.
     """
     if spoilt := not_finite(checkpoint["state_dict"]):
         raise ValueError(
@@ -45,11 +45,11 @@ def not_finite(tensors: Mapping[str, Any]) -> list[str]:
 
 @contextmanager
 def finite_outputs(model: nn.Module, path: Path) -> Iterator[None]:
-    """Within it a model whose output is not finite raises NotFiniteError.
+    """Raise NotFiniteError within a `with` statement as soon as an output of the model is not finite.
 
     Args:
-        model: gives a tensor.
-        path: of the image that it is asked about.
+        model: its output is a tensor.
+        path: of the input image.
     """
 
     def check(module: nn.Module, args: Any, output: Tensor) -> None:

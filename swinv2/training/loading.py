@@ -1,4 +1,4 @@
-"""Batches for Lightning: the same order whether a run is resumed or not, and no item twice where it is scored."""
+"""Data loaders for Lightning: a resumed run sees the same order, and in evaluation no item comes twice."""
 
 import os
 import signal
@@ -27,21 +27,21 @@ def make_loader(
     large: bool = False,
     shards: Sequence[int] = (),
 ) -> DataLoader[Any]:
-    """A loader of a data set.
+    """Loader of a data set.
 
     Args:
-        dataset: what is loaded.
+        dataset: to load.
         batch_size: items a step and device.
         num_workers: processes that load, at most one a core.
         collate: makes a batch of a list of items.
         seed: of order and random transforms; the same in all processes.
-        trainer: knows epoch, step and processes; without one it is always the first epoch of a single process.
-        shuffle: for training: each epoch in another order. Otherwise every item comes once, in some process; one for
-            which there are too few has a single batch, of nothing.
-        drop_last: leave a last batch that is smaller than the others out, unless it is the only one.
-        large: items may take much memory: each process loads one batch ahead instead of two, and none is page-locked.
-        shards: number of items in each file, in order, if the items are in a few large ones: then shuffling keeps to
-            some of these at a time.
+        trainer: knows epoch, step and processes; None means the first epoch of a single process, every time.
+        shuffle: for training: each epoch in another order. Otherwise every item comes once, in one of the processes; a
+            process that gets no item has a single empty batch.
+        drop_last: leave out a last batch that is smaller than the others, unless it is the only one.
+        large: items may take much memory: each worker loads one batch ahead instead of two, and none is page-locked.
+        shards: number of items in each file, in order, if the items lie in a few large files: shuffling then reads from
+            a few files at a time.
     """
     sampler: Sampler[Any] = SequentialSampler(dataset)  # type: ignore[arg-type]
     if shuffle:
@@ -53,7 +53,7 @@ def make_loader(
         sampler = UnrepeatedDistributedSampler(dataset, trainer.world_size, trainer.global_rank, shuffle=False)
     workers = min(num_workers, cores())
     if workers:
-        cv2.setNumThreads(1)  # a forked worker has none of its threads, but would wait for them for ever
+        cv2.setNumThreads(1)  # a forked worker lacks OpenCV's threads and would wait for them for ever
     return DataLoader(
         SeededDataset(dataset, seed) if shuffle else dataset,
         batch_size=batch_size,
@@ -69,28 +69,28 @@ def make_loader(
 
 
 def outlive_signals(worker: int) -> None:
-    """Let a loading process stay when all processes of a run are asked to end, so that the step can be finished.
+    """Keep a loading process alive at the first SIGTERM, so that the training process can finish its step.
 
-    After a second SIGTERM it ends, so that nobody waits for it in vain. Ctrl-C, which reaches all processes of a
-    terminal, is the business of the training process alone.
+    A second SIGTERM ends it. Ctrl-C, which a terminal sends to all processes, is ignored: the training process alone
+    answers it.
 
     Args:
-        worker: its number.
+        worker: number of the process.
     """
     signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def load_nothing(collate: Callable[[list[Any]], Any]) -> DataLoader[Any]:
-    """A loader of one batch without items; of a process without batches Lightning would skip what all do together.
+    """Loader of a single empty batch; with no batch at all, Lightning would skip the collectives in this process.
 
     Args:
         collate: makes a batch of a list of items.
     """
-    alone = UnrepeatedDistributedSampler([None], 1, 0, shuffle=False)  # of a kind that Lightning does not replace
+    alone = UnrepeatedDistributedSampler([None], 1, 0, shuffle=False)  # a sampler that Lightning does not replace
     return DataLoader([None], sampler=alone, collate_fn=lambda _: collate([]))  # type: ignore[arg-type]
 
 
 def cores() -> int:
-    """How many processor cores this process may use."""
+    """Number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Mixtures of the images or clips of a batch: mixup (arXiv 1710.09412) and CutMix (arXiv 1905.04899)."""
+"""Mixup (arXiv 1710.09412) and CutMix (arXiv 1905.04899) of the images or clips of a batch."""
 
 import torch
 from jaxtyping import Float, Float32, Int64, Shaped
@@ -11,20 +11,20 @@ from ..imaging.resize import random_integer
 
 
 class Mixing(nn.Module):
-    """Mixes the first of a training batch with the last, the second with the last but one, and so on, all in one way.
+    """Mixes the first image of a batch with the last, the second with the last but one, and so on, by mixup or CutMix.
 
     Mixup blends the two in all pixels; CutMix puts a rectangle of one into the other, at the same place in all frames
-    of a clip. With both, either is drawn as often. These are the official training's: timm's `Mixup` in batch mode,
-    whose label smoothing is that of `cross_entropy` with the shares as targets. It draws from torch's random numbers
-    on the CPU, so a task that calls it within its training step gets the same mixtures when a run is resumed.
+    of a clip. If both are on, each batch draws one of them, either as often. The official training does the same, by
+    timm's `Mixup` in batch mode; label smoothing is left to `cross_entropy` with the shares as targets. Random numbers
+    are torch's on the CPU, so a task that calls it within its training step gets the same mixtures after resuming.
 
     Args:
-        num_classes: how many classes the labels count.
+        num_classes: number of classes.
         mixup_alpha: parameter of the Beta distribution that shares are drawn from, e.g. 0.8; 0 for no mixup.
-        cutmix_alpha: likewise for CutMix, e.g. 1.0.
+        cutmix_alpha: the same parameter for CutMix, e.g. 1.0; 0 for no CutMix.
 
     Raises:
-        ValueError: a negative parameter, or none above 0.
+        ValueError: a parameter is negative, or both are 0.
     """
 
     def __init__(self, num_classes: int, mixup_alpha: float = 0.8, cutmix_alpha: float = 1.0) -> None:
@@ -41,11 +41,11 @@ class Mixing(nn.Module):
     def forward(
         self, images: Shaped[Tensor, "b 3 *size"], labels: Int64[Tensor, " b"]
     ) -> tuple[Float[Tensor, "b 3 *size"], Float32[Tensor, "b k"]]:
-        """Mixed images or clips, and the share of each class in them; those given are not changed.
+        """Mixed images or clips, and the share of each class in them; the inputs are not changed.
 
         Args:
-            images: uint8, which is brought to float32 from 0 to 1, or float of any range and precision, which stay.
-            labels: their classes.
+            images: uint8, converted to float32 from 0 to 1, or float, whose range and precision stay.
+            labels: class of each.
         """
         kind, shares = self.kinds[random_integer(0, len(self.kinds) - 1)]
         dtype = images.dtype if images.is_floating_point() else torch.float32
@@ -55,16 +55,16 @@ class Mixing(nn.Module):
 
 
 def mixup(images: Float[Tensor, "b c *size"], share: float) -> tuple[Float[Tensor, "b c *size"], float]:
-    """Each image blended with its partner, and its share, which is the one given."""
+    """Each image blended with its partner, and the image's own share, as given."""
     return images.flip(0).mul_(1 - share).add_(images, alpha=share), share
 
 
 def cutmix(images: Float[Tensor, "b c *size"], share: float) -> tuple[Float[Tensor, "b c *size"], float]:
-    """Each image with a rectangle of its partner, and its share of the area.
+    """Each image with a rectangle of its partner pasted in, and the image's own share of the area.
 
     Args:
         images: a batch.
-        share: of the area that is the image's own as long as the rectangle, in its proportions, lies within it.
+        share: own share of the area to aim for, from 0 to 1; it grows where the rectangle is cut off at the border.
     """
     part, mixed = [], images.clone()
     for length in images.shape[-2:]:

@@ -1,4 +1,4 @@
-"""Which parameters learn how fast, and which decay."""
+"""Parameter groups: learning rate and weight decay of each parameter."""
 
 from typing import Any, Literal
 
@@ -6,7 +6,7 @@ from torch import nn
 
 from swinv2.backbone import SwinTransformerV2
 
-NO_DECAY = ("cpb_mlp", "logit_scale", "mask_token")  # beside everything with one axis: biases, norms, q_bias, v_bias
+NO_DECAY = ("cpb_mlp", "logit_scale", "mask_token")  # besides everything with one axis: biases, norms, q_bias, v_bias
 
 Merging = Literal["shared", "own"]
 
@@ -38,7 +38,7 @@ def parameter_groups(
         Groups with `params`, `lr`, `weight_decay` and a readable `name` such as "lr*0.75 decay", the fastest first.
 
     Raises:
-        ValueError: if nothing is to be trained, or a backbone shall be slowed down where there is none.
+        ValueError: all parameters are frozen, or settings of the backbone are given for a model without one.
     """
     layers = _layers(model, layer_decay_merging)
     if not layers and (layer_decay != 1 or backbone_lr_scale != 1):

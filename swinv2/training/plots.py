@@ -1,4 +1,4 @@
-"""Figures of matplotlib: files of them, and the confusion matrix, as a figure and by its largest cells."""
+"""Confusion matrix as a matplotlib figure and as a table of its largest cells; figures as files."""
 
 import warnings
 from collections.abc import Sequence
@@ -19,14 +19,14 @@ from .tables import Row
 
 LABELLED = 40  # classes; the names of more would cover each other
 WRITTEN = 12  # classes whose cells have room for a number
-PAIRS = 100  # listed
+PAIRS = 100  # most rows of the table
 
 
 def confused_pairs(confusion: Int64[np.ndarray, "k k"], class_names: Sequence[str]) -> list[Row]:
-    """The commonest mistakes: true class, predicted class, share of the true class, number.
+    """Rows of the commonest mistakes: true class, predicted class, share of the true class, number.
 
     Args:
-        confusion: how many of each true class (row) are taken for each class (column).
+        confusion: number of each true class (row) predicted as each class (column).
         class_names: by label.
     """
     wrong = confusion * (1 - np.eye(len(confusion), dtype=np.int64))
@@ -41,10 +41,10 @@ def confused_pairs(confusion: Int64[np.ndarray, "k k"], class_names: Sequence[st
 
 
 def draw_confusion(confusion: Int64[np.ndarray, "k k"], class_names: Sequence[str]) -> Figure:
-    """Which share of each class is taken for which class; of the classes that occur.
+    """Figure of the confusion matrix, as shares of each true class; only classes that occur are shown.
 
     Args:
-        confusion: how many of each true class (row) are taken for each class (column).
+        confusion: number of each true class (row) predicted as each class (column).
         class_names: by label.
     """
     present = np.flatnonzero(confusion.sum(axis=0) + confusion.sum(axis=1))
@@ -53,10 +53,10 @@ def draw_confusion(confusion: Int64[np.ndarray, "k k"], class_names: Sequence[st
     side = 4 + 0.22 * min(len(present), LABELLED)
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     axes = figure.add_subplot()
-    heat = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 1))  # brings out what is seldom confused
+    heat = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 1))  # makes small shares visible
     figure.colorbar(heat, label="share of the true class", shrink=0.8)
     axes.set(xlabel="predicted", ylabel="truth")
-    axes.set_facecolor("0.9")  # a class that is predicted and never true
+    axes.set_facecolor("0.9")  # for classes that are predicted but never true
     axes.set_xticks([])
     axes.set_yticks([])
     if len(present) <= LABELLED:
@@ -80,11 +80,11 @@ def save_figure(path: Path, figure: Figure) -> None:
     """Write a figure to a file whose suffix names the format.
 
     Args:
-        path: the file, whose folder is there.
-        figure: names in it are `legible`.
+        path: the file; its folder must exist.
+        figure: with names as `legible` gives them.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     fonts: Any = {"font.sans-serif": [*rcParams["font.sans-serif"], *in_use]}
     with warnings.catch_warnings(), rc_context(fonts):

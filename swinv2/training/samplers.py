@@ -1,4 +1,4 @@
-"""Randomness that depends on seed, epoch and step, so that a resumed run sees what the uninterrupted one would have."""
+"""Random numbers by seed, epoch and step, so that a resumed run sees what an uninterrupted one would have seen."""
 
 import logging
 import zlib
@@ -15,18 +15,18 @@ from torch.utils.data import Dataset, DistributedSampler
 
 log = logging.getLogger(__name__)
 
-STRIDE = 2_654_435_761  # between the seeds of epochs: a prime by the golden ratio of 2**32, which keeps them far apart
-POOL = 8  # files whose items are shuffled together: a few GB that the system's cache keeps while they are read
+STRIDE = 2_654_435_761  # between the seeds of epochs: a prime near 2**32 over the golden ratio, to spread them
+POOL = 8  # files shuffled together: a few GB, so that the system's cache holds them while they are read
 
 
 class EpochSampler(DistributedSampler[Any]):
-    """The items of each epoch in random order, each as (epoch, index), shared out among the processes.
+    """Sampler of (epoch, index) in random order, shared out among the processes.
 
-    An epoch that is resumed goes on with the items of its next step.
+    A resumed epoch goes on with the items of its next step.
 
     Args:
-        dataset: what is drawn from.
-        trainer: knows epoch, step and processes; without one it is always the first epoch of a single process.
+        dataset: to draw from.
+        trainer: knows epoch, step and processes; None means the first epoch of a single process, every time.
         seed: the same in all processes.
         batch_size: items a step and process.
     """
@@ -38,25 +38,25 @@ class EpochSampler(DistributedSampler[Any]):
         self.batch_size = batch_size
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        """Pairs of epoch and index; epoch and step are asked for anew each time."""
+        """Pairs of epoch and index, from the trainer's current epoch and step on."""
         self.set_epoch(self.trainer.current_epoch if self.trainer else 0)
         done = self.batch_size * batches_done(self.trainer) if self.trainer else 0
         return ((self.epoch, index) for index in islice(self.indices(), done, None))
 
     def indices(self) -> Iterable[int]:
-        """All items of this process in an epoch."""
+        """Indices of all items of this process in an epoch."""
         return super().__iter__()
 
 
 class ShardSampler(EpochSampler):
-    """Likewise for items in large files, of which only a few are read from at a time.
+    """Epoch sampler for items in large files: only a few files are read at a time.
 
-    Each epoch has the files in another order, and shuffles all items of each few of them. Each process takes one
-    stretch of this order. As ever with such files, their items should have been mixed when they were written.
+    Each epoch orders the files anew and shuffles the items of every few files together. Each process takes one
+    stretch of this order. Items should have been mixed before they were written to the files.
 
     Args:
-        dataset: what is drawn from.
-        trainer: knows epoch, step and processes; without one it is always the first epoch of a single process.
+        dataset: to draw from.
+        trainer: knows epoch, step and processes; None means the first epoch of a single process, every time.
         seed: the same in all processes.
         batch_size: items a step and process.
         shards: number of items in each file, in the order of the data set.
@@ -69,13 +69,13 @@ class ShardSampler(EpochSampler):
         self.shards = shards
 
     def indices(self) -> Iterable[int]:
-        """All items of this process in an epoch."""
+        """Indices of all items of this process in an epoch."""
         order = self.order(torch.Generator().manual_seed(self.seed * STRIDE + self.epoch))
         places = torch.arange(self.num_samples) + self.rank * self.num_samples
         return order[places % len(order)].tolist()
 
     def order(self, generator: torch.Generator) -> Int64[Tensor, " n"]:
-        """All items of an epoch, in the order in which all processes see them together."""
+        """Indices of all items of an epoch; each process takes a stretch of this order."""
         shards = torch.arange(sum(self.shards)).split(list(self.shards))
         mixed = [shards[place] for place in torch.randperm(len(shards), generator=generator).tolist()]
         pools = [torch.cat(mixed[start : start + POOL]) for start in range(0, len(mixed), POOL)]
@@ -83,13 +83,13 @@ class ShardSampler(EpochSampler):
 
 
 class SeededDataset(Dataset[Any]):
-    """A data set whose random transforms depend on seed, epoch and item, not on the process that loads it.
+    """Data set whose random transforms depend on seed, epoch and item, not on the process that loads it.
 
-    Items are asked for as (epoch, index), or by their index alone where the trainer has put its own sampler in place of
-    ours (`overfit_batches`); then they are those of the first epoch each time.
+    An item's key is (epoch, index), or the index alone where the trainer has replaced the sampler
+    (`overfit_batches`); the epoch is then the first.
 
     Args:
-        dataset: what is wrapped.
+        dataset: to wrap.
         seed: the same in all processes.
     """
 
@@ -108,22 +108,22 @@ class SeededDataset(Dataset[Any]):
 
 
 class SeededEpochs(Callback):
-    """Seeds what the model draws in training, anew for each step and process, and goes on within an epoch."""
+    """Seeds the model's random numbers by step and process, and resumes within an epoch."""
 
     def __init__(self) -> None:
         self.seed = torch.initial_seed() % STRIDE
-        self.batches: int | None = None  # of an epoch of the run that is resumed
+        self.batches: int | None = None  # per epoch in the resumed checkpoint
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Called by the trainer: note how long an epoch is."""
+        """Save the number of batches of an epoch."""
         checkpoint["batches_of_epoch"] = trainer.num_training_batches
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Called by the trainer, before it knows how long an epoch is now."""
+        """Read the number of batches of an epoch; the trainer does not know today's yet."""
         self.batches = checkpoint.get("batches_of_epoch")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Called before the first step: loading processes that started before the epoch was restored start again."""
+        """Restart data workers that started before the epoch was restored, and rescale the position in the epoch."""
         if trainer.ckpt_path is None:
             return
         within = trainer.fit_loop.restarting and not trainer.is_last_batch
@@ -132,7 +132,7 @@ class SeededEpochs(Callback):
         iter(trainer.fit_loop._data_fetcher)  # type: ignore[arg-type]
 
     def _rescale(self, trainer: Trainer) -> None:
-        """Go on at the same place of an epoch that has another number of batches now."""
+        """Resume at the same fraction of an epoch whose number of batches has changed."""
         done: Any = trainer.fit_loop.epoch_loop.batch_progress.current
         before, after = done.processed, done.processed * int(trainer.num_training_batches) // int(self.batches or 1)
         after -= after % trainer.accumulate_grad_batches
@@ -147,12 +147,12 @@ class SeededEpochs(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule | None, batch: Any, batch_idx: int
     ) -> None:
-        """Called by the trainer before each step."""
+        """Seed torch by epoch, batch and process."""
         place = f"{self.seed} {trainer.current_epoch} {batch_idx} {trainer.global_rank}"
         torch.manual_seed(zlib.crc32(place.encode()))
 
 
 def batches_done(trainer: Trainer) -> int:
-    """How many batches of the epoch were trained on before the run was resumed."""
+    """Number of batches of the epoch that were trained on before the run was resumed."""
     done: Any = trainer.fit_loop.epoch_loop.batch_progress.current
     return done.processed if trainer.fit_loop.restarting else 0

@@ -1,4 +1,4 @@
-"""AdamW, and how its learning rate moves."""
+"""AdamW and its learning rate schedule."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -14,12 +14,12 @@ from torch.optim.lr_scheduler import LambdaLR
 from .parameter_groups import Merging, parameter_groups
 
 DROP = 0.1  # factor of the learning rate at each milestone
-FAR = 10**9  # steps; the first learning rate is the same however long the training
+FAR = 10**9  # stands for the length of the training at step 0, whose learning rate does not depend on it
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW with the official no-decay list; the learning rate warms up linearly, then follows the schedule.
+    """Settings of AdamW with the official no-decay list; the learning rate warms up linearly, then follows `schedule`.
 
     Args:
         lr: highest learning rate, above 0.
@@ -34,11 +34,11 @@ class OptimizerConfig:
         warmup_start_factor: first learning rate over `lr`, from 0 to 1.
         schedule: "multistep" falls to a tenth at each milestone and stays constant without any; "cosine" and "linear"
             fall to `min_lr` over the steps after the warm-up.
-        milestones: epochs at which "multistep" falls, above 0, parts of an epoch allowed.
+        milestones: epochs at which "multistep" falls, above 0; fractions are allowed.
         min_lr: where "cosine" and "linear" end, from 0 to `lr`.
 
     Raises:
-        ValueError: if a number is out of range, or two settings contradict each other.
+        ValueError: a number is out of range, or two settings contradict each other.
     """
 
     lr: float = 1e-4
@@ -85,7 +85,7 @@ class OptimizerConfig:
             raise ValueError(f"milestones must be epochs above 0, got {list(self.milestones)}; leave the others out.")
 
     def factor(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
-        """Learning rate of a step over `lr`.
+        """Factor of `lr` at a step.
 
         Args:
             step: number of optimizer steps made so far.
@@ -106,7 +106,7 @@ class OptimizerConfig:
         return self.warmup_steps or round(self.warmup_epochs * steps_per_epoch)
 
     def doubts(self, steps_per_epoch: int, total_steps: int) -> list[str]:
-        """What of the schedule never comes in a training of some length, in sentences.
+        """Warnings about parts of the schedule that lie after the end of the training.
 
         Args:
             steps_per_epoch: optimizer steps of an epoch.
@@ -133,11 +133,11 @@ class OptimizerConfig:
         return parameter_groups(model, *rates, self.layer_decay_merging)
 
     def configure(self, model: nn.Module, steps: Callable[[], tuple[int, int]]) -> dict[str, Any]:
-        """What a LightningModule's `configure_optimizers` returns.
+        """Optimizer and schedule, as a LightningModule's `configure_optimizers` returns them.
 
         Args:
-            model: the module whose parameters are trained.
-            steps: gives the optimizer steps of an epoch and of the whole training; asked once, after the first step.
+            model: to train.
+            steps: gives the optimizer steps of an epoch and of the whole training; called once, after the first step.
         """
         optimizer = AdamW(self.groups(model), lr=self.lr, betas=self.betas, foreach=True)
         known = cache(steps)
@@ -146,10 +146,10 @@ class OptimizerConfig:
 
 
 def doubts_of_validation(trainer: Trainer, steps_per_epoch: int, total_steps: int) -> list[str]:
-    """Whether a training ends before its first validation, in sentences.
+    """Warnings about a training that ends before its first validation.
 
     Args:
-        trainer: with its data set up.
+        trainer: after the setup of its data.
         steps_per_epoch: optimizer steps of an epoch.
         total_steps: optimizer steps of the whole training.
     """
@@ -173,7 +173,7 @@ def training_steps(trainer: Trainer) -> tuple[int, int]:
         trainer: the trainer, with its model and data attached.
 
     Raises:
-        ValueError: if the training has no end; a schedule needs one.
+        ValueError: the training has no end; a schedule needs one.
     """
     trainer.fit_loop.setup_data()
     total, batches = trainer.estimated_stepping_batches, trainer.num_training_batches

@@ -1,4 +1,4 @@
-"""What a run says of files that it had to leave out, and where it could score or predict nothing."""
+"""Messages and errors about skipped files, and about validations and predictions without any result."""
 
 import logging
 from typing import Any
@@ -11,12 +11,12 @@ logger = logging.getLogger(__name__)
 
 
 def skipped_lines(**datasets: Any) -> str:
-    """How many items of data sets could not be read or used, a line for each that had such.
+    """Line for each data set with items that could not be read or used, with their number.
 
     All processes have to call this.
 
     Args:
-        datasets: by what their items are, "training_images"; with `skipped`, or None.
+        datasets: each with `skipped`, or None, by a name for its items such as "training_images".
     """
     lines = []
     for what, dataset in datasets.items():
@@ -29,15 +29,15 @@ def skipped_lines(**datasets: Any) -> str:
 
 
 def check_scored(task: LightningModule, number: int, what: str) -> bool:
-    """Whether a validation had something to score; without, in a training the log says so, and the epoch is saved.
+    """Whether a validation had anything to score; if not, a training only logs a warning.
 
     Args:
-        task: that is validated.
-        number: of what was scored, in all processes.
-        what: was asked for, e.g. "image that can be read".
+        task: under validation.
+        number: of scored items, in all processes.
+        what: name of an item, e.g. "image that can be read".
 
     Raises:
-        ValueError: there was nothing, and it is not the validation of a training.
+        ValueError: nothing was scored, outside of a training.
     """
     if number:
         return True
@@ -49,11 +49,11 @@ def check_scored(task: LightningModule, number: int, what: str) -> bool:
 
 
 def nothing_predicted(number: int, what: str) -> ValueError:
-    """What is raised if a prediction has no result; all processes have to call this.
+    """Error for a prediction without any result; all processes have to call this.
 
     Args:
-        number: of the images whose outputs are not finite, in this process.
-        what: there is none of, "results" or "pictures".
+        number: of images whose outputs are not finite, in this process.
+        what: name of the results, "results" or "pictures".
     """
     spoilt = sum(gather(number))
     if spoilt:

@@ -1,4 +1,4 @@
-"""Tables as files."""
+"""CSV files."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ Row = Sequence[str | int | float]
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Row]) -> None:
-    """Write a table; names of files that are no UTF-8 keep their bytes."""
+    """Write a table as CSV; file names that are not UTF-8 keep their bytes."""
     text = StringIO(newline="")
     csv.writer(text).writerows([header, *rows])
     data = text.getvalue().encode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""What the tasks have in common: a model of classes, its optimizer, and a folder for what they write."""
+"""Base of all tasks: a model with classes, its optimizer, and a folder for results."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,9 +41,9 @@ class Task(LightningModule):
         output: folder for pictures and results; if None, the run's folder.
 
     Attributes:
-        items: what the data consist of.
-        predicted: number of items with a result, of a prediction in this process.
-        spoilt: number of items for which the output of the model is not finite, likewise.
+        items: name of the data's items, in the plural.
+        predicted: number of items of a prediction with a result, in this process.
+        spoilt: number of items of a prediction whose output is not finite, in this process.
     """
 
     items: ClassVar[str] = "images"
@@ -54,8 +54,8 @@ class Task(LightningModule):
         self.optimizer_config = optimizer
         self.output = output
         self.class_names: list[str] = []
-        self.logged: Path | None = None  # folder of a training's logs, those of the first process
-        self.watched = False  # whether what callbacks watch has come
+        self.logged: Path | None = None  # folder of a training's logs in the first process
+        self.watched = False  # whether the metrics that callbacks monitor are checked
         self.predicted = self.spoilt = 0
         if weights is not None:
             load_weights(model, weights)
@@ -67,16 +67,16 @@ class Task(LightningModule):
 
     @property
     def folder(self) -> Path:
-        """Where pictures and results go."""
+        """Folder for pictures and results."""
         command = self.trainer.state.fn
         run = Path(self.trainer.default_root_dir) / (command.value if command else "")  # fit, validate or predict
         return self.output or self.logged or next(self._log_folders(), run)
 
     def share(self, number: int) -> int:
-        """How many of the first items of a data set that is not shuffled come to this process.
+        """Number of the first `number` items of an unshuffled data set that come to this process.
 
         Args:
-            number: of the first items.
+            number: of items, over all processes.
         """
         return max(-(-(number - self.trainer.global_rank) // self.trainer.world_size), 0)
 
@@ -90,7 +90,7 @@ class Task(LightningModule):
         self.class_names = list(self.data.class_names)
 
     def numbered_classes(self) -> list[str]:
-        """Names of the model's classes where nothing names them."""
+        """Names for the model's classes where nothing else names them."""
         return [f"class {label}" for label in range(cast(int, self.model.num_classes))]
 
     def configure_optimizers(self) -> Any:
@@ -98,7 +98,7 @@ class Task(LightningModule):
         return self.optimizer_config.configure(self.model, lambda: training_steps(self.trainer))
 
     def on_fit_start(self) -> None:
-        """See before the first step that the callbacks wait for metrics that will come.
+        """Check before the first step that the metrics monitored by callbacks exist.
 
         Raises:
             ValueError: one does not.
@@ -108,51 +108,51 @@ class Task(LightningModule):
         check_monitors(self.trainer, self.validation_metrics())
 
     def on_train_start(self) -> None:
-        """Say what of the schedule will not come."""
+        """Warn about parts of the schedule and validations that lie after the end of the training."""
         if self.trainer.is_global_zero:
             steps = training_steps(self.trainer)
             for doubt in [*self.optimizer_config.doubts(*steps), *doubts_of_validation(self.trainer, *steps)]:
                 log.warning(doubt)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """See the same again after the first step, when the metrics of the training are known.
+        """Check the monitored metrics again after the first step, when those of the training are known.
 
         Raises:
-            ValueError: a callback waits for one that did not come.
+            ValueError: a callback monitors a metric that does not exist.
         """
         if not self.watched:
             check_monitors(self.trainer, self.validation_metrics())
             self.watched = True
 
     def validation_metrics(self) -> Sequence[str]:
-        """Names of what a validation logs, by which checkpoints can be chosen and training be stopped."""
+        """Names of the metrics of a validation, for checkpoints and early stopping."""
         return ()
 
     def summary(self) -> str:
-        """What the last validation of a training has found, in a few lines; empty if there was none."""
+        """Scores of the last validation of a training, in a few lines; empty if there was none."""
         return ""
 
     def on_fit_end(self) -> None:
-        """Say how good the model is, and what was skipped."""
+        """Print the scores, and the number of skipped items."""
         sets = {f"training_{self.items}": self.data.train_set, f"validation_{self.items}": self.data.val_set}
         skipped, summary = skipped_lines(**sets), self.summary()
         if self.trainer.is_global_zero:
             print(f"\n{summary}\n{skipped}" if summary else skipped, end="")
 
     def on_predict_start(self) -> None:
-        """Count from none."""
+        """Reset the counts."""
         self.predicted = self.spoilt = 0
 
     def skip(self, target: Mapping[str, Any]) -> None:
-        """Skip an image to predict, as the output of the model is not finite."""
+        """Skip an image whose predicted output is not finite."""
         self.data.predict_set.skipped.add(target["image_id"] - 1, NotFiniteError(target["path"]))
         self.spoilt += 1
 
     def check_predicted(self, what: str = "results") -> str:
-        """What to say of the images that were skipped in a prediction; all processes have to call this.
+        """Line about the images skipped in a prediction; all processes have to call this.
 
         Args:
-            what: a prediction gives.
+            what: name of the results.
 
         Raises:
             ValueError: no image has a result.
@@ -163,12 +163,12 @@ class Task(LightningModule):
         return skipped
 
     def log_scores(self, scores: Mapping[str, float], shown: Sequence[str]) -> None:
-        """Log the scores of a validation, some of them beside the progress bar, too."""
+        """Log the scores of a validation, those in `shown` in the progress bar, too."""
         self.log_dict({name: score for name, score in scores.items() if name in shown}, prog_bar=True)
         self.log_dict({name: score for name, score in scores.items() if name not in shown})
 
     def log_losses(self, losses: Mapping[str, Tensor], batch_size: int) -> Tensor:
-        """Log the losses of a training step, means over all processes, and give the sum of this one's."""
+        """Sum of a step's losses in this process; logs their means over all processes."""
         total = torch.stack(list(losses.values())).sum()
         figures = {"loss": total} | {f"train/{name}": loss for name, loss in losses.items()}
         figures = mean_over_processes(figures)
@@ -193,10 +193,10 @@ class Task(LightningModule):
         return path
 
     def path(self, name: str) -> Path:
-        """Place of a file below the run's folder, whose own folder is made.
+        """Path of a file below the run's folder; makes its parent folder.
 
         Args:
-            name: parts with slashes between them; they may come from data, see `safe_name`.
+            name: parts with slashes between them, which may come from data, see `safe_name`.
 
         Raises:
             OSError: the folder cannot be made.
@@ -212,12 +212,12 @@ class Task(LightningModule):
         return path
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Classes and windows travel with the weights."""
+        """Save classes and windows with the weights."""
         checkpoint["class_names"] = self.class_names
         checkpoint["window_size"] = backbone_of(self.model).window_size
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the classes over, unless the data has said them, which then must be the same.
+        """Take the class names from the checkpoint; if the data has named them already, they must be the same.
 
         Raises:
             ValueError: the checkpoint has other classes than model or data, or it is of something else.
@@ -230,5 +230,5 @@ class Task(LightningModule):
         self.class_names = checkpoint["class_names"]
 
     def _log_folders(self) -> Iterator[Path]:
-        """Folders of the loggers, as this process names them."""  # the trainer's own log_dir waits for all processes
+        """Folders of the loggers, by this process alone."""  # the trainer's own log_dir waits for all processes
         return (Path(folder) for board in self.trainer.loggers if (folder := getattr(board, "log_dir", None)))

@@ -1,4 +1,4 @@
-"""A backbone with another window for a while."""
+"""Context manager that changes a backbone's window for a while."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from ..backbone import SwinTransformerV2
 
 @contextmanager
 def temporary_window(backbone: SwinTransformerV2, window_size: Window | None) -> Iterator[None]:
-    """Give a backbone another window within a `with` statement; after it, it has the one that it had.
+    """Change a backbone's window within a `with` statement.
 
     Args:
         backbone: changed in place.

@@ -1,1 +1,1 @@
-"""Bytes of image files to pixels."""
+"""Decoders of image files."""

@@ -1,7 +1,7 @@
-"""BMPs: their pixels, and the indices behind the colours of a palette.
+"""BMP files: RGB pixels, and palette indices.
 
-OpenCV is fast and right where nothing is compressed. Pillow knows the other kinds, but takes a palette of greys for
-what it is not.
+OpenCV is fast and right for uncompressed files. Pillow reads the other kinds, but gives grey levels in place of
+indices for a palette of greys.
 """
 
 import struct
@@ -18,23 +18,23 @@ from .size import check_size
 
 BMP = "BMP"
 HEADER = struct.Struct("<10xIIiiHHI12xI")  # start of pixels, size, width, height, planes, bits, compression, colours
-OLD_SIZE, OLD_HEADER = 12, struct.Struct("<10xIIHHHH")  # of the first version, without compression
-RUNS = 128.0  # pixels that a byte of a compressed one stands for
+OLD_SIZE, OLD_HEADER = 12, struct.Struct("<10xIIHHHH")  # of the first version, which has no compression
+RUNS = 128.0  # most pixels per byte of a run-length encoded file
 
 Colours = UInt8[np.ndarray, "colours 3"]
 
 
 class BmpHeader(NamedTuple):
-    """How a BMP keeps its pixels.
+    """Header of a BMP.
 
     Attributes:
-        start: of the pixels in the file, bytes.
-        size: of the header behind the first 14 bytes.
+        start: offset of the pixels in the file, bytes.
+        size: of the header after the first 14 bytes.
         width: pixels.
-        height: pixels; negative if the first row is the upper one.
-        bits: of a pixel; up to 8 are indices of colours.
+        height: pixels; negative if the top row comes first.
+        bits: per pixel; up to 8 are palette indices.
         compression: 0 for none.
-        colours: in the palette; 0 for all that the bits allow.
+        colours: number in the palette; 0 for as many as the bits allow.
     """
 
     start: int
@@ -47,14 +47,14 @@ class BmpHeader(NamedTuple):
 
     @property
     def palette(self) -> slice:
-        """The bytes of the palette."""
+        """Bytes of the file that hold the palette."""
         first, entry = 14 + self.size, self.entry
         held = max(self.start - first, 0) // entry
         return slice(first, first + min(held, self.colours or 256, 1 << self.bits) * entry)
 
     @property
     def entry(self) -> int:
-        """Bytes of a colour: blue, green, red and one that is not used."""
+        """Bytes of a colour: blue, green, red and, but for old headers, one that is not used."""
         return 3 if self.size == OLD_SIZE else 4
 
 
@@ -62,7 +62,7 @@ def read_bmp(data: bytes, path: Path) -> UInt8[np.ndarray, "h w 3"]:
     """RGB pixels of a BMP.
 
     Raises:
-        UnreadableImageError: it is damaged, or of a size that is not taken.
+        UnreadableImageError: the file is damaged, or its size is not accepted.
     """
     header = bmp_header(data, path)
     if is_plain(header) and (pixels := by_opencv(data, path, cv2.IMREAD_COLOR_RGB)) is not None:
@@ -75,10 +75,10 @@ def read_bmp(data: bytes, path: Path) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def read_bmp_indices(data: bytes, path: Path) -> tuple[UInt8[np.ndarray, "h w"], Colours]:
-    """The indices in a BMP of up to 8 bits, and the colours that they stand for.
+    """Palette indices of a BMP of up to 8 bits, and the palette's RGB colours.
 
     Raises:
-        UnreadableImageError: it is damaged, or of a size that is not taken.
+        UnreadableImageError: the file is damaged, or its size is not accepted.
     """
     header = bmp_header(data, path)
     with Decoding(path, BMP):
@@ -95,16 +95,16 @@ def read_bmp_indices(data: bytes, path: Path) -> tuple[UInt8[np.ndarray, "h w"],
 
 
 def by_opencv(data: bytes, path: Path, flags: int) -> UInt8[np.ndarray, "h w *channels"] | None:
-    """What OpenCV makes of a BMP; None if it does not read it."""
+    """Pixels of a BMP by OpenCV; None if it cannot read the file."""
     with Decoding(path, BMP):
         return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
 
 
 def bmp_header(data: bytes, path: Path) -> BmpHeader:
-    """How a BMP keeps its pixels, which it can hold.
+    """Header of a BMP that is long enough for its pixels.
 
     Raises:
-        UnreadableImageError: it ends within its header, or its size is not taken.
+        UnreadableImageError: the file is too short, or its size is not accepted.
     """
     old = data[14:18] == OLD_SIZE.to_bytes(4, "little")
     layout = OLD_HEADER if old else HEADER
@@ -121,17 +121,17 @@ def bmp_header(data: bytes, path: Path) -> BmpHeader:
 
 
 def per_byte(header: BmpHeader) -> float:
-    """The number of pixels that a byte of the file can hold."""
+    """Most pixels that a byte of the file can hold."""
     return 8 / max(header.bits, 1) if header.compression in (0, 3, 6) else RUNS
 
 
 def is_plain(header: BmpHeader) -> bool:
-    """Whether a BMP is not compressed and of a common kind, and its palette ends before its pixels."""
+    """Whether a BMP is uncompressed and of a common kind, and its palette ends before its pixels."""
     colours = (header.colours or 1 << header.bits) if header.bits <= 8 else 0
     common = header.size >= 40 and header.compression == 0 and header.bits in (1, 4, 8, 24, 32)
     return common and colours <= 256 and 14 + header.size + header.entry * colours <= header.start
 
 
 def with_palette(data: bytes, header: BmpHeader, colours: UInt8[np.ndarray, "colours entry"]) -> bytes:
-    """A BMP with other colours."""
+    """Content of a BMP with another palette."""
     return data[: header.palette.start] + colours.tobytes() + data[header.palette.stop :]

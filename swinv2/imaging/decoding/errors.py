@@ -1,21 +1,21 @@
-"""What can be wrong with an image file, and the sentences that say so."""
+"""Errors for image files that cannot be read or used."""
 
 from pathlib import Path
 
 
 class UnreadableImageError(OSError):
-    """A file that is missing, empty, cut short, damaged, no image, or not of the promised size."""
+    """Error for a file that is missing, empty, cut short, damaged, no image, or not of the annotated size."""
 
 
 class ImageDepthError(ValueError):
-    """An image whose values do not have 8 bits."""
+    """Error for an image whose values do not have 8 bits."""
 
 
 class Decoding:
-    """Whatever a library raises in here means that the file is damaged.
+    """Context in which any exception of a decoder becomes the error for a damaged file.
 
     Args:
-        path: the file that is decoded.
+        path: the file to decode.
         kind: name of its format.
     """
 
@@ -27,18 +27,18 @@ class Decoding:
         """Nothing."""
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        """Raises UnreadableImageError for any exception: of damaged files libraries raise almost all kinds."""
+        """Raise UnreadableImageError for any exception: damaged files make libraries raise almost all kinds."""
         if isinstance(error, Exception) and not isinstance(error, UnreadableImageError):
             raise damaged(self.path, self.kind, error) from error
 
 
 def damaged(path: Path, kind: str, detail: str | Exception) -> UnreadableImageError:
-    """The error of a file that ends too early or does not hold what its format demands.
+    """Error for a file that ends too early or breaks the rules of its format.
 
     Args:
         path: the file.
         kind: name of its format.
-        detail: what is wrong with it, or what a library raised, whose words are told where they are meant for users.
+        detail: the problem, or a library's exception, whose message is quoted if it is meant for users.
     """
     if isinstance(detail, MemoryError):
         return UnreadableImageError(f"{path} is a {kind} that needs more memory than there is; make it smaller first.")
@@ -48,12 +48,12 @@ def damaged(path: Path, kind: str, detail: str | Exception) -> UnreadableImageEr
 
 
 def unsupported(path: Path, kind: str, what: str) -> UnreadableImageError:
-    """The error of a whole file that has something that no photo has.
+    """Error for an intact file with a property that photos do not have.
 
     Args:
         path: the file.
         kind: name of its format.
-        what: it has, e.g. "8 bands".
+        what: the property, e.g. "8 bands".
     """
     return UnreadableImageError(
         f"{path} is a {kind} of {what}; images have grey or RGB pixels of 8 bits. Convert it first."
@@ -61,13 +61,13 @@ def unsupported(path: Path, kind: str, what: str) -> UnreadableImageError:
 
 
 def too_many_bands(path: Path, kind: str, bands: int, values: str) -> UnreadableImageError:
-    """The error of an image of more channels than red, green, blue and one that is left out.
+    """Error for an image with more bands than RGB and a fourth, which would be ignored.
 
     Args:
         path: the file.
         kind: name of its format.
-        bands: their number.
-        values: their type.
+        bands: number of bands.
+        values: type of their values, in words.
     """
     return UnreadableImageError(
         f"{path} is a {kind} of {bands} bands with {values}; models take 3, red, green and blue. Write those 3 to a "
@@ -76,13 +76,13 @@ def too_many_bands(path: Path, kind: str, bands: int, values: str) -> Unreadable
 
 
 def wrong_depth(path: Path, values: str) -> ImageDepthError:
-    """The error of an image whose values do not have 8 bits.
+    """Error for an image whose values do not have 8 bits.
 
-    Dropping the lower bits of 16 would leave satellite images of 10 to 12 bits almost black.
+    Keeping the upper 8 of 16 bits would turn satellite images of 10 to 12 bits almost black.
 
     Args:
         path: the file.
-        values: what they have instead, e.g. "values of type uint16".
+        values: type of its values, e.g. "values of type uint16".
     """
     return ImageDepthError(
         f"{path} has {values}; models take RGB of 8 bits. Convert such images first, "

@@ -1,4 +1,4 @@
-"""Formats of image files, told by their first bytes and never by their names."""
+"""Formats of image files, recognized by their first bytes, never by their names."""
 
 import re
 from importlib.util import find_spec
@@ -13,15 +13,15 @@ SUFFIXES = (
     *(".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", *HEIF * HAS_HEIF),
 )
 RAW = (".cr2", ".cr3", ".nef", ".nrw", ".arw", ".dng", ".orf", ".rw2", ".raf", ".pef", ".srw", ".raw")
-OTHER_PICTURES = (  # suffixes of pictures that are not looked for: GIFs stand for photos that are gone, or are videos
+OTHER_PICTURES = (  # suffixes of pictures that are not searched for: a GIF replaces a lost photo, or is a video
     *RAW,
     *(".gif", ".psd", ".psb", ".xcf", ".svg", ".dcm", ".jxl", ".jxr", ".ico", ".icns", ".qoi", ".pcx"),
     *(".exr", ".hdr", ".pfm", ".dds", ".sgi", ".ras", ".fits", *HEIF * (not HAS_HEIF)),
 )
 
-START = 1024  # bytes that tell a format
+START = 1024  # bytes that are checked for text
 GIF = "GIF"
-FORMATS = {  # by the pattern that a file begins with
+FORMATS = {  # name by the pattern of the first bytes
     rb"\xff\xd8\xff(?!\xf7|\xe8..SPIFF)": "JPEG",
     rb"\x89PNG\r\n\x1a\n(?!.{4}CgBI)": "PNG",
     rb"RIFF.{4}WEBP": "WebP",
@@ -39,7 +39,7 @@ DEVELOP = "Develop it with the program of the camera or with rawpy, and save it 
 EXPORT = "Export it as PNG or JPEG."
 UNPACK = "Unpack it."
 AGAIN = "Download the file again."
-STRANGERS = {  # by pattern: what it is, and what to do
+STRANGERS = {  # other files by pattern: description, and advice
     rb"\s*(?:<!--.{0,300}?-->\s*)*<(?:!doctype html|html|head|body)": ("a web page (HTML), e.g. of a login", AGAIN),
     rb"version https://git-lfs": ("a git-lfs pointer that stands for the file", "Fetch the files with `git lfs pull`."),
     rb"\s*(?:<[?!].{0,500}?>\s*)*<svg": ("an SVG drawing", EXPORT),
@@ -75,7 +75,7 @@ TEXT = re.compile(r"[^\x00-\x08\x0e-\x1f\x7f\ufffd]{4,}")
 
 
 def compiled(patterns: dict[bytes, str]) -> list[tuple[re.Pattern[bytes], str]]:
-    """Patterns that are matched, ready to be."""
+    """Compiled patterns, each with its name."""
     return [(re.compile(pattern, re.DOTALL), name) for pattern, name in patterns.items()]
 
 
@@ -85,22 +85,22 @@ OTHERS = [(re.compile(pattern, re.DOTALL | re.IGNORECASE), *text) for pattern, t
 
 
 def format_of(data: bytes) -> str | None:
-    """The name of the format that a file's content has, one of the values of `FORMATS`; None of anything else."""
+    """Name of a file's format by its content, one of the values of `FORMATS`; None for anything else."""
     return next((name for pattern, name in KNOWN if pattern.match(data)), None)
 
 
 def floating_format(data: bytes) -> str | None:
-    """The name of a format whose values are floating-point numbers."""
+    """Name of a file's floating-point format by its content; None for anything else."""
     return next((name for pattern, name in FLOATS if pattern.match(data)), None)
 
 
 def raw_photo(path: Path) -> UnreadableImageError:
-    """The error of a camera's raw photo."""
+    """Error for a camera's raw photo."""
     return UnreadableImageError(f"{path} is no image but a raw photo of a camera. {DEVELOP}")
 
 
 def no_image(data: bytes, path: Path) -> UnreadableImageError:
-    """The error of content of no known format, which says what it is instead, as far as that can be told."""
+    """Error for content of no known image format; it names what the file is instead, if that is recognized."""
     if not data:
         return UnreadableImageError(f"{path} is empty, it has no bytes. Copy or download it again.")
     for pattern, what, advice in OTHERS:

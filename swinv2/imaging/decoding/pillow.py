@@ -1,4 +1,4 @@
-"""Image files opened with Pillow: the formats that are rare, and what is rare in the others."""
+"""Image files opened with Pillow: rare formats, and rare kinds of the common ones."""
 
 import re
 import struct
@@ -23,7 +23,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from .errors import Decoding, ImageDepthError, UnreadableImageError, damaged, too_many_bands, unsupported, wrong_depth
 from .size import check_size
 
-PLUGINS: dict[str, type[ImageFile]] = {  # `Image.open` would look for other formats, too, and has a limit of its own
+PLUGINS: dict[str, type[ImageFile]] = {  # `Image.open` would try other formats, too, and has a size limit of its own
     "AVIF": AvifImageFile,
     "BMP": BmpImageFile,
     "GIF": GifImageFile,
@@ -34,35 +34,35 @@ PLUGINS: dict[str, type[ImageFile]] = {  # `Image.open` would look for other for
     "TGA": TgaImageFile,
     "WebP": WebPImageFile,
 }
-FEATURES = {"AVIF": "avif", "JPEG 2000": "jpg_2000"}  # that Pillow may be built without
+FEATURES = {"AVIF": "avif", "JPEG 2000": "jpg_2000"}  # formats that Pillow may be built without
 
-JP2_START = b"\xff\x4f\xff\x51"  # of the code stream and of the segment that tells the size
-JP2_SIZE = struct.Struct(">36xHB")  # behind it: channels, and bits of the first but 1, with the sign
+JP2_START = b"\xff\x4f\xff\x51"  # markers of the code stream and of its SIZ segment
+JP2_SIZE = struct.Struct(">36xHB")  # after the markers: channels, and bits of the first minus 1, with the sign bit
 AV1_CONFIGURATION = b"av1C"
 AV1_BITS = {0x40: 10, 0x60: 12}  # flags of its third byte
 PNM_HEADER = re.compile(rb"P[2356]" + rb"(?:\s|#[^\n]*\n)+(\d{1,9})" * 3 + rb"\s")
-JP2_WAVELET = b"\xff\x52"  # of the segment that tells how it is coded
+JP2_WAVELET = b"\xff\x52"  # marker of the COD segment
 
 
 @contextmanager
 def quiet(path: Path, kind: str) -> Iterator[None]:
-    """`Decoding` by a library whose warnings are not shown."""
+    """Context of `Decoding` that hides the warnings of the library."""
     with Decoding(path, kind), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def open_with_pillow(data: bytes, path: Path, kind: str, per_byte: float | None = None) -> Image.Image:
-    """The image in a file, loaded; of an animation the first one.
+    """Image in a file, loaded; the first one of an animation.
 
     Args:
         data: content of the file.
         path: where it came from, for messages.
         kind: name of the format, one of `PLUGINS`.
-        per_byte: pixels that a byte can hold, as in `check_size`.
+        per_byte: most pixels that a byte can hold, as in `check_size`.
 
     Raises:
-        UnreadableImageError: it is damaged, of a size that is not taken, or Pillow was built without its format.
+        UnreadableImageError: it is damaged, its size is not accepted, or Pillow was built without its format.
     """
     if kind in FEATURES and not features.check(FEATURES[kind]):
         raise UnreadableImageError(f"{path} is {kind}, which this Pillow cannot read. `pip install --upgrade pillow`.")
@@ -75,7 +75,7 @@ def open_with_pillow(data: bytes, path: Path, kind: str, per_byte: float | None 
 
 
 def open_heif(data: bytes, path: Path) -> Image.Image:
-    """The image in a HEIC file, upright.
+    """Image in a HEIC file, upright.
 
     Raises:
         UnreadableImageError: pillow-heif is not installed, or cannot read it.
@@ -95,15 +95,15 @@ def open_heif(data: bytes, path: Path) -> Image.Image:
         return file.to_pillow()
     except (UnreadableImageError, ImageDepthError):
         raise
-    except Exception as error:  # of damaged files libraries raise almost anything
+    except Exception as error:  # damaged files make libraries raise almost anything
         raise UnreadableImageError(f"{path} is a HEIC photo that pillow-heif cannot read: {error}") from error
 
 
 def declared_bits(data: bytes, path: Path, kind: str) -> int:
-    """Bits of a value as the header says, which Pillow may reduce to 8.
+    """Bits of a value by the header; Pillow may reduce them to 8.
 
     Raises:
-        UnreadableImageError: a JPEG 2000 or PNM of which it cannot be told, or with more than 4 bands.
+        UnreadableImageError: a damaged JPEG 2000 or PNM, or a JPEG 2000 with more than 4 bands or with signed values.
     """
     if kind == "AVIF":
         at = data.find(AV1_CONFIGURATION)
@@ -125,10 +125,10 @@ def declared_bits(data: bytes, path: Path, kind: str) -> int:
 
 
 def pnm_header(data: bytes) -> tuple[int, int, int, int]:
-    """Width, height and highest value of a PGM or PPM, and where these end.
+    """Width, height and highest value of a PGM or PPM, and length of the header in bytes.
 
     Raises:
-        ValueError: the header does not tell them.
+        ValueError: the header lacks them.
     """
     header = PNM_HEADER.match(data)
     if header is None:
@@ -137,6 +137,6 @@ def pnm_header(data: bytes) -> tuple[int, int, int, int]:
 
 
 def jpeg_2000_loses(data: bytes) -> bool:
-    """Whether a JPEG 2000 is coded with the wavelet that rounds."""
+    """Whether a JPEG 2000 is coded with the irreversible wavelet."""
     at = data.find(JP2_WAVELET, data.find(JP2_START) + len(JP2_START)) + 13
     return at < len(data) and data[at] != 1

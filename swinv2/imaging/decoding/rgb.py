@@ -1,8 +1,8 @@
-"""Bytes of image files to RGB pixels, each format by the decoder that is right for it.
+"""RGB pixels of image files, with a decoder for each format.
 
-OpenCV writes the words of libjpeg and libpng to the terminal, multiplies the fourth band of a TIFF into the colours,
-and its versions differ. Of JPEG, PNG and WebP imagecodecs gives the same pixels in silence, and as fast, as
-benchmarks/reading.md shows.
+OpenCV prints the messages of libjpeg and libpng to the terminal, multiplies the fourth band of a TIFF into the
+colours, and its versions differ. For JPEG, PNG and WebP imagecodecs gives the same pixels silently and as fast, see
+benchmarks/reading.md.
 """
 
 from collections.abc import Callable
@@ -37,7 +37,7 @@ from .webp import webp_header
 Pixels = UInt8[np.ndarray, "h w 3"]
 
 ORIENTATION = 274  # EXIF's tag
-TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # by its value; 1 is upright
+TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # by EXIF orientation; 1 is upright
     2: lambda pixels: cv2.flip(pixels, 1),
     3: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_180),
     4: lambda pixels: cv2.flip(pixels, 0),
@@ -49,15 +49,15 @@ TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # by its value; 1 is u
 
 
 def decode_image(data: bytes, path: Path, upright: bool = True) -> Pixels:
-    """RGB pixels of an encoded image, whatever its name: without a fourth channel, the first one of an animation.
+    """RGB pixels of an encoded image of any format; no fourth channel, and the first image of an animation.
 
     Args:
         data: content of the file.
-        path: where it came from, for messages.
-        upright: turn it as its EXIF orientation says.
+        path: of the file, for messages.
+        upright: apply the EXIF orientation.
 
     Raises:
-        UnreadableImageError: no image, damaged, of a format or size that is not taken, or of more than 4 bands.
+        UnreadableImageError: no image, damaged, of a format or size that is not accepted, or of more than 4 bands.
         ImageDepthError: its values do not have 8 bits.
     """
     kind = format_of(data)
@@ -69,7 +69,7 @@ def decode_image(data: bytes, path: Path, upright: bool = True) -> Pixels:
 
 
 def decode_jpeg(data: bytes, path: Path, upright: bool) -> Pixels:
-    """RGB pixels of a JPEG; Pillow turns CMYK into RGB."""
+    """RGB pixels of a JPEG; Pillow converts CMYK."""
     header = parse_jpeg(data)
     if header is None:
         raise damaged(path, "JPEG", "it ends before it tells its size")
@@ -91,7 +91,7 @@ def decode_jpeg(data: bytes, path: Path, upright: bool) -> Pixels:
 
 
 def decode_png(data: bytes, path: Path, upright: bool) -> Pixels:
-    """RGB pixels of a PNG, of which libpng is faster with grey ones, and libspng with the others."""
+    """RGB pixels of a PNG: libpng is faster for grey, libspng for colours."""
     header, parts = parse_png(data), png_parts(data)
     if header is None or parts is None:
         raise damaged(path, "PNG", "it is not whole")
@@ -110,7 +110,7 @@ def decode_png(data: bytes, path: Path, upright: bool) -> Pixels:
 
 
 def decode_webp(data: bytes, path: Path, upright: bool) -> Pixels:
-    """RGB pixels of a WebP; Pillow reads the first picture of an animation without the others."""
+    """RGB pixels of a WebP; Pillow decodes only the first picture of an animation."""
     header = webp_header(data, path)
     check_size(path, "WebP", header.height, header.width, len(data))
     if header.animated:
@@ -138,7 +138,7 @@ def decode_heif(data: bytes, path: Path, upright: bool) -> Pixels:
 
 
 def decode_other(kind: str) -> Callable[[bytes, Path, bool], Pixels]:
-    """The decoder of a format that Pillow reads as it should."""
+    """Decoder for a format that Pillow reads correctly."""
 
     def decode(data: bytes, path: Path, upright: bool) -> Pixels:
         if (bits := declared_bits(data, path, kind)) > 8:
@@ -146,7 +146,7 @@ def decode_other(kind: str) -> Callable[[bytes, Path, bool], Pixels]:
         image = open_with_pillow(data, path, kind)
         with quiet(path, kind):
             pixels = rgb_of(image)
-            if kind == "JPEG 2000" and bits < 8:  # which Pillow shifts up, so that white is not 255
+            if kind == "JPEG 2000" and bits < 8:  # Pillow shifts them up, so that white is not 255
                 pixels = ((pixels >> (8 - bits)) * (255 / ((1 << bits) - 1))).round().astype(np.uint8)
             return turn(pixels, image.getexif().get(ORIENTATION, 1) if upright else 1)
 
@@ -165,18 +165,18 @@ DECODERS: dict[str, Callable[[bytes, Path, bool], Pixels]] = {
 
 
 def rgb_of(image: Image.Image) -> Pixels:
-    """The pixels of a Pillow image, its alpha channel left out."""
+    """RGB pixels of a Pillow image, without alpha."""
     return np.array(image.convert("RGB"))
 
 
 def turn(pixels: Shaped[np.ndarray, "h w *channels"], orientation: object) -> Shaped[np.ndarray, "H W *channels"]:
-    """Pixels as EXIF's orientation says; values that it does not have turn nothing."""
+    """Pixels turned upright by an EXIF orientation; invalid values are ignored."""
     turned = TURNS.get(orientation) if isinstance(orientation, int) else None
     return pixels if turned is None else turned(pixels)
 
 
 def orientation_of(exif: bytes) -> object:
-    """The orientation that EXIF data say; 1 if they say none, or are damaged."""
+    """EXIF orientation; 1 if there is none or the data is damaged."""
     if not exif:
         return 1
     tags = Image.Exif()

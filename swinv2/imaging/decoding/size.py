@@ -1,4 +1,4 @@
-"""Sizes of images from their headers, and the sizes that are taken."""
+"""Image sizes from headers, and limits on them."""
 
 import os
 import re
@@ -10,44 +10,50 @@ from typing import NamedTuple
 
 from .errors import UnreadableImageError, damaged
 
-LIMIT = "OPENCV_IO_MAX_IMAGE_PIXELS"  # OpenCV's name, and its default
-MOST_PIXELS = 1 << 30
-PIXELS_PER_BYTE = {"JPEG": 512, "GIF": 2731, "TGA": 128, "PNM": 8, "WebP": 1 << 16}  # JPEG 64 in a bit, GIF 4096 in 12
-MOST_PER_BYTE = 1 << 17  # of other formats, which have no bound; a picture of one colour has up to 120,000
-BESIDE = {"GIF": 5, "PNM": 4, "TGA": 4, "AVIF": 8, "HEIC": 8, "JPEG 2000": 16}  # bytes that decoding a pixel takes more
-COEFFICIENT = 2  # bytes of one of a progressive JPEG, which are all kept to its last scan
+LIMIT = "OPENCV_IO_MAX_IMAGE_PIXELS"  # OpenCV's environment variable
+MOST_PIXELS = 1 << 30  # OpenCV's default
+PIXELS_PER_BYTE = {
+    "JPEG": 512,
+    "GIF": 2731,
+    "TGA": 128,
+    "PNM": 8,
+    "WebP": 1 << 16,
+}  # JPEG 64 per bit, GIF 4096 per 12 bits
+MOST_PER_BYTE = 1 << 17  # for other formats, which have no bound; a picture of one colour has up to 120,000
+BESIDE = {"GIF": 5, "PNM": 4, "TGA": 4, "AVIF": 8, "HEIC": 8, "JPEG 2000": 16}  # extra bytes per pixel while decoding
+COEFFICIENT = 2  # bytes per DCT coefficient; a progressive JPEG needs all of them until its last scan
 
-PNG = struct.Struct(">8s4x4sIIBBBBB")  # signature, first chunk, width, height, bits, kind of colour, three methods
+PNG = struct.Struct(">8s4x4sIIBBBBB")  # signature, first chunk, width, height, bits, colour type, three methods
 PNG_START = (b"\x89PNG\r\n\x1a\n", b"IHDR")
 PNG_CHUNK, CHECKSUM = struct.Struct(">I4s"), struct.Struct(">I")
 PNG_EXIF = b"eXIf"
-PNG_PIXELS = (b"IHDR", b"PLTE", b"IDAT", b"IEND")  # chunks that the pixels need, the last one at last
-DEFLATED = 1032  # most bytes that a byte of a PNG stands for
-GREY, RGB, PALETTE, GREY_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6  # kinds of colour
+PNG_PIXELS = (b"IHDR", b"PLTE", b"IDAT", b"IEND")  # chunks that the pixels need, in order
+DEFLATED = 1032  # most bytes that a byte of DEFLATE data expands to
+GREY, RGB, PALETTE, GREY_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6  # colour types of a PNG
 PNG_BITS = {GREY: (1, 2, 4, 8, 16), RGB: (8, 16), PALETTE: (1, 2, 4, 8), GREY_ALPHA: (8, 16), RGB_ALPHA: (8, 16)}
 PNG_CHANNELS = {GREY: 1, RGB: 3, PALETTE: 1, GREY_ALPHA: 2, RGB_ALPHA: 4}
 
 JPEG_START = b"\xff\xd8"
-JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of the segments that tell the size
+JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of frame headers
 JPEG_END, JPEG_MARKER = b"\xff\xd9", re.compile(rb"\xff[^\0\xd0-\xd7\xff]")
-JPEG_PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}  # of them
-JPEG_LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF}  # of them
+JPEG_PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}  # a subset of the frame headers
+JPEG_LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF}  # a subset of the frame headers
 JPEG_FRAME = struct.Struct(">xBHBHHB")  # marker, length, bits, height, width, channels
 JPEG_LENGTH = 4  # of marker and length
-JPEG_ALONE = {0x00, 0x01, *range(0xD0, 0xDA), 0xFF}  # markers without a segment, and what is none
+JPEG_ALONE = {0x00, 0x01, *range(0xD0, 0xDA), 0xFF}  # markers without a segment, and bytes that are no markers
 JPEG_SCAN, JPEG_APP1 = 0xDA, 0xE1
 MOST_SCANS = 500  # of a JPEG; encoders write up to some 15
 EXIF = b"Exif\0\0"
 
 
 class PngHeader(NamedTuple):
-    """How a PNG keeps its pixels.
+    """Header of a PNG: size, depth, colour type.
 
     Attributes:
         height: pixels.
         width: pixels.
-        bits: of a value.
-        kind: `GREY`, `PALETTE` or another one of PNG's kinds of colour.
+        bits: per value.
+        kind: colour type: `GREY`, `RGB`, `PALETTE`, `GREY_ALPHA` or `RGB_ALPHA`.
     """
 
     height: int
@@ -57,17 +63,17 @@ class PngHeader(NamedTuple):
 
 
 class JpegHeader(NamedTuple):
-    """How a JPEG keeps its pixels.
+    """Header of a JPEG: size, depth, coding, EXIF data.
 
     Attributes:
         height: pixels.
         width: pixels.
-        bits: of a value.
+        bits: per value.
         channels: 1, 3 or 4.
-        exif: what its EXIF segment holds, else nothing.
-        end: of the header in the file, bytes.
-        lossless: whether it keeps values as they are, which libjpeg gives in no other colours.
-        progressive: whether its pixels come in several scans, from coarse to fine.
+        exif: content of the EXIF segment; empty if there is none.
+        end: offset of the header's end, bytes.
+        lossless: whether it is coded without loss; libjpeg does not convert the colours of such files.
+        progressive: whether it is coded in several scans, from coarse to fine.
     """
 
     height: int
@@ -83,9 +89,9 @@ class JpegHeader(NamedTuple):
 def check_size(
     path: Path, kind: str, height: int, width: int, size: int, per_byte: float | None = None, beside: int | None = None
 ) -> None:
-    """See that an image's declared size is one that its file can hold and that is taken.
+    """Raise unless an image's declared size is within the limits and its file is large enough for it.
 
-    A decoder may take as many bytes beside the pixels as pixels are taken: 1 GiB.
+    A decoder may use as many extra bytes as pixels are allowed: 1 GiB by default.
 
     Args:
         path: the file.
@@ -93,11 +99,11 @@ def check_size(
         height: pixels.
         width: pixels.
         size: of the file, bytes.
-        per_byte: pixels that a byte can hold; by default `PIXELS_PER_BYTE`.
-        beside: bytes that the decoder takes for a pixel beside its colours; by default `BESIDE`.
+        per_byte: most pixels that a byte can hold; by default `PIXELS_PER_BYTE`.
+        beside: extra bytes that the decoder needs per pixel; by default `BESIDE`.
 
     Raises:
-        UnreadableImageError: it is not.
+        UnreadableImageError: the image is too large, or larger than the file allows.
     """
     per_byte = PIXELS_PER_BYTE.get(kind, MOST_PER_BYTE) if per_byte is None else per_byte
     if height * width > most_pixels():
@@ -117,7 +123,7 @@ def check_size(
 
 
 def most_pixels() -> int:
-    """The number of pixels that OpenCV takes, which a user can raise.
+    """Most pixels of an image: OpenCV's limit, which an environment variable can change.
 
     Raises:
         ValueError: the environment variable is no number.
@@ -129,7 +135,7 @@ def most_pixels() -> int:
 
 
 def size_in_header(path: Path) -> tuple[int, int] | None:
-    """Stored height and width of a PNG or JPEG from its first bytes; None of other or damaged files."""
+    """Stored height and width of a PNG or JPEG by its header; None for other or damaged files."""
     if not path.is_file():  # a pipe would wait for its writer
         return None
     try:
@@ -146,13 +152,13 @@ def size_in_header(path: Path) -> tuple[int, int] | None:
 
 
 def png_header(path: Path) -> PngHeader | None:
-    """How a PNG keeps its pixels, from its first bytes; None of other or damaged files."""
+    """Header of a PNG file; None for other or damaged files."""
     with path.open("rb") as file:
         return parse_png(file.read(PNG.size))
 
 
 def parse_png(start: bytes) -> PngHeader | None:
-    """The header in a PNG's first bytes; None if these are none of a PNG."""
+    """Header in a PNG's first bytes; None for other or damaged files."""
     if len(start) < PNG.size:
         return None
     signature, chunk, width, height, bits, kind, deflate, filters, interlaced = PNG.unpack(start[: PNG.size])
@@ -161,7 +167,7 @@ def parse_png(start: bytes) -> PngHeader | None:
 
 
 def png_parts(data: bytes) -> tuple[bytes, bytes] | None:
-    """What the pixels of a PNG need of it, and its EXIF data; None if it is not whole or a checksum is wrong."""
+    """Chunks of a PNG that the pixels need, and its EXIF data; None if it is cut short or a checksum is wrong."""
     names, parts, exif, at = list[bytes](), [data[: len(PNG_START[0])]], b"", len(PNG_START[0])
     while at + PNG_CHUNK.size + CHECKSUM.size <= len(data) and PNG_PIXELS[-1] not in names:
         length, name = PNG_CHUNK.unpack_from(data, at)
@@ -182,12 +188,12 @@ def png_parts(data: bytes) -> tuple[bytes, bytes] | None:
 
 
 def png_pixels_per_byte(header: PngHeader) -> float:
-    """The number of pixels that a byte of a PNG can hold."""
+    """Most pixels that a byte of a PNG can hold."""
     return DEFLATED * 8 / (header.bits * PNG_CHANNELS[header.kind])
 
 
 def parse_jpeg(data: bytes | mmap) -> JpegHeader | None:
-    """The header of a JPEG; None if it ends before it tells its size, or is damaged."""
+    """Header of a JPEG; None if it is cut short or damaged."""
     at, exif = len(JPEG_START), b""
     while (at := data.find(b"\xff", at)) >= 0 and at + JPEG_FRAME.size <= len(data):
         marker, length, bits, height, width, channels = JPEG_FRAME.unpack_from(data, at)
@@ -207,9 +213,9 @@ def parse_jpeg(data: bytes | mmap) -> JpegHeader | None:
 
 
 def jpeg_scans(data: bytes, header: JpegHeader) -> int:
-    """Number of scans of a JPEG up to its end, by its markers as libjpeg follows them; 0 if they do not lead there.
+    """Number of scans of a JPEG, found by its markers as libjpeg does; 0 if they do not lead to its end.
 
-    What is missing libjpeg fills up with grey, and each scan takes as long as all pixels do.
+    libjpeg would fill missing data with grey; each scan takes as long to decode as all pixels.
     """
     at, scans = header.end, 0
     while found := JPEG_MARKER.search(data, at):

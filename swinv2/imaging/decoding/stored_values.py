@@ -1,4 +1,4 @@
-"""Values of pictures as their files keep them: not stretched, not turned into colours, not changed by compression."""
+"""Pixel values as stored in lossless files: not rescaled, not converted to colours."""
 
 import math
 import re
@@ -29,15 +29,15 @@ NOTE = re.compile(rb"#[^\n]*")
 
 
 def stored_values(data: bytes, path: Path) -> Stored:
-    """The values in a file of a lossless format, as `read_map` has them.
+    """Values in a file of a lossless format, for `read_map`.
 
     Args:
         data: content of the file.
-        path: where it came from, for messages.
+        path: of the file, for messages.
 
     Raises:
         UnreadableImageError: the file is empty, cut short, damaged, or no image.
-        ValueError: it is compressed with losses, or has fractions, negative values or colours that are not RGB.
+        ValueError: it is lossy, or has fractions, negative values or colours that are not RGB.
     """
     kind = format_of(data)
     if kind is None and floating_format(data) is None:
@@ -50,7 +50,7 @@ def stored_values(data: bytes, path: Path) -> Stored:
 
 
 def read_png(data: bytes, path: Path) -> Stored:
-    """The values in a PNG: indices of its palette, and levels that are not stretched from 1, 2 or 4 bits to 8."""
+    """Values in a PNG: palette indices, or levels, where 1, 2 and 4 bits are not scaled to 8."""
     header, parts = parse_png(data), png_parts(data)
     if header is None or parts is None:
         raise damaged(path, "PNG", "it is not whole")
@@ -67,7 +67,7 @@ def read_png(data: bytes, path: Path) -> Stored:
 
 
 def read_tiff_map(data: bytes, path: Path) -> Stored:
-    """The numbers in a TIFF, turned as its orientation says; of 1 bit black is 0."""
+    """Values in a TIFF, turned upright; with 1 bit, black is 0."""
     picture = read_tiff(data, path, accept_map)
     samples = picture.samples
     if picture.bits == 1:
@@ -80,10 +80,10 @@ def read_tiff_map(data: bytes, path: Path) -> Stored:
 
 
 def accept_map(page: TiffPage, path: Path) -> None:
-    """See that a page of a TIFF holds whole numbers as they were.
+    """Raise unless a page of a TIFF holds integers without loss.
 
     Raises:
-        ValueError: it does not.
+        ValueError: it is lossy, or has other values or colours.
         UnreadableImageError: it has more than 4 bands.
     """
     if page.compression not in LOSSLESS:
@@ -97,7 +97,7 @@ def accept_map(page: TiffPage, path: Path) -> None:
 
 
 def read_bmp_map(data: bytes, path: Path) -> Stored:
-    """The values in a BMP."""
+    """Values in a BMP: RGB, palette indices or grey levels."""
     header = bmp_header(data, path)
     if header.bits > 8:
         return read_bmp(data, path)
@@ -106,7 +106,7 @@ def read_bmp_map(data: bytes, path: Path) -> Stored:
 
 
 def read_gif(data: bytes, path: Path) -> Stored:
-    """The values in a GIF."""
+    """Values in a GIF: palette indices or grey levels; RGB if Pillow gives it."""
     image = open_with_pillow(data, path, "GIF")
     if image.mode not in ("L", "P"):
         return np.array(image)
@@ -118,12 +118,12 @@ def read_gif(data: bytes, path: Path) -> Stored:
 
 
 def levels_of(indices: Indices, colours: Colours, count: int, path: Path) -> Indices:
-    """Indices, or the grey levels that stand for them, unless the greys are only spread from black to white.
+    """Palette indices, or the grey levels of the palette if it is grey and not an even ramp from black to white.
 
     Args:
-        indices: of the colours.
-        colours: RGB.
-        count: number of different indices that there may be.
+        indices: of the palette.
+        colours: of the palette, RGB.
+        count: number of indices that the format allows.
         path: of the file, for messages.
     """
     numbers = np.arange(count)
@@ -139,7 +139,7 @@ def levels_of(indices: Indices, colours: Colours, count: int, path: Path) -> Ind
 
 
 def read_pnm(data: bytes, path: Path) -> Stored:
-    """The values in a PBM, where black is 0, a PGM or a PPM; Pillow would stretch them from their maximum."""
+    """Values in a PBM (black is 0), PGM or PPM; Pillow would scale them by their maximum."""
     if data[1] in b"14":
         return np.array(open_with_pillow(data, path, "PNM")).astype(np.uint8)
     with Decoding(path, "PNM"):
@@ -160,7 +160,7 @@ def read_pnm(data: bytes, path: Path) -> Stored:
 
 
 def read_webp(data: bytes, path: Path) -> Stored:
-    """The values in a lossless WebP."""
+    """Values in a lossless WebP."""
     header = webp_header(data, path)
     if not header.lossless:
         raise invented(path, "lossy WebP")
@@ -169,7 +169,7 @@ def read_webp(data: bytes, path: Path) -> Stored:
 
 
 def read_jpeg_2000(data: bytes, path: Path) -> Stored:
-    """The values in a lossless JPEG 2000, which Pillow shifts to 8 or 16 bits."""
+    """Values in a lossless JPEG 2000; undoes Pillow's shift to 8 or 16 bits."""
     bits = declared_bits(data, path, "JPEG 2000")
     if jpeg_2000_loses(data):
         raise invented(path, "lossy JPEG 2000")
@@ -180,7 +180,7 @@ def read_jpeg_2000(data: bytes, path: Path) -> Stored:
 
 
 def read_tga(data: bytes, path: Path) -> Stored:
-    """The values in a TGA."""
+    """Values in a TGA."""
     return np.array(open_with_pillow(data, path, "TGA"))
 
 
@@ -197,7 +197,7 @@ READERS: dict[str | None, Callable[[bytes, Path], Stored]] = {
 
 
 def no_classes(path: Path, what: str) -> ValueError:
-    """The error of a file whose values cannot be classes."""
+    """Error for a file whose values cannot be classes."""
     return ValueError(
         f"{path} has {what}; a label map holds the class of each pixel in 8 or 16 bits. "
         "Save it again with swinv2.imaging.label_maps.write_map."
@@ -205,7 +205,7 @@ def no_classes(path: Path, what: str) -> ValueError:
 
 
 def invented(path: Path, kind: str) -> ValueError:
-    """The error of a format that changes values."""
+    """Error for a lossy format."""
     return ValueError(
         f"{path} is a {kind}, whose compression changes values and so invents classes, above all at edges. Save the "
         "original label maps as PNG, e.g. with swinv2.imaging.label_maps.write_map; those in this file cannot be "

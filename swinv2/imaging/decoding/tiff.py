@@ -1,6 +1,6 @@
-"""TIFFs, which keep images in a hundred ways: the numbers that are stored, and RGB pixels.
+"""TIFF files: stored values, and RGB pixels.
 
-tifffile knows the ways. OpenCV multiplies a fourth band into the colours, and Pillow knows few kinds of bands.
+tifffile reads all variants. OpenCV multiplies a fourth band into the colours, and Pillow knows few kinds of bands.
 """
 
 import logging
@@ -24,7 +24,7 @@ from .size import MOST_PER_BYTE, check_size, parse_jpeg
 
 
 class Once(logging.Filter):
-    """Lets each message pass once, whatever file it names."""
+    """Log filter that passes each message once, whatever file it names."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,37 +39,37 @@ class Once(logging.Filter):
 
 logger = logging.getLogger(__name__)
 logger.addFilter(Once())
-logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a file is in our errors
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # problems of a file are in our errors
 
 TIFF = "TIFF"
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, MASK, CMYK, YCBCR = range(7)  # photometric interpretations
 NONE, FAX_RLE, FAX3, FAX4, LZW, OLD_JPEG, JPEG, DEFLATE = range(1, 9)  # compressions
 OLD_DEFLATE, PACKBITS, LZMA, ZSTD, WEBP = 32946, 32773, 34925, 50000, 50001
 LOSSLESS = (NONE, FAX_RLE, FAX3, FAX4, LZW, DEFLATE, OLD_DEFLATE, PACKBITS, LZMA, ZSTD)
-LOSSY = (OLD_JPEG, JPEG, WEBP, 33003, 33004, 33005, 34712)  # or may be; the last four are JPEG 2000
-MOST_BYTES = {NONE: 1, PACKBITS: 64, LZW: 2731, DEFLATE: 1032, OLD_DEFLATE: 1032}  # that a byte stands for
+LOSSY = (OLD_JPEG, JPEG, WEBP, 33003, 33004, 33005, 34712)  # or possibly lossy; the last four are JPEG 2000
+MOST_BYTES = {NONE: 1, PACKBITS: 64, LZW: 2731, DEFLATE: 1032, OLD_DEFLATE: 1032}  # that a byte expands to
 
 COLOUR_FILTERS, LINEAR_RAW = 32803, 34892  # photometric interpretations of raw photos
 JPEG_END = b"\xff\xd9"
-REDUCED, TRANSPARENCY = 1, 4  # flags of a page that is a smaller copy, or a mask
+REDUCED, TRANSPARENCY = 1, 4  # flags of a page: a smaller copy, a mask
 SUBFILES, MAKE, DNG_VERSION, INK_SET = 330, 271, 50706, 332  # tags
 BITS, PHOTOMETRIC, ORIENTATION = 258, 262, 274
 
-NUMBERS = (  # of a page
+NUMBERS = (  # attributes of a page that must be integers
     *("imagewidth", "imagelength", "imagedepth", "samplesperpixel", "compression", "photometric", "planarconfig"),
     *("rowsperstrip", "tilewidth", "tilelength", "tiledepth", "predictor", "fillorder", "subfiletype"),
 )
 
 
 class TiffPicture(NamedTuple):
-    """The first page of a TIFF.
+    """Page of a TIFF.
 
     Attributes:
-        samples: numbers as they are stored; of JPEG and subsampled colours RGB.
-        bits: of a number.
+        samples: values as stored; RGB for JPEG and YCbCr.
+        bits: per value.
         photometric: interpretation.
-        palette: colours of 16 bits, by index, if the numbers are indices.
-        orientation: as EXIF's.
+        palette: colours of 16 bits, by index, if the values are indices.
+        orientation: as in EXIF.
     """
 
     samples: Shaped[np.ndarray, "h w channels"]
@@ -80,15 +80,15 @@ class TiffPicture(NamedTuple):
 
 
 def read_tiff(data: bytes, path: Path, accept: Callable[[TiffPage, Path], None]) -> TiffPicture:
-    """The first page of a TIFF that is no smaller copy or mask of another; that there are others is said once.
+    """First page of a TIFF that is no smaller copy or mask of another; further pages are mentioned in the log once.
 
     Args:
         data: content of the file.
-        path: where it came from, for messages.
-        accept: raises if a page is not what is wanted, before it is decoded.
+        path: of the file, for messages.
+        accept: raises for unwanted pages, before they are decoded.
 
     Raises:
-        UnreadableImageError: it is damaged, a raw photo, or of a size or compression that is not taken.
+        UnreadableImageError: it is damaged, a raw photo, or of a size or compression that is not accepted.
     """
     with quiet(path, TIFF):
         file = TiffFile(BytesIO(data))
@@ -111,7 +111,7 @@ def read_tiff(data: bytes, path: Path, accept: Callable[[TiffPage, Path], None])
 
 
 def is_told(page: TiffPage) -> bool:
-    """Whether a page has the tags that it needs, and these are numbers; tifffile stands in for those that are lost."""
+    """Whether the necessary tags of a page exist and are numbers; tifffile would replace lost tags by defaults."""
     plain = page.samplesperpixel == 1 and page.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO)
     bits = page.tags[BITS].count in (1, page.samplesperpixel) if BITS in page.tags else plain
     bits = bits and isinstance(page.bitspersample, (int, tuple))
@@ -128,7 +128,7 @@ def has_colours(page: TiffPage) -> bool:
 
 
 def pick_page(file: TiffFile) -> tuple[TiffPage, bool]:
-    """The first page that is neither a smaller copy nor a mask, or else the first of all; whether more such follow."""
+    """First page that is neither a smaller copy nor a mask, or else page 1, and whether more such pages follow."""
     first: TiffPage | None = None
     for page in file.pages:
         if isinstance(page, TiffPage) and not int(page.subfiletype) & (REDUCED | TRANSPARENCY):
@@ -139,15 +139,15 @@ def pick_page(file: TiffFile) -> tuple[TiffPage, bool]:
 
 
 def check_page(page: TiffPage, path: Path, size: int) -> None:
-    """See that a page is of a size, depth and compression that are read.
+    """Raise unless a page has an accepted size, depth and compression.
 
     Args:
-        page: whose tags are looked at.
+        page: to check, by its tags.
         path: of the file, for messages.
         size: of the file, bytes.
 
     Raises:
-        UnreadableImageError: it is not.
+        UnreadableImageError: it has not.
     """
     if page.compression not in (*LOSSLESS, *LOSSY):
         raise unsupported(path, TIFF, f"compression {getattr(page.compression, 'name', page.compression)}")
@@ -162,15 +162,15 @@ def check_page(page: TiffPage, path: Path, size: int) -> None:
 
 
 def check_segments(page: TiffPage, path: Path, data: bytes) -> None:
-    """See that all strips or tiles of a page are in the file, as decoders fill up what is missing.
+    """Raise unless all strips or tiles of a page are in the file; decoders would fill missing ones.
 
     Args:
-        page: whose strips or tiles are meant.
+        page: to check.
         path: of the file, for messages.
         data: content of the file.
 
     Raises:
-        UnreadableImageError: they are not.
+        UnreadableImageError: a strip or tile is missing, cut short, or a JPEG that is too large.
     """
     segments = [*zip(page.dataoffsets, page.databytecounts, strict=False)]
     missing = math.prod(page.chunked) - sum(1 for offset, count in segments if offset and count)
@@ -188,10 +188,10 @@ def check_segments(page: TiffPage, path: Path, data: bytes) -> None:
 
 
 def decode_page(page: TiffPage, data: bytes) -> Shaped[np.ndarray, "h w channels"]:
-    """The numbers in a page; of YCbCr RGB. libtiff knows its subsampling, and is faster at LZW than tifffile."""
+    """Values of a page; RGB for YCbCr, whose subsampling libtiff can decode; libtiff is also faster at LZW."""
     planes, _, height, width, channels = page.shaped
     if page.photometric == YCBCR and page.compression in LOSSLESS:
-        if ORIENTATION in page.tags:  # which libtiff would obey by half
+        if ORIENTATION in page.tags:  # libtiff would apply it in part
             at = page.tags[ORIENTATION].valueoffset
             data = data[:at] + bytes(2) + data[at + 2 :]
         return imagecodecs.tiff_decode(data, asrgb=True)[..., :3]
@@ -205,11 +205,11 @@ def decode_page(page: TiffPage, data: bytes) -> Shaped[np.ndarray, "h w channels
 
 
 def accept_image(page: TiffPage, path: Path) -> None:
-    """See that a page can be turned into RGB of 8 bits.
+    """Raise unless a page can be converted to RGB of 8 bits.
 
     Raises:
         UnreadableImageError: it has too many bands, or colours of another kind.
-        ImageDepthError: its values do not have 8 bits or fewer.
+        ImageDepthError: its values have more than 8 bits, or are no unsigned integers.
     """
     kind, bands, bits = page.photometric, page.samplesperpixel, page.bitspersample
     values = f"values of type {page.dtype}" if page.dtype is not None else f"values of {bits} bits"
@@ -230,12 +230,12 @@ def accept_image(page: TiffPage, path: Path) -> None:
 
 
 def tiff_rgb(picture: TiffPicture, path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    """RGB pixels of a picture that `accept_image` let pass; a fourth band is left out and changes nothing.
+    """RGB pixels of a picture that `accept_image` accepts; a fourth band is ignored.
 
-    That holds of alpha in both ways: where colours are stored multiplied by it, they stay so.
+    Colours that are stored premultiplied by alpha stay so.
 
     Raises:
-        UnreadableImageError: an index has no colour.
+        UnreadableImageError: a palette index has no colour.
     """
     samples = picture.samples
     if picture.palette is not None:

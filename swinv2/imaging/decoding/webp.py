@@ -9,18 +9,18 @@ from .errors import damaged
 
 RIFF = struct.Struct("<4sI4s")
 CHUNK = struct.Struct("<4sI")
-FRAME = 16  # bytes before the chunks of an animation's frame
+FRAME = 16  # bytes before the chunks of a frame of an animation
 
 
 class WebPHeader(NamedTuple):
-    """How a WebP keeps its pixels.
+    """Header of a WebP: size, coding, EXIF data.
 
     Attributes:
         height: pixels.
         width: pixels.
-        lossless: whether its first picture is as it was.
-        animated: whether it may have several.
-        exif: what its EXIF chunk holds, else nothing.
+        lossless: whether its first picture is coded without loss.
+        animated: whether it is an animation.
+        exif: content of the EXIF chunk; empty if there is none.
     """
 
     height: int
@@ -31,11 +31,11 @@ class WebPHeader(NamedTuple):
 
 
 def webp_header(data: bytes, path: Path) -> WebPHeader:
-    """How a WebP keeps its pixels.
+    """Header of a WebP.
 
     Args:
         data: content of the file.
-        path: where it came from, for messages.
+        path: of the file, for messages.
 
     Raises:
         UnreadableImageError: it is cut short, or has no picture.
@@ -59,7 +59,7 @@ def webp_header(data: bytes, path: Path) -> WebPHeader:
 
 
 def chunks_of(data: memoryview) -> dict[bytes, memoryview]:
-    """The first chunk of each name, without copies; ends where the file is cut short."""
+    """First chunk of each name, as views; stops where the file is cut short."""
     return dict(reversed([*read_chunks(data)]))
 
 

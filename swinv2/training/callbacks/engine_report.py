@@ -1,4 +1,4 @@
-"""What computes the blocks of a run: said once, and prepared where weights do not change."""
+"""Engines of the backbone's blocks: logged once per run, and prepared where weights do not change."""
 
 from contextlib import ExitStack
 from typing import Any
@@ -11,41 +11,41 @@ from swinv2 import Watch, optimize_for_inference
 
 
 class EngineReport(Callback):
-    """Says after the first batch what computes the backbone's blocks; prepares it to be validated or to predict."""
+    """Logs after the first batch which engines compute the blocks; prepares them for validation and prediction."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
         self._watch: Watch | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin to look."""
+        """Begin to watch the blocks."""
         self._begin(pl_module)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Prepare the blocks, unless this is the validation of a training."""
+        """Prepare and watch the blocks, unless this is the validation of a training."""
         if trainer.state.fn == "validate":
             optimize_for_inference(pl_module)
             self._begin(pl_module)
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Prepare the blocks."""
+        """Prepare and watch the blocks."""
         optimize_for_inference(pl_module)
         self._begin(pl_module)
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """Say what was seen."""
+        """Log the engines once they are known."""
         self._say()
 
     def on_validation_batch_end(self, *_: Any) -> None:
-        """Say what was seen."""
+        """Log the engines once they are known."""
         self._say()
 
     def on_predict_batch_end(self, *_: Any) -> None:
-        """Say what was seen."""
+        """Log the engines once they are known."""
         self._say()
 
     def on_exception(self, *_: Any) -> None:
-        """Look no more."""
+        """Stop watching."""
         self._stack.close()
 
     def _begin(self, model: LightningModule) -> None:

@@ -1,4 +1,4 @@
-"""Trainings whose numbers stop being finite: what is spoilt is left out, and no checkpoint ever holds it."""
+"""NaN and infinity in a training: steps with them are skipped, and no checkpoint ever holds them."""
 
 import logging
 import math
@@ -23,17 +23,17 @@ REMEDY = (
 
 
 class DivergedTrainingError(ValueError):
-    """A training whose loss, gradients or weights are not finite."""
+    """Error for a training whose loss, gradients or weights are not finite."""
 
 
 class FiniteTraining(Callback):
-    """Leaves out steps whose gradients are not finite, and stops a training that has too many of them in a row.
+    """Skips steps whose gradients are not finite, and stops a training that has too many of them in a row.
 
-    Such a step changes neither weights nor moments. A checkpoint with a number that is not finite is never written. The
-    norm of all gradients is logged as `grad_norm`. What the last step was computed from is kept in the run's folder.
+    A skipped step changes neither weights nor moments. A checkpoint with NaN or infinity is never written. The norm of
+    all gradients is logged as `grad_norm`. The inputs of the step that stops a training are kept in the run's folder.
 
     Args:
-        most_skipped: how many steps in a row may be left out, 0 or more.
+        most_skipped: steps in a row that may be skipped, 0 or more.
 
     Raises:
         ValueError: a number below 0.
@@ -45,38 +45,38 @@ class FiniteTraining(Callback):
         self.most_skipped = most_skipped
         self.skipped = 0  # in a row
         self.loss = math.nan
-        self.batches: list[Any] = []  # of the step under way
-        self.random_state = torch.empty(0)  # before them
+        self.batches: list[Any] = []  # of the current step
+        self.random_state = torch.empty(0)  # before these batches
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Called by the trainer before a batch."""
+        """Keep the batches of the current step, and the random state before them."""
         if batch_idx % trainer.accumulate_grad_batches == 0:
             self.batches, self.random_state = [], torch.get_rng_state()
         self.batches.append(batch)
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
-        """Called by the trainer with the loss of a batch."""
+        """Keep the loss of the last batch."""
         self.loss = loss.detach()  # type: ignore[assignment]
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        """Called by the trainer when the gradients of a step are there, and not yet clipped.
+        """Skip the step if its gradients, not yet clipped, are not finite; otherwise log their norm.
 
         Raises:
-            DivergedTrainingError: too many steps had none that were finite.
+            DivergedTrainingError: too many steps in a row had gradients that are not finite, or a buffer is spoilt.
         """
         gradients = [parameter.grad for parameter in pl_module.parameters() if parameter.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         if math.isfinite(float(norm)):  # the same in all processes
-            self.skipped, self.batches = 0, []  # which are not kept while the next ones are loaded
+            self.skipped, self.batches = 0, []  # frees their memory while the next batches are loaded
             pl_module.log("grad_norm", norm)
             return
-        if getattr(trainer.precision_plugin, "scaler", None) is not None:  # whose factor may just be too large
+        if getattr(trainer.precision_plugin, "scaler", None) is not None:  # its loss scale may only be too large
             spoilt_loss = not math.isfinite(float(self.loss))
             if not trainer.strategy.reduce_boolean_decision(spoilt_loss, all=False):
                 return
         self.skipped += 1
         for parameter in pl_module.parameters():
-            parameter.grad = None  # which the optimizer passes over
+            parameter.grad = None  # the optimizer skips such parameters
         spoilt = not_finite(dict(pl_module.named_buffers()))
         if spoilt or self.skipped > self.most_skipped:
             held = f", and so is {spoilt[0]}, which the batch has changed" if spoilt else ""
@@ -91,7 +91,7 @@ class FiniteTraining(Callback):
             log.warning(text, trainer.global_step + 1, self.skipped, self.most_skipped, float(self.loss))
 
     def _keep(self, trainer: Trainer, pl_module: LightningModule) -> str:
-        """Write what the step was computed from; a sentence that says where."""
+        """Write the inputs of the step to a file; a sentence that names the file."""
         folder = Path(trainer.log_dir or trainer.default_root_dir)
         path = folder / f"replay_{trainer.global_rank}.pt"
         try:
@@ -102,10 +102,10 @@ class FiniteTraining(Callback):
         return f" What the step was computed from is in {path}."
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Called by the trainer before a checkpoint is written.
+        """Raise before a checkpoint with NaN or infinity is written.
 
         Raises:
-            DivergedTrainingError: it has numbers that are not finite.
+            DivergedTrainingError: a tensor of the model is not finite.
         """
         if spoilt := not_finite(checkpoint["state_dict"]):
             raise DivergedTrainingError(
@@ -115,7 +115,7 @@ class FiniteTraining(Callback):
 
 
 def last_good(trainer: Trainer) -> str:
-    """Where to go on from, in a sentence."""
+    """Sentence that names the last good checkpoint."""
     kept = [Path(path) for one in trainer.checkpoint_callbacks if (path := getattr(one, "best_model_path", ""))]
     there = [path for path in kept if path.exists()]
     if not there:

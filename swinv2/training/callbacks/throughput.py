@@ -1,10 +1,10 @@
-"""How many items a run gets through in a second, the time that it waits for data included."""
+"""Items a second of a run, waiting for data included."""
 
 from time import perf_counter
 
 
 class Throughput:
-    """A counter and a clock."""
+    """Counter of items and a clock."""
 
     def __init__(self) -> None:
         self.restart()

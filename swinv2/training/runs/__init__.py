@@ -1,1 +1,1 @@
-"""The folder of a run: what is kept there, and how it goes on."""
+"""Run folders: checkpoints, logs, resuming."""

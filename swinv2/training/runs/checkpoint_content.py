@@ -1,4 +1,4 @@
-"""Whether a checkpoint to go on from has the parts that a training writes, each of its kind."""
+"""Checks of a checkpoint to resume from: its entries have the types that a training writes."""
 
 import traceback
 from collections.abc import Mapping, Sequence
@@ -11,14 +11,14 @@ from torch.optim import AdamW
 
 from ...error_reports import Step
 
-KINDS: Mapping[str, type] = {  # of the parts of a checkpoint
+KINDS: Mapping[str, type] = {  # type of each entry of a checkpoint
     **dict.fromkeys(("epoch", "global_step"), int),
     "batches_of_epoch": Real,
     "pytorch-lightning_version": str,
     **dict.fromkeys(("state_dict", "loops", "callbacks"), Mapping),
     **dict.fromkeys(("optimizer_states", "lr_schedulers", "class_names", "window_size"), list),
 }
-ELEMENTS: Mapping[str, tuple[type, ...]] = {  # of those that are lists or mappings
+ELEMENTS: Mapping[str, tuple[type, ...]] = {  # types of the elements of entries that are lists or mappings
     "callbacks": (Mapping,),
     **dict.fromkeys(("optimizer_states", "lr_schedulers"), (Mapping,)),
     "class_names": (str,),
@@ -29,18 +29,18 @@ CHANGED = (
     "another program or version has written or changed it. Give an earlier checkpoint, or start a new training from "
     "its weights by --model.weights in place of --ckpt_path."
 )
-RESTORING = "checkpoint_connector"  # Lightning's module that hands out the parts
+RESTORING = "checkpoint_connector"  # Lightning's module that restores a checkpoint
 
 
 def check_content(content: Mapping[str, Any], label: str) -> None:
-    """See that the parts of a checkpoint are of the kinds that a training writes; some may be missing.
+    """Raise unless the entries of a checkpoint have the types that a training writes; entries may be missing.
 
     Args:
-        content: of the checkpoint.
-        label: what to call it.
+        content: the checkpoint.
+        label: name of the checkpoint in the error.
 
     Raises:
-        ValueError: one is not.
+        ValueError: an entry has another type.
     """
     for name in (name for name in KINDS if name in content):
         value, kind = content[name], KINDS[name]
@@ -55,10 +55,10 @@ def check_content(content: Mapping[str, Any], label: str) -> None:
 
 
 def check_parts(saved: Mapping[str, Any]) -> None:
-    """See that the state of an optimizer has groups of parameters.
+    """Raise unless the state of an optimizer has parameter groups.
 
     Args:
-        saved: of the checkpoint.
+        saved: the optimizer's state in the checkpoint.
 
     Raises:
         ValueError: it has none.
@@ -70,10 +70,10 @@ def check_parts(saved: Mapping[str, Any]) -> None:
 
 
 def check_optimizer(saved: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]) -> None:
-    """See that the settings and moments of an optimizer fit the parameters; what is saved by name FSDP itself checks.
+    """Raise unless an optimizer's settings and moments fit the parameters; states saved by name are left to FSDP.
 
     Args:
-        saved: of the checkpoint, with as many groups.
+        saved: the optimizer's state in the checkpoint, with as many groups.
         groups: of the model's parameters, in the order of the numbers in `saved`.
 
     Raises:
@@ -94,7 +94,7 @@ def check_optimizer(saved: Mapping[str, Any], groups: Sequence[Mapping[str, Any]
 
 
 def alike(given: Any, wanted: Any) -> bool:
-    """Whether a value of an optimizer's group may stand for another one."""
+    """Whether a value of a saved group has the type of the expected one."""
     if isinstance(wanted, list | tuple):
         return isinstance(given, list | tuple) and len(given) == len(wanted) and all(map(alike, given, wanted))
     if isinstance(wanted, bool) or wanted is None:
@@ -103,7 +103,7 @@ def alike(given: Any, wanted: Any) -> bool:
 
 
 def fits(state: Any, parameter: Tensor) -> bool:
-    """Whether the state of a parameter has a number of steps, and moments of its shape."""
+    """Whether the state of a parameter has a step count, and moments of the parameter's shape."""
     if not isinstance(state, Mapping):
         return False
     steps = state.get("step")
@@ -115,6 +115,6 @@ def fits(state: Any, parameter: Tensor) -> bool:
 
 
 def is_restoring(error: BaseException) -> bool:
-    """Whether an error came up in a library, not in our code, while Lightning handed out a checkpoint."""
+    """Whether an error was raised by a library, not by our code, while Lightning restored a checkpoint."""
     files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
     return any(RESTORING in file for file in files) and not Step(Path(files[-1]), 0, "").ours

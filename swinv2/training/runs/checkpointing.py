@@ -1,4 +1,4 @@
-"""The checkpoint to go on from: whole whenever a run is killed, and up to date when it is asked to end."""
+"""Checkpoint to resume from: never half written when a run is killed, and up to date after SIGTERM or Ctrl-C."""
 
 import signal
 import sys
@@ -18,22 +18,22 @@ from .checkpoint_content import check_content
 class LastCheckpoint(ModelCheckpoint):
     """Saves the latest state; arguments are those of ModelCheckpoint.
 
-    A state is saved between two steps of the optimizer only, as gradients are in no checkpoint, and what is due in the
-    last step of an epoch, or in one before a validation, is saved after that. When the process is asked to end
-    (SIGTERM, or SIGINT as by Ctrl-C), the step or validation that is under way is finished, its state saved, and
-    training stops with exit code 143 or 130. A second SIGINT ends it at once.
+    A state is saved only between two optimizer steps, because checkpoints hold no gradients. If it is due at the last
+    step of an epoch, or right before a validation, it is saved after the epoch or validation. On SIGTERM, or SIGINT
+    (Ctrl-C), the current step or validation is finished, the state saved, and training stops with exit code 143 or
+    130. A second SIGINT ends it at once.
     """
 
-    asked_to_end: int = 0  # the signal
+    asked_to_end: int = 0  # number of the signal received
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Called before the first step: from now on it is this checkpoint that answers signals."""
+        """Handle signals from now on."""
         super().on_train_start(trainer, pl_module)
         self.asked_to_end = signal.SIGTERM if trainer.received_sigterm else 0
         self.speaks = trainer.is_global_zero
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, self._remember)  # the trainer puts back what was there before
+                signal.signal(number, self._remember)  # the trainer restores the earlier handlers
 
     def _remember(self, number: int, *_: Any) -> None:
         if number == self.asked_to_end == signal.SIGINT:
@@ -47,7 +47,7 @@ class LastCheckpoint(ModelCheckpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Called after each batch: save if it is time to, and see whether a process was asked to end."""
+        """Save if it is time to, and stop if a process was asked to end."""
         if not trainer.is_last_batch:
             if (batch_idx + 1) % trainer.accumulate_grad_batches:
                 return
@@ -56,12 +56,12 @@ class LastCheckpoint(ModelCheckpoint):
         self._agree_to_end(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Called before each validation, which is finished: processes with fewer batches would not see it stopped."""
+        """Let the validation run to its end: processes with fewer batches would not notice that it stopped."""
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
             trainer._signal_connector.received_sigterm = False
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Called after each validation: save what was due in the step before, and see who was asked to end."""
+        """Save if it was due at the step before, and stop if a process was asked to end."""
         super().on_validation_end(trainer, pl_module)
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
             if not trainer.is_last_batch:
@@ -69,7 +69,7 @@ class LastCheckpoint(ModelCheckpoint):
             self._agree_to_end(trainer)
 
     def _validation_follows(self, trainer: Trainer) -> bool:
-        """Whether there is one between this step and the next, which a training resumed from before it leaves out."""
+        """Whether a validation comes before the next step; a run resumed from a checkpoint before it would skip it."""
         loop = trainer.fit_loop
         return loop.epoch_loop._should_check_val_fx(loop._data_fetcher)  # type: ignore[arg-type]
 
@@ -78,21 +78,21 @@ class LastCheckpoint(ModelCheckpoint):
         if trainer.strategy.reduce_boolean_decision(self.asked_to_end > 0, all=False):
             interrupted = trainer.strategy.reduce_boolean_decision(self.asked_to_end == signal.SIGINT, all=False)
             self.asked_to_end = signal.SIGINT if interrupted else signal.SIGTERM  # in all processes
-            trainer._signal_connector.received_sigterm = True  # the trainer stops when this step is done
+            trainer._signal_connector.received_sigterm = True  # makes the trainer stop after this step
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Called after each epoch, whose last step may have been the time to save."""
+        """Save if it was due at the last step of the epoch."""
         super().on_train_epoch_end(trainer, pl_module)
         super().on_train_batch_end(trainer, pl_module, None, None, 0)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Called after the last step: a finished run's last checkpoint is its end, whatever is saved in between."""
+        """Save the end of the training, whatever the interval of saving."""
         super().on_train_end(trainer, pl_module)
         if not self._should_skip_saving_checkpoint(trainer):
             self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Called whatever stops the trainer: save if it was asked to end, and say how to go on."""
+        """Save if the run was asked to end, and print how to resume."""
         if isinstance(exception, SIGTERMException):
             exception.code = 128 + (self.asked_to_end or signal.SIGTERM)
             super().on_exception(trainer, pl_module, exception)
@@ -103,29 +103,29 @@ class LastCheckpoint(ModelCheckpoint):
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Writes checkpoints so that a file is always whole and on the disk, whatever ends the process or the computer.
+    """Checkpoint files that are always complete and on the disk, even if the process or the computer dies.
 
-    Of what it reads it checks the parts.
+    The entries of a checkpoint are checked when it is read.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write a checkpoint.
 
         Args:
-            checkpoint: what is in it.
-            path: its file.
-            storage_options: of other storages; not used.
+            checkpoint: the content.
+            path: the file.
+            storage_options: not used.
 
         Raises:
-            OSError: it cannot be written, as on a full disk; an earlier file is as it was.
+            OSError: the file cannot be written, e.g. on a full disk; an earlier one stays as it was.
         """
         write_torch(Path(path), checkpoint)
 
     def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Read a checkpoint, as `TorchCheckpointIO` does.
+        """Read a checkpoint as `TorchCheckpointIO` does.
 
         Raises:
-            ValueError: a part of it is of another kind than a training writes.
+            ValueError: an entry is not of the type that a training writes.
         """
         checkpoint = super().load_checkpoint(path, *args, **kwargs)
         check_content(checkpoint, str(path))

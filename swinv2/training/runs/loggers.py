@@ -1,4 +1,4 @@
-"""The two logs of a run, whose errors name the file that cannot be written."""
+"""Loggers for CSV and TensorBoard whose errors name the file that cannot be written."""
 
 import threading
 from collections.abc import Iterator
@@ -11,26 +11,26 @@ from ...imaging.drawing import Picture
 
 
 class MetricsTable(CSVLogger):
-    """Metrics as `metrics.csv`; arguments are those of CSVLogger."""
+    """Logger of metrics to `metrics.csv`; arguments are those of CSVLogger."""
 
     def save(self) -> None:
-        """Write what has been logged since the last time.
+        """Write what has been logged since the last call.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         with _named(f"{self.log_dir}/metrics.csv"):
             super().save()
 
 
 class Board(TensorBoardLogger):
-    """Metrics and pictures for TensorBoard; arguments are those of TensorBoardLogger.
+    """Logger of metrics and pictures to TensorBoard; arguments are those of TensorBoardLogger.
 
-    A thread of TensorBoard's writes the file; what stops it is raised by the next call.
+    A thread of TensorBoard writes the file; its error is raised by the next call.
     """
 
     def log_metrics(self, *args: Any, **kwargs: Any) -> None:
-        """Take up metrics of a step.
+        """Log the metrics of a step.
 
         Raises:
             OSError: the file cannot be written.
@@ -38,11 +38,11 @@ class Board(TensorBoardLogger):
         with _named(self.log_dir):
             try:
                 super().log_metrics(*args, **kwargs)
-            except ValueError as error:  # in which Lightning wraps every error
+            except ValueError as error:  # Lightning wraps every error in one
                 raise error.__cause__ if isinstance(error.__cause__, OSError) else error from None
 
     def add_picture(self, name: str, picture: Picture, step: int) -> None:
-        """Take up a picture of a step.
+        """Log a picture of a step.
 
         Raises:
             OSError: the file cannot be written.
@@ -51,7 +51,7 @@ class Board(TensorBoardLogger):
             self.experiment.add_image(name, picture, step, dataformats="HWC")
 
     def save(self) -> None:
-        """Write what has been taken up.
+        """Write what has been logged.
 
         Raises:
             OSError: the file cannot be written.
@@ -60,14 +60,14 @@ class Board(TensorBoardLogger):
             super().save()
 
     def finalize(self, status: str) -> None:
-        """Write the rest, unless that is what has failed."""
+        """Write the rest and close the file."""
         with _named(self.log_dir):
             super().finalize(status)
 
 
 @contextmanager
 def quiet_writers() -> Iterator[None]:
-    """Within it a thread that cannot write a file ends without a traceback of its own; the error is raised later."""
+    """Suppress tracebacks of threads that cannot write a file, within a `with` statement; the error is raised later."""
     before = threading.excepthook
 
     def hook(args: threading.ExceptHookArgs) -> None:

@@ -1,4 +1,4 @@
-"""What a step was computed from, kept so that it can be computed again: batches, weights and random numbers."""
+"""Inputs of a training step as a file, to compute it again: batches, weights, optimizer and random state."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,21 +15,21 @@ Plain = Tensor | Mapping[str, Any] | Sequence[Any] | str | int | float | bool | 
 def save_replay(
     path: Path, module: LightningModule, batches: Sequence[Any], step: int, random_state: Tensor, loss: float
 ) -> None:
-    """Write what a step was computed from; `torch.load(path, weights_only=True)` reads it.
+    """Write the inputs of a step to a file for `torch.load(path, weights_only=True)`.
 
-    Its keys are `batches`, what `training_step` took, `state_dict` of the module before the step, `optimizer_states`,
-    `random_state` of the CPU, which `torch.set_rng_state` takes, `step` and `loss`.
+    Its keys are `batches` (the arguments of `training_step`), `state_dict` of the module before the step,
+    `optimizer_states`, `random_state` of the CPU for `torch.set_rng_state`, `step` and `loss`.
 
     Args:
         path: the file.
-        module: whose weights are those before the step.
-        batches: those of the step.
-        step: its number, from 1.
+        module: with the weights before the step.
+        batches: of the step.
+        step: number of the step, from 1.
         random_state: of the CPU before the first of the batches.
         loss: of the last batch.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     optimizers = module.optimizers()
     states = [one.state_dict() for one in (optimizers if isinstance(optimizers, list) else [optimizers])]
@@ -45,10 +45,10 @@ def save_replay(
 
 
 def plain(value: Any) -> Plain:
-    """A batch of tensors, mappings, sequences, texts and numbers alone, which a file may hold without code.
+    """Batch reduced to tensors, mappings, sequences, texts and numbers, which `weights_only` can load.
 
     Args:
-        value: a batch; of anything else in it the text remains.
+        value: a batch; any other object in it is replaced by its `repr`.
     """
     if isinstance(value, Tensor):
         return value.detach().cpu().as_subclass(Tensor)

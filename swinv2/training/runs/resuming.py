@@ -1,4 +1,4 @@
-"""Going on with a training: what a recipe or the command line says now holds, not what the checkpoint has."""
+"""Optimizer of a resumed training: settings of the recipe and command line replace those of the checkpoint."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -14,20 +14,20 @@ from .checkpoint_content import check_optimizer, check_parts
 log = logging.getLogger(__name__)
 
 SETTINGS = {"initial_lr": "learning rate", "weight_decay": "weight decay", "betas": "betas"}
-SHOWN = 3  # groups in a message
+SHOWN = 3  # changes named in a message
 
 
 class ResumedOptimizer(Callback):
-    """Gives the optimizer of a resumed training the settings that are asked for now, and tells which have changed."""
+    """Sets the optimizer of a resumed training to the settings of this run, and logs the changes."""
 
     def __init__(self) -> None:
         self.went_on = False
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Called by the trainer before the state of the optimizer is taken over.
+        """Check the optimizer's state before it is restored.
 
         Raises:
-            ValueError: its parameters are in other groups, or its parts are none of an optimizer.
+            ValueError: its parameters are in other groups, or it is not the state of an AdamW for them.
         """
         if isinstance(pl_module, Task) and trainer.state.fn == "fit" and checkpoint.get("optimizer_states"):
             wanted = pl_module.optimizer_config.groups(pl_module.model)
@@ -37,7 +37,7 @@ class ResumedOptimizer(Callback):
             check_optimizer(saved, wanted)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Called by the trainer when the state of the optimizer is taken over."""
+        """Set the restored optimizer and its schedule to the settings of this run."""
         self.went_on = True
         if not isinstance(pl_module, Task) or trainer.ckpt_path is None:
             return
@@ -61,7 +61,7 @@ class ResumedOptimizer(Callback):
             )
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Called by the trainer after the training, which may have been over before."""
+        """Warn if there was nothing left to train."""
         if trainer.ckpt_path is not None and not self.went_on and trainer.is_global_zero:
             log.warning(
                 "Nothing was trained: the checkpoint is one after %d epochs and %d steps, and training ends with "
@@ -71,14 +71,14 @@ class ResumedOptimizer(Callback):
 
 
 def check_groups(wanted: Sequence[Mapping[str, Any]], saved: Sequence[Mapping[str, Any]]) -> None:
-    """See that the parameters are in the same groups.
+    """Raise unless the parameter groups are the same, by name and size.
 
     Args:
-        wanted: of the recipe, see `parameter_groups`.
-        saved: of the checkpoint.
+        wanted: groups by the recipe, see `parameter_groups`.
+        saved: groups of the checkpoint.
 
     Raises:
-        ValueError: they are not.
+        ValueError: they differ.
     """
     texts = [
         ", ".join(f"{group.get('name', 'no name')} ({len(group['params'])})" for group in groups)

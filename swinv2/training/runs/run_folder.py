@@ -1,4 +1,4 @@
-"""Where a run keeps its things: RECIPE/version_0, version_1, … for logs and RECIPE/checkpoints for best and last."""
+"""Folders of a run: RECIPE/version_0, version_1, … for logs, RECIPE/checkpoints for best and last checkpoint."""
 
 import atexit
 import logging
@@ -18,11 +18,11 @@ from .run_lock import RunLock, take_folder
 
 log = logging.getLogger(__name__)
 
-SHARDED = ".metadata"  # file of a checkpoint that is a folder, a part for each process
+SHARDED = ".metadata"  # file in a sharded checkpoint, which is a folder with a part for each process
 
 
 def claim_version(folder: Path) -> int:
-    """Number of a new run, 0 for the first; its folder is made, so that no other run takes it.
+    """Number of a new run, from 0; its folder is made, so that no other run takes it.
 
     Args:
         folder: of the recipe.
@@ -43,21 +43,21 @@ def claim_version(folder: Path) -> int:
 
 
 def next_version(folder: Path) -> int:
-    """One more than the highest number of the runs in a folder."""
+    """Number of the next run in a folder: one more than the highest."""
     taken = [int(path.name[8:]) for path in folder.glob("version_*") if path.name[8:].isdecimal()]
     return max(taken, default=-1) + 1
 
 
 def set_aside(folder: Path) -> None:
-    """Rename a folder of an earlier run, so that a new run neither overwrites what is in it nor mixes with it.
+    """Rename the folder of an earlier run, so that a new run neither overwrites its files nor mixes with them.
 
     Args:
-        folder: of checkpoints or results; it need not exist. If it is empty, or all that is in it is what a killed run
-            had begun to write, it is removed.
+        folder: of checkpoints or results; it need not exist. It is removed if it is empty, or holds only partly written
+            files of a killed run.
     """
     for earlier in (folder, *folder.parent.glob(f"{folder.name}.*")):
         remove_leftovers(earlier)
-        with suppress(OSError):  # there is more in it
+        with suppress(OSError):  # it is not empty
             earlier.rmdir()
     if not folder.is_dir():
         return
@@ -69,12 +69,12 @@ def set_aside(folder: Path) -> None:
 
 
 class KeptRuns(Callback):
-    """Keeps what earlier and other runs have saved; a run that fails before its first step leaves no log.
+    """Protects checkpoints of earlier and concurrent runs; a run that fails before its first step leaves no log.
 
-    While a training has a folder of checkpoints, another one saves to one beside it, `NAME-2`.
+    While a training has a folder of checkpoints, another training saves to a folder beside it, `NAME-2`.
 
     Args:
-        folders: where the checkpoints are.
+        folders: folders of checkpoints.
     """
 
     def __init__(self, folders: Collection[Path]):
@@ -83,10 +83,11 @@ class KeptRuns(Callback):
         self.started = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Called by the trainer before the first step, when nothing can be wrong with the data any more.
+        """Take the folders of checkpoints, now that model and data are known to work.
 
         Raises:
-            ValueError: the run to go on from is under way.
+            ValueError: the run to resume is still under way.
+            OSError: a folder cannot be written to.
         """
         self.started = True
         savers = [one for one in trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint)]
@@ -103,14 +104,14 @@ class KeptRuns(Callback):
                 "can be written."
             ) from error
         finally:
-            places = trainer.strategy.broadcast(places)  # of the first process, which may have failed
+            places = trainer.strategy.broadcast(places)  # None if the first process has failed
         if places is None:
             raise ValueError("The first process has no folder to save to.")
         for one in savers:
             one.dirpath = places.get(str(one.dirpath), one.dirpath)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Called whatever stops the trainer; one that is asked to end has its last state still to save."""
+        """Give the folders back, at exit if the state is still to be saved; remove the log of a run without a step."""
         if isinstance(exception, SIGTERMException):
             atexit.register(self._give_back)
         else:
@@ -122,11 +123,11 @@ class KeptRuns(Callback):
                 shutil.rmtree(folder, ignore_errors=True)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Called by the trainer at the end."""
+        """Give the folders back."""
         self._give_back()
 
     def _take(self, folders: Collection[Path], resumed: str | Path | None) -> dict[str, str]:
-        """The folders to save to, by those asked for."""
+        """Folder to save to, by the path of the one asked for."""
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
             sync(folder)
@@ -150,15 +151,15 @@ class KeptRuns(Callback):
 
 
 def find_checkpoint(which: str, folders: Mapping[str, Path]) -> Path:
-    """The file that `--ckpt_path` means.
+    """File that `--ckpt_path` means.
 
     Args:
         which: "best", "last" or a path.
-        folders: where best.ckpt and last.ckpt are.
+        folders: those of best.ckpt and last.ckpt, by "best" and "last".
 
     Raises:
-        FileNotFoundError: if it does not exist.
-        ValueError: if it is no complete checkpoint.
+        FileNotFoundError: the file does not exist.
+        ValueError: it is not a complete checkpoint.
     """
     path = folders[which] / f"{which}.ckpt" if which in folders else Path(which)
     if not path.exists():
@@ -176,7 +177,7 @@ def find_checkpoint(which: str, folders: Mapping[str, Path]) -> Path:
 
 
 def _other(damaged: Path) -> str:
-    """What to do in place of a damaged checkpoint: the latest whole one beside it, if there is one."""
+    """Advice for a damaged checkpoint: the latest whole one beside it, if there is one."""
     beside = [path for path in damaged.parent.glob("*.ckpt") if path != damaged and path.is_file()]
     for path in sorted(beside, key=lambda one: one.stat().st_mtime, reverse=True):
         if not damage_of(path):

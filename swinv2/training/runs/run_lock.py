@@ -1,4 +1,4 @@
-"""One training at a time in a folder of checkpoints, so that none overwrites what another one saves."""
+"""Locks of folders of checkpoints: one training at a time saves to a folder."""
 
 import json
 import logging
@@ -16,12 +16,12 @@ log = logging.getLogger(__name__)
 
 
 class RunLock:
-    """Held by the training that saves to a folder, until its process ends, however it ends.
+    """Lock of the training that saves to a folder; the system releases it when the process ends, however it ends.
 
-    The system gives the lock back when a process ends; who holds it stands in a note beside it.
+    A note beside it names the process that holds it.
 
     Args:
-        folder: of checkpoints; lock and note lie beside it, hidden.
+        folder: of checkpoints; lock and note are hidden files beside it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -30,7 +30,7 @@ class RunLock:
         self._lock = FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0)
 
     def take(self) -> bool:
-        """Take the folder, unless another process has it.
+        """Take the lock; False if another process holds it.
 
         Raises:
             OSError: the folder cannot be written to.
@@ -38,7 +38,7 @@ class RunLock:
         self.note.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._lock.acquire()
-        except (Timeout, NotImplementedError) as error:  # the latter on disks that have no locks
+        except (Timeout, NotImplementedError) as error:  # the latter on file systems without locks
             if self._is_held(known_only=isinstance(error, NotImplementedError)):
                 return False
         if self.note.exists():
@@ -48,18 +48,18 @@ class RunLock:
         return True
 
     def give_back(self) -> None:
-        """Let others have the folder."""
+        """Release the lock and remove the note."""
         self.note.unlink(missing_ok=True)
         self._lock.release()
 
     def holder(self) -> str:
-        """Who has the folder, or had it."""
+        """Process that holds or held the lock, for messages."""
         known = self._read()
         since = known.get("since", "?")
         return f"process {known.get('process', '?')} on {known.get('host', '?')}, since {since}"
 
     def _is_held(self, known_only: bool) -> bool:
-        """Whether its process is there: loading processes of one that was killed keep the lock for a while."""
+        """Whether the process in the note still runs: data workers of a killed one keep the lock for a while."""
         known = self._read()
         if not known:
             return not known_only
@@ -75,10 +75,10 @@ class RunLock:
 
 
 def take_folder(folder: Path) -> RunLock:
-    """The lock of a folder for checkpoints: of this one, or of `NAME-2`, `NAME-3` and so on if a training has it.
+    """Lock of a folder of checkpoints, or of `NAME-2`, `NAME-3` and so on if a training holds it.
 
     Raises:
-        OSError: they cannot be written to.
+        OSError: the folder cannot be written to.
     """
     lock, number = RunLock(folder), 1
     while not lock.take():
