@@ -1,4 +1,4 @@
-"""Files of class names: text of one name a line, tables with headings, and JSON."""
+"""Files of class names: text with one name per line, tables with headings, JSON and YAML."""
 
 import re
 from collections import Counter
@@ -22,7 +22,7 @@ NUMBERS = (
     *("label", "labelid", "labelidx", "labelindex", "classid", "classidx", "classindex", "categoryid", "actionid"),
     *("id", "ids", "idx", "index", "number", "no", "nr", "value", "code", "key", "class", "category"),
 )
-FEW = 3  # lines with numbers that are no accident
+FEW = 3  # numbered lines that are no coincidence
 FORMATS = (
     'A file of class names has one a line, in the order of the labels, e.g. "tench" or "n01440764 tench, Tinca tinca"; '
     'or all with their labels, e.g. "0 tench"; or is JSON or YAML: a list of names, {"name": 0, …}, {"0": "name", …} '
@@ -31,11 +31,11 @@ FORMATS = (
 
 
 class ClassFile(NamedTuple):
-    """What a file of class names says.
+    """Content of a file of class names.
 
     Attributes:
         names: in the order of the labels.
-        first: number of the first name in the file, 0 or 1; None if names have no numbers.
+        first: label of the first name in the file, 0 or 1; None if names have no labels.
     """
 
     names: list[str]
@@ -43,16 +43,16 @@ class ClassFile(NamedTuple):
 
 
 def read_class_file(path: Path) -> ClassFile:
-    """The names in a file; of ImageNet's the number and the first word for it: "n01440764 tench".
+    """Names in a file; those of ImageNet are cut to WordNet ID and first synonym: "n01440764 tench".
 
     Args:
-        path: JSON or YAML of names with their labels, or in their order; or text of one name a line, all with their
-            label in front ("0 walk", from 0 or 1 without gaps) or none; or a table with headings. Empty lines do not
-            count, nor do comments: `#` alone or before a blank.
+        path: JSON or YAML of names with their labels, or in their order; or text with one name per line, either all
+            with a label in front ("0 walk", from 0 or 1 without gaps) or none; or a table with headings. Empty lines
+            and comments (`#` alone or before a blank) are ignored.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no such file, or has a name twice or none.
+        ValueError: it is no such file, has no names, or has a name twice.
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no file of class names {path}; check data.root and data.classes. {FORMATS}")
@@ -67,10 +67,10 @@ def read_class_file(path: Path) -> ClassFile:
 
 
 def names_in_text(text: str) -> ClassFile:
-    """Names in lines.
+    """Names in lines of text.
 
     Raises:
-        ValueError: lines have numbers that are not the labels, or some lack theirs.
+        ValueError: the numbers of the lines are no labels without gaps, or some lines lack theirs.
     """
     lines = lines_of(text)
     if not lines:
@@ -94,7 +94,7 @@ def names_in_text(text: str) -> ClassFile:
 
 
 def names_in_table(lines: Sequence[Line]) -> ClassFile | None:
-    """Names in a table whose first line are headings; None if it is none.
+    """Names in a table with headings in its first line; None if the lines are no such table.
 
     Raises:
         ValueError: two columns may be the labels.
@@ -107,7 +107,7 @@ def names_in_table(lines: Sequence[Line]) -> ClassFile | None:
 
 
 def names_in_columns(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> ClassFile | None:
-    """Names in rows below headings; None if no heading is known as that of names.
+    """Names in the rows of a table; None if no heading stands for names.
 
     Raises:
         ValueError: two columns may be the labels.
@@ -127,7 +127,7 @@ def names_in_columns(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
 
 def numbered_name(line: Line) -> tuple[str, str] | None:
-    """The name and the number in a line, in either order; None if it has no number."""
+    """Name and number in a line, in either order; None if it has no number."""
     if match := NUMBERED.fullmatch(line.text):
         return unquoted(match[2]), match[1]
     if match := REVERSED.fullmatch(line.text):
@@ -141,7 +141,7 @@ def numbered_name(line: Line) -> tuple[str, str] | None:
 
 
 def is_heading(line: Line, pairs: Sequence[tuple[str, str]]) -> bool:
-    """Whether a line is the heading of numbered names below it, because it has such words or they are many."""
+    """Whether a line is the heading of the numbered names below it, by its words or because there are many of them."""
     words = [plain(word) for word in re.split(rf"[\s{DELIMITERS}]+", line.text)]
     return count_on([int(label) for _, label in pairs]) and (
         len(pairs) >= FEW or all(word in (*NAMES, *NUMBERS) for word in words)
@@ -155,10 +155,10 @@ def count_on(labels: Sequence[int]) -> bool:
 
 
 def names_in_tree(content: object) -> ClassFile:
-    """Names in a list or object, which may be a part of a larger one.
+    """Names in a list or object of JSON or YAML, or in a part of it.
 
     Raises:
-        ValueError: it is neither, or the labels of the object have gaps.
+        ValueError: it has no list or object of names, or the labels of the object have gaps.
     """
     content = class_part(content)
     if isinstance(content, dict):
@@ -174,10 +174,10 @@ def names_in_tree(content: object) -> ClassFile:
 
 
 def pairs_in_object(content: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Names and labels, whichever of the two are the keys; a name may be a list of its parts.
+    """Names and labels of an object, whichever of the two are its keys; a name may be a list of its parts.
 
     Raises:
-        ValueError: a value that is neither.
+        ValueError: a value is neither a name nor a label.
     """
     if all(isinstance(value, int | str) and str(value).isdecimal() for value in content.values()):
         return [(name, str(label)) for name, label in content.items()]
@@ -197,7 +197,7 @@ def in_order(pairs: Sequence[tuple[str, str]]) -> ClassFile:
         pairs: names and labels.
 
     Raises:
-        ValueError: a label that is missing, twice there, or no number.
+        ValueError: a label is missing, there twice, or no number.
     """
     labels = [int(label) if re.fullmatch(r"\d{1,9}", label) else -1 for _, label in pairs]
     if labels and not count_on(labels):
@@ -206,10 +206,10 @@ def in_order(pairs: Sequence[tuple[str, str]]) -> ClassFile:
 
 
 def check_names(names: Sequence[str]) -> None:
-    """See that there are names, each once.
+    """Raise unless there are names, all different and not empty.
 
     Raises:
-        ValueError: there are none, one is empty, or one is twice there.
+        ValueError: there are none, one is empty or no valid text, or one is there twice.
     """
     if not names:
         raise ValueError("There are no class names.")
@@ -222,6 +222,6 @@ def check_names(names: Sequence[str]) -> None:
 
 
 def shorten(name: str) -> str:
-    """Of a class of ImageNet its number and the first word for it, as two classes may have the same word."""
+    """Name of a class; for ImageNet, WordNet ID and first synonym, since two classes may share a word."""
     match = SYNSET.fullmatch(name)
     return f"{match[1]} {match[2].strip().replace('_', ' ')}" if match else name

@@ -1,4 +1,4 @@
-"""Names of classes, and what lists and folders call them."""
+"""Class names, and the labels of class folders and lists."""
 
 import logging
 import re
@@ -12,22 +12,22 @@ from .class_files import names_in_text as names_in_text
 
 logger = logging.getLogger(__name__)
 
-CLASSES = "classes.txt"  # name of a file of class names that need not be asked for
-MOST_CLASSES = 100_000  # that a list without class names may number
+CLASSES = "classes.txt"  # default name of the file of class names
+MOST_CLASSES = 100_000  # of a list without class names
 NUMBER = re.compile(r"[0-9]{1,9}")
 SHOWN = 3  # names in a message
 
 
 def find_class_file(root: Path, classes: str | None) -> ClassFile | None:
-    """The file of class names that is asked for, or that is there; None if there is none.
+    """Content of the file of class names; None if none is asked for and there is no `CLASSES`.
 
     Args:
-        root: folder that it is below.
-        classes: its name, or its own path; None for `CLASSES`.
+        root: folder of the data.
+        classes: path of the file, below the root or its own; None for `CLASSES`.
 
     Raises:
-        FileNotFoundError: it is asked for, and not there.
-        ValueError: it is none.
+        FileNotFoundError: the file asked for does not exist.
+        ValueError: it is no file of class names.
     """
     if classes is None and not (root / CLASSES).is_file():
         return None
@@ -35,14 +35,14 @@ def find_class_file(root: Path, classes: str | None) -> ClassFile | None:
 
 
 def check_no_splits(names: Sequence[str], folder: Path) -> None:
-    """See that folders of classes are not those of training and validation.
+    """Raise if class folders have the names of splits, such as train and val.
 
     Args:
-        names: of the folders; one alone may be the class of trains.
-        folder: that they are in.
+        names: of the folders; a single one may be the class of trains.
+        folder: their parent.
 
     Raises:
-        ValueError: they are.
+        ValueError: all are names of splits.
     """
     if len(names) > 1 and PARTS.issuperset(name.lower() for name in names):
         raise ValueError(
@@ -52,11 +52,11 @@ def check_no_splits(names: Sequence[str], folder: Path) -> None:
 
 
 def tell_one_class(class_names: Sequence[str], source: Path) -> None:
-    """Log that there is nothing to tell apart, where there is one class only.
+    """Warn if there is only one class.
 
     Args:
         class_names: by label.
-        source: where they are used.
+        source: folder or file of the images.
     """
     if len(class_names) == 1:
         text = "There is one class only, %s, so nothing in %s is to be told apart; is it the folder of the classes?"
@@ -64,13 +64,13 @@ def tell_one_class(class_names: Sequence[str], source: Path) -> None:
 
 
 def key_of(name: str) -> str:
-    """What the folder of a class is called: the number of a class of ImageNet, or else its name."""
+    """Name of a class's folder: the WordNet ID of a class of ImageNet, or else the class name."""
     match = SYNSET.fullmatch(name)
     return match[1] if match else name
 
 
 def name_classes(labels: Sequence[str]) -> list[str]:
-    """Names of the classes that a list has: sorted if it names them, otherwise made of their numbers.
+    """Class names by the labels of a list: sorted if the labels are names, "class 0", "class 1", … if they are numbers.
 
     Raises:
         ValueError: some labels are numbers and others are not, or a number is far too large.
@@ -94,12 +94,12 @@ def name_classes(labels: Sequence[str]) -> list[str]:
 
 
 def labels_of(classes: Iterable[str], class_names: Sequence[str], source: Path, first: int = 0) -> dict[str, int]:
-    """The labels of some classes.
+    """Label of each class.
 
     Args:
-        classes: the name of each, or ImageNet's number of it, or its own number where no class has that as its name.
+        classes: name or WordNet ID of each, or its number if no class has that as its name.
         class_names: by label.
-        source: where the classes are from, for the message.
+        source: folder or file of the classes, for the message.
         first: number of the first class.
 
     Raises:
@@ -123,15 +123,15 @@ def labels_of(classes: Iterable[str], class_names: Sequence[str], source: Path, 
 
 
 def first_number(labels: Iterable[str], class_names: Sequence[str], first: int | None, source: Path) -> int:
-    """The number that training data calls the first class by: 0, or 1 if the file of class names counts from 1, too.
+    """Number of the first class in the training data: 0, or 1 if the file of class names counts from 1, too.
 
-    The log tells where nothing has the label 0.
+    Warns if nothing has the label 0.
 
     Args:
-        labels: of the training data; those that are names of classes do not count.
+        labels: of the training data; class names among them are ignored.
         class_names: by label.
         first: number of the first class in the file of class names; None if it has no numbers or there is no file.
-        source: where the labels are from, for messages.
+        source: folder or file of the labels, for messages.
 
     Raises:
         ValueError: labels count from 1, but classes do not.

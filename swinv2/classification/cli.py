@@ -21,18 +21,18 @@ def main(args: Sequence[str]) -> None:
 
 
 def complete(config: Namespace) -> None:
-    """Fill in what other options say already: the number of classes.
+    """Fill in the number of classes, if the recipe leaves it open, from the checkpoint or the data.
 
     Args:
         config: of one command, changed in place.
 
     Raises:
         FileNotFoundError: there is no such data.
-        ValueError: the checkpoint or the class names are not what they should be.
+        ValueError: the checkpoint or the file of class names is no such file.
     """
     start_from_checkpoint(config)
     if config.ckpt_path is not None:
-        config.model.head_rows = None  # of weights, which the checkpoint replaces
+        config.model.head_rows = None  # rows of weights that the checkpoint replaces
     classifier, data = config.model.model.init_args, config.data
     if classifier.num_classes is not None:
         return

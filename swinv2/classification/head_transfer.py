@@ -1,4 +1,4 @@
-"""A classifier of other classes to start from: the rows of its head that are among one's own (22K to 1K)."""
+"""Transfer of a classifier's head to a subset of its classes (22K to 1K)."""
 
 import re
 from collections import Counter
@@ -16,23 +16,23 @@ from ..weights.parts import CLASSIFIER
 from .class_names import key_of
 
 MOST_BYTES = 1 << 24  # of a file of rows
-BY_NAME = "names"  # in place of a file
+BY_NAME = "names"  # in place of a file of rows
 
 
 def load_head(head: nn.Linear, source: str, rows: str, class_names: Sequence[str]) -> None:
-    """Fill a classifier from the rows of another one that stand for its classes.
+    """Copy the rows of another classifier's head that belong to the classes of this one.
 
     Args:
         head: changed in place.
-        source: checkpoint of the other one, as `read_checkpoint` takes it.
-        rows: file with the number of the other's row for each class, one a line and from 0, as the authors'
-            map22kto1k.txt; or "names" if the checkpoint is one of ours, which has the names of its classes.
+        source: checkpoint of the other classifier, as `read_checkpoint` takes it.
+        rows: file with the row of each class in the other head, one per line and from 0, as the authors'
+            map22kto1k.txt; or "names" for a checkpoint of this package, which holds its class names.
         class_names: by label.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file has other than whole numbers or not one for each class, the checkpoint has no such
-            classifier, or a class is none of its.
+        ValueError: the file has anything but one integer per class, the checkpoint has no such classifier, or it lacks
+            a class.
     """
     numbers = find_rows(class_names, read_classes(source)) if rows == BY_NAME else read_rows(Path(rows))
     checkpoint, parts, _ = open_weights(source)
@@ -58,7 +58,7 @@ def load_head(head: nn.Linear, source: str, rows: str, class_names: Sequence[str
 
 
 def read_rows(path: Path) -> list[int]:
-    """Whole numbers from 0 on, one a line.
+    """Row numbers in a file, from 0, one per line.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -75,14 +75,14 @@ def read_rows(path: Path) -> list[int]:
 
 
 def find_rows(class_names: Sequence[str], others: Sequence[str]) -> list[int]:
-    """Where each class is among others, by its name or by ImageNet's number in it ("n01440764 tench").
+    """Row of each class in another classifier, by class name or by the WordNet ID in it ("n01440764 tench").
 
     Args:
-        class_names: those looked for.
-        others: by row.
+        class_names: to find.
+        others: class names of the other classifier, by row.
 
     Raises:
-        ValueError: some are not there, or one is there twice.
+        ValueError: a class is missing there, or there more than once.
     """
     keys, known = [key_of(name) for name in class_names], [key_of(name) for name in others]
     rows, counts = {key: row for row, key in enumerate(known)}, Counter(known)

@@ -1,4 +1,4 @@
-"""Labelled images of whatever source, few bytes of memory each, as there may be millions."""
+"""Labelled images of any source, stored compactly, as there may be millions."""
 
 import os
 from abc import abstractmethod
@@ -12,10 +12,10 @@ from jaxtyping import Int32
 
 
 class Strings:
-    """Strings in one piece of memory, which worker processes share with the one that started them.
+    """Strings in one block of memory, which forked worker processes share with the main process.
 
     Args:
-        strings: names of files, of any characters that the file system has.
+        strings: file names, of any characters that the file system allows.
     """
 
     def __init__(self, strings: Iterable[str]) -> None:
@@ -37,11 +37,11 @@ class Strings:
 
 
 class ImageItem(NamedTuple):
-    """An image and its class.
+    """Image and its class.
 
     Attributes:
-        path: the file, or the place in a file of many.
-        label: number of its class, from 0.
+        path: the file, or the shard and the name in it.
+        label: number of the class, from 0.
         name: path below the folder of the split, without suffix.
     """
 
@@ -51,7 +51,7 @@ class ImageItem(NamedTuple):
 
 
 class ImageItems(Sequence[ImageItem]):
-    """Images whose bytes can be read in any order.
+    """Labelled images with random access to their encoded bytes.
 
     Args:
         files: path of each, with suffix.
@@ -59,7 +59,7 @@ class ImageItems(Sequence[ImageItem]):
 
     Attributes:
         labels: class of each.
-        shards: how many come from each large file, in order; empty where each is a file.
+        shards: number of images in each shard, in order; empty if each image is a file.
     """
 
     def __init__(self, files: Strings, labels: Int32[np.ndarray, " n"]) -> None:
@@ -83,8 +83,8 @@ class ImageItems(Sequence[ImageItem]):
 
     @abstractmethod
     def path(self, index: int) -> Path:
-        """Where an image is."""
+        """File of an image, or its shard and name in it."""
 
     @abstractmethod
     def read(self, index: int) -> bytes:
-        """The encoded image; raises UnreadableImageError if it cannot be read."""
+        """Encoded image; raises UnreadableImageError if it cannot be read."""

@@ -1,4 +1,4 @@
-"""The most probable classes of images: as text, as a table and drawn."""
+"""Most probable classes of images: as text, as a table and drawn."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,15 +14,15 @@ from .scores import TOP
 
 PRINTED = 50  # images
 GREATEST_SIDE = 60_000  # of a picture, pixels; a JPEG has 65,535 at most
-NAME = 24  # characters of a class that are printed
+NAME = 24  # characters of a class name that are printed
 BLACK, BAR, WHITE = (0, 0, 0), (186, 214, 235), 255
-LINE = 1.8  # height of a line in that of its capitals
+LINE = 1.8  # height of a line over that of capitals
 
-Predictions = Sequence[tuple[str, float]]  # names of classes and their probabilities, the most probable first
+Predictions = Sequence[tuple[str, float]]  # class names and their probabilities, the most probable first
 
 
 def best_predictions(probabilities: Float[Tensor, "n k"], class_names: Sequence[str]) -> list[Predictions]:
-    """The five most probable classes of each image, or all, if there are fewer."""
+    """Five most probable classes of each image, or all if there are fewer."""
     top = probabilities.topk(min(TOP, len(class_names)), dim=1)
     return [
         [(class_names[label], share) for label, share in zip(labels, shares, strict=True)]
@@ -31,7 +31,7 @@ def best_predictions(probabilities: Float[Tensor, "n k"], class_names: Sequence[
 
 
 def format_predictions(found: Mapping[str, Predictions]) -> str:
-    """Aligned text, a line for each image; of very many only the first.
+    """Predictions as aligned text, a line for each of the first `PRINTED` images.
 
     Args:
         found: predictions by the path of the image.
@@ -48,16 +48,16 @@ def format_predictions(found: Mapping[str, Predictions]) -> str:
 
 
 def printable(name: str) -> str:
-    """The name of a file without the bytes that are no UTF-8, which a terminal refuses."""
+    """File name whose bytes that are not UTF-8 are replaced, so that a terminal can print it."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def write_predictions(path: Path, found: Mapping[str, Predictions]) -> None:
-    """Write a table: the image, then each guess and its probability.
+    """Write a table: the image, then each predicted class and its probability.
 
     Args:
         path: file to write, .csv.
-        found: predictions by the path of the image, all equally many.
+        found: predictions by the path of the image, the same number for each.
     """
     ranks = range(1, 1 + max(map(len, found.values())))
     header = ["image", *(f"{what}_{rank}" for rank in ranks for what in ("class", "probability"))]
@@ -66,10 +66,10 @@ def write_predictions(path: Path, found: Mapping[str, Predictions]) -> None:
 
 
 def draw_predictions(image: UInt8[Tensor, "3 h w"], predictions: Predictions) -> Picture:
-    """The picture above a line for each guess: its probability, also as a bar, and its name.
+    """Picture of an image above a line for each predicted class: probability, also as a bar, and name.
 
     Args:
-        image: RGB; a small one comes out larger, so that the names can be read, one too long for a JPEG smaller.
+        image: RGB; a small image is enlarged so that names can be read, one too long for a JPEG is reduced.
         predictions: of this image.
     """
     picture = np.ascontiguousarray(image.permute(1, 2, 0).numpy())

@@ -1,4 +1,4 @@
-"""What a validation leaves to look at: scores by class, and which classes are taken for which."""
+"""Report of a validation: scores by class, and the confusion matrix."""
 
 import json
 from collections.abc import Sequence
@@ -13,16 +13,16 @@ from .scores import Scores
 
 
 def write_report(folder: Path, scores: Scores, class_names: Sequence[str], skipped: int | None = None) -> list[Path]:
-    """Write the means, the accuracy of each class, the confusion matrix as a picture and its largest cells.
+    """Write mean scores, accuracy by class, the confusion matrix as a picture, and its largest cells.
 
     Args:
-        folder: where to; it is made if missing.
+        folder: of the report; made if missing.
         scores: of the data set.
         class_names: by label.
-        skipped: how many are missing or unreadable, and so not scored, if that was counted.
+        skipped: number of missing or unreadable items, which are not scored; None if not counted.
 
     Returns:
-        The files.
+        The written files.
     """
     folder.mkdir(parents=True, exist_ok=True)
     means, classes, picture, confused = (

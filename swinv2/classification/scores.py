@@ -1,4 +1,4 @@
-"""How well images or videos are classified: top-1, top-5 and mean class accuracy."""
+"""Accuracy of image and video classification: top-1, top-5, mean class accuracy and ReaL."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,20 +9,20 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torchmetrics import Metric
 
-TOP = 5  # best predictions among which the true class may be
-CONFUSED = 4096  # classes; the matrix of more takes gigabytes, and nobody looks at it
-LISTED = 100  # classes; of more, only the least accurate are printed
+TOP = 5  # predictions of top-5 accuracy
+CONFUSED = 4096  # most classes of a confusion matrix; one of more would take gigabytes
+LISTED = 100  # classes in the printed table; of more, only the least accurate are printed
 
 
 class Scores(NamedTuple):
-    """What was scored, and how well.
+    """Counts of a validation, and the scores by them.
 
     Attributes:
-        counts: how many there are of each class.
-        right: how many of them are found: the best guess is the true class.
-        in_top: how many have the true class among the five best predictions.
-        confusion: how many of each true class (row) are taken for each class (column); None for very many classes.
-        real: of those with labels of another kind (ReaL), how many have the best guess among them, and their number.
+        counts: number of items of each class.
+        right: number of items of each class whose best prediction is the true class.
+        in_top: number of items with the true class among the five best predictions.
+        confusion: number of each true class (row) predicted as each class (column); None for very many classes.
+        real: number of items whose best prediction is among their ReaL labels, and number of items with such labels.
     """
 
     counts: Int64[np.ndarray, " k"]
@@ -33,38 +33,38 @@ class Scores(NamedTuple):
 
     @property
     def number(self) -> int:
-        """How many were scored."""
+        """Number of scored items."""
         return int(self.counts.sum())
 
     @property
     def top1(self) -> float:
-        """Share whose best guess is the true class."""
+        """Share of items whose best prediction is the true class."""
         return float(self.right.sum() / self.counts.sum())
 
     @property
     def top5(self) -> float:
-        """Share with the true class among the five best predictions."""
+        """Share of items with the true class among the five best predictions."""
         return float(self.in_top / self.counts.sum())
 
     @property
     def accuracy(self) -> Float[np.ndarray, " k"]:
-        """Share of each class that is found; not a number for one that does not occur."""
+        """Top-1 accuracy of each class; NaN for a class that does not occur."""
         return np.where(self.counts > 0, self.right / np.maximum(self.counts, 1), np.nan)
 
     @property
     def class_accuracy(self) -> float:
-        """Mean over the classes that occur."""
+        """Mean accuracy of the classes that occur."""
         return float(np.nanmean(self.accuracy))
 
     def figures(self) -> dict[str, float]:
-        """What is logged."""
+        """Metrics to log, by name."""
         right, scored = self.real
         more = {"real": right / scored} if scored else {}
         return {"top1": self.top1, "top5": self.top5, "class_accuracy": self.class_accuracy, **more}
 
 
 class ClassificationScores(Metric):
-    """Scores of a whole data set; under several processes each counts its part and `compute` takes the sum.
+    """Metric over a whole data set; each process counts its part, and `compute` sums over processes.
 
     Args:
         num_classes: K; labels are 0 to K - 1.
@@ -87,12 +87,12 @@ class ClassificationScores(Metric):
     def update(
         self, scores: Float[Tensor, "n k"], labels: Int64[Tensor, " n"], real: Sequence[Sequence[int]] = ()
     ) -> None:
-        """Count some.
+        """Count a batch.
 
         Args:
             scores: logits or probabilities.
             labels: true classes.
-            real: ReaL labels of each: all classes that can be seen; none for one that is not to be scored by them.
+            real: ReaL labels of each item: all correct classes; an item without any is not scored by them.
         """
         num_classes, ones = len(self.counts), torch.ones_like(labels)
         predictions = scores.topk(min(TOP, num_classes), dim=1).indices  # (n, 5), the best first
@@ -107,7 +107,7 @@ class ClassificationScores(Metric):
             self.real += torch.tensor([right, sum(map(bool, real))], device=self.real.device)
 
     def compute(self) -> Scores:
-        """Scores of all so far.
+        """Scores of all items so far.
 
         Raises:
             ValueError: there were none.
@@ -120,9 +120,9 @@ class ClassificationScores(Metric):
 
 
 def format_table(scores: Scores, class_names: Sequence[str]) -> str:
-    """Accuracy by class as aligned text, with the number of each; a dash where a class does not occur.
+    """Accuracy and number of items by class as aligned text; a dash for a class that does not occur.
 
-    Of very many classes it has the least accurate.
+    Of more than `LISTED` classes it has the least accurate.
     """
     accuracy = scores.accuracy
     many = len(class_names) > LISTED
@@ -137,6 +137,6 @@ def format_table(scores: Scores, class_names: Sequence[str]) -> str:
 
 
 def summary(scores: Scores) -> str:
-    """The means in a line."""
+    """Mean scores in a line."""
     names = {"top1": "top-1", "top5": "top-5", "class_accuracy": "mean class accuracy", "real": "ReaL"}
     return "  ".join(f"{names[name]} {figure:.3f}" for name, figure in scores.figures().items())

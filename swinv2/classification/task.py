@@ -1,4 +1,4 @@
-"""Training, scoring and using an image classifier, as Lightning runs it."""
+"""Training, validation and prediction of an image classifier with Lightning."""
 
 import logging
 import math
@@ -39,25 +39,25 @@ TrainBatch = tuple[UInt8[Tensor, "b 3 h w"], Int64[Tensor, " b"]]
 class ClassificationTask(Task):
     """Trains an image classifier with AdamW, and scores it by top-1, top-5, mean class and ReaL accuracy.
 
-    Weights averaged over the training (EMA) are Lightning's: with its callback EMAWeightAveraging in a recipe, the
-    averaged weights are those that are validated and saved, from the first step on. The average is on the device of the
-    model unless the callback is given another, e.g. `device: cpu`. A checkpoint carries the names of its classes.
+    For an exponential moving average of the weights, add Lightning's callback EMAWeightAveraging to a recipe: the
+    averaged weights are then validated and saved, from the first step on. The average is on the device of the model
+    unless the callback is given another, e.g. `device: cpu`. A checkpoint carries the names of its classes.
 
     Args:
         model: the classifier.
         optimizer: learning rate, decay, schedule.
         weights: checkpoint of any known layout to start from.
-        head_rows: where `weights` have other classes: file with the number of their row for each class of the data,
-            one a line and from 0, as the authors' map22kto1k.txt; or "names" to find them by the names of the classes,
-            which our own checkpoints have.
-        label_smoothing: share of the target that goes to all classes alike, 0 to 1.
+        head_rows: for `weights` with other classes: file with the row of their head for each class of the data, one
+            per line and from 0, as the authors' map22kto1k.txt; or "names" to match classes by their names, which
+            checkpoints of this package hold.
+        label_smoothing: share of the target that is spread over all classes, from 0 to below 1.
         test_window_size: window in validation and prediction, in tokens, if not that of the training; one number, one
             per axis, or one entry per stage.
         pictures: whether prediction draws the images with the names of their classes.
-        output: folder for what validation and prediction write; if None, the run's folder.
+        output: folder for results of validation and prediction; if None, the run's folder.
 
     Raises:
-        ValueError: a setting out of range, or rows of no weights.
+        ValueError: a setting out of range, or `head_rows` without `weights`.
     """
 
     model: ImageClassifier
@@ -91,10 +91,10 @@ class ClassificationTask(Task):
             pass  # raises here if the numbers do not fit
 
     def setup(self, stage: str) -> None:
-        """Compare the data with what the model asks for, before anything is computed, and take over rows of the head.
+        """Take the classes from the data, and fill the head by `head_rows`.
 
         Raises:
-            ValueError: the numbers of classes differ, the rows do not fit, or averaging starts late.
+            ValueError: the numbers of classes differ, the rows do not fit, or averaging starts after the first step.
         """
         if stage == "predict":
             return  # a checkpoint brings the classes
@@ -102,11 +102,11 @@ class ClassificationTask(Task):
         averages = averages_of(self.trainer) if stage == "fit" else []
         if stage == "fit" and self.head_rows is not None and self.weights is not None:
             load_head(cast(nn.Linear, self.model.head), self.weights, self.head_rows, self.class_names)
-            for average in averages:  # which has copied the model already
+            for average in averages:  # it has copied the model already
                 average.setup(self.trainer, self, stage)
 
     def validation_metrics(self) -> list[str]:
-        """Names of what a validation logs."""
+        """Names of the metrics of a validation."""
         return [*FIGURES, *(["real"] if self.data.real_labels is not None else [])]
 
     @property
@@ -115,20 +115,20 @@ class ClassificationTask(Task):
         return self.trainer.datamodule  # type: ignore[attr-defined]
 
     def forward(self, images: UInt8[Tensor, "b 3 h w"]) -> Float[Tensor, "b k"]:
-        """Logits of images, in float32, with the window of the test."""
+        """Logits of images, in float32, with `test_window_size`."""
         with temporary_window(self.model.backbone, self.test_window_size):
             return self.model(self.normalized(images)).float()
 
     def normalized(self, images: UInt8[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
-        """Images as the model takes them."""
+        """Images normalized for the model."""
         return normalize(images, next(self.model.parameters()).dtype)
 
     def on_train_epoch_start(self) -> None:
-        """The clock does not count what comes between two epochs."""
+        """Restart the clock, so that time between epochs is not counted."""
         self.throughput.restart()
 
     def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
-        """Cross-entropy of a batch, erased and mixed as the data say."""
+        """Cross-entropy of a batch, with the erasing and mixing of the data."""
         images, targets = self.augmented(*batch)
         logits = self.model(images).float()
         loss = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
@@ -138,7 +138,7 @@ class ClassificationTask(Task):
     def augmented(
         self, images: UInt8[Tensor, "b 3 h w"], labels: Int64[Tensor, " b"]
     ) -> tuple[Float[Tensor, "b 3 h w"], Shaped[Tensor, "b *k"]]:
-        """A batch as the model is trained with it: normalised, erased and mixed, in the order of the official training.
+        """Batch for training: normalised, erased and mixed, in the order of the official training.
 
         Returns:
             The images, and their labels or the share of each class in them.
@@ -149,7 +149,7 @@ class ClassificationTask(Task):
         return (pixels, labels) if self.data.mixing is None else self.data.mixing(pixels, labels)
 
     def _log_progress(self, logits: Float[Tensor, "b k"], labels: Int64[Tensor, " b"]) -> None:
-        """Log the accuracy of a batch, of mixed images for the greater share, and count its images."""
+        """Log the accuracy of a batch, by the class with the largest share in mixed images, and count its images."""
         predictions = logits.topk(min(TOP, logits.shape[1]), dim=1).indices
         hits = predictions == labels[:, None]
         figures = {"train/top1": hits[:, 0].float().mean(), "train/top5": hits.any(1).float().mean()}
@@ -157,17 +157,17 @@ class ClassificationTask(Task):
         self.throughput.items += len(labels) * self.trainer.world_size
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Log the images a second, once for all batches whose gradients make a step."""
+        """Log images a second, once per optimizer step."""
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if every and (self.global_step + 1) % every == 0:
             self.log("images_per_second", self.throughput.read())
 
     def on_validation_epoch_start(self) -> None:
-        """The clock counts the validation only."""
+        """Restart the clock, so that only the validation is counted."""
         self.throughput.restart()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Count which images of a batch are right."""
+        """Count correct predictions of a batch."""
         images, targets = batch
         if targets:
             labels = torch.tensor([target["label"] for target in targets], device=self.device)
@@ -175,10 +175,10 @@ class ClassificationTask(Task):
             self.throughput.items += len(targets) * self.trainer.world_size
 
     def on_validation_epoch_end(self) -> None:
-        """Score what was counted.
+        """Compute and log the scores.
 
         Raises:
-            ValueError: outside of a training, there was nothing to score.
+            ValueError: there was nothing to score, outside of a training.
         """
         if self.trainer.sanity_checking:
             self.scores.reset()
@@ -195,7 +195,7 @@ class ClassificationTask(Task):
         """Print the scores of a validation, and write the report.
 
         Args:
-            scored: its scores.
+            scored: scores of the validation.
             rate: images a second.
         """
         skipped = skipped_lines(images=self.data.val_set)
@@ -205,25 +205,25 @@ class ClassificationTask(Task):
             print(f"\n{skipped}report: {report}")
 
     def on_validation_end(self) -> None:
-        """The training's clock starts anew."""
+        """Restart the clock of the training."""
         self.throughput.restart()
 
     def summary(self) -> str:
-        """The accuracies of the last validation."""
+        """Accuracies of the last validation, in a line."""
         return "" if self.scored is None else summary(self.scored)
 
     def on_predict_start(self) -> None:
-        """Without a checkpoint classes have the names that the data give them.
+        """Take the class names from the data if there is no checkpoint.
 
         Raises:
-            FileNotFoundError: there is no such file of names as was asked for.
+            FileNotFoundError: the file of class names does not exist.
         """
         super().on_predict_start()
         self.found = {}
         self.class_names = self.class_names or self._known_names()
 
     def _known_names(self) -> list[str]:
-        """Names that a file or the training data have for as many classes as there are, or else their numbers."""
+        """Class names by a file or the training data, if their number is the model's; otherwise numbered classes."""
         numbers = self.numbered_classes()
         try:
             names = self.data.class_names
@@ -237,7 +237,7 @@ class ClassificationTask(Task):
         return names if len(names) == len(numbers) else numbers
 
     def predict_step(self, batch: Batch, batch_idx: int) -> None:
-        """Keep the most probable classes of a batch of files, and draw them; what is not finite is left out."""
+        """Keep the most probable classes of a batch of images, and draw them; skip outputs that are not finite."""
         images, targets = batch
         if not targets:
             return
@@ -253,12 +253,12 @@ class ClassificationTask(Task):
                 self._draw(target["path"], target["name"], predictions)
 
     def _draw(self, path: Path, name: str, predictions: Predictions) -> None:
-        """Write the picture of an image, which need not come about.
+        """Write an image with its predictions; a failure is only logged.
 
         Args:
             path: of the image.
             name: of its results.
-            predictions: its most probable classes.
+            predictions: most probable classes of the image.
         """
         try:
             picture = draw_predictions(read_image(path), predictions)
@@ -268,7 +268,7 @@ class ClassificationTask(Task):
         self.write(f"pictures/{name}.jpg", picture)
 
     def on_predict_end(self) -> None:
-        """Print the most probable classes, and write those of all processes as a table.
+        """Print the most probable classes, and write the results of all processes as a table.
 
         Raises:
             ValueError: no image could be read, or no output was finite.

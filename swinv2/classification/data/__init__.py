@@ -1,4 +1,4 @@
-"""Images of classes for training, validation and prediction."""
+"""Image classification data for training, validation and prediction."""
 
 from .imagenet_data import ImageNetData
 

@@ -1,4 +1,4 @@
-"""Rectangles of training images replaced by noise: Random Erasing (arXiv 1708.04896)."""
+"""Random Erasing (arXiv 1708.04896): rectangles of training images replaced by noise."""
 
 import torch
 from jaxtyping import Float
@@ -10,13 +10,13 @@ ASPECT = (0.3, 1 / 0.3)  # height by width
 
 
 class Erasing(nn.Module):
-    """Erases a rectangle of some images of a normalised batch with normal noise; before they are mixed, if at all.
+    """Fills a rectangle of some images of a normalised batch with Gaussian noise; apply it before mixing.
 
-    It draws from torch's random numbers on the CPU, so a task that calls it within its training step gets the same
-    rectangles when a run is resumed.
+    Random numbers are torch's on the CPU, so a task that calls it within its training step gets the same rectangles
+    when a run is resumed.
 
     Args:
-        probability: how often an image is erased, e.g. 0.25 as in the official training.
+        probability: of an image to be erased, e.g. 0.25 as in the official training.
 
     Raises:
         ValueError: it is no probability above 0.
@@ -29,5 +29,5 @@ class Erasing(nn.Module):
         self.erase = v2.RandomErasing(probability, AREA, ASPECT, value="random")
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
-        """Images of which some have noise in a rectangle; those given are not changed."""
+        """Images, some with noise in a rectangle; the inputs are not changed."""
         return torch.stack([self.erase(image) for image in images])

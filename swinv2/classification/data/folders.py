@@ -1,4 +1,4 @@
-"""Images in one folder a class, as ImageNet comes and torchvision's ImageFolder takes it."""
+"""Images in one folder per class: the layout of ImageNet and of torchvision's `ImageFolder`."""
 
 import logging
 import os
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 READERS = 16  # threads that list folders; on network disks most of the time is waiting
 SHOWN = 3  # names in a message
-NO_CLASSES = ("__MACOSX",)  # what archives leave beside the folders of classes
+NO_CLASSES = ("__MACOSX",)  # folders that archives leave beside class folders
 ARCHIVES = (".tar", ".gz", ".tgz", ".zip", ".bz2", ".xz", ".zst", ".7z", ".rar")
 
 
@@ -31,8 +31,8 @@ class FolderImages(ImageItems):
     """Image files below a folder.
 
     Args:
-        folder: that the files are below.
-        files: their paths below it.
+        folder: of all files.
+        files: paths below it.
         labels: class of each.
     """
 
@@ -41,20 +41,20 @@ class FolderImages(ImageItems):
         self.folder = folder
 
     def path(self, index: int) -> Path:
-        """The file of an image."""
+        """File of an image."""
         return self.folder / self.files[index]
 
     def read(self, index: int) -> bytes:
-        """The content of its file; raises UnreadableImageError if it cannot be read."""
+        """Content of the file of an image; raises UnreadableImageError if it cannot be read."""
         return read_bytes(self.path(index))
 
 
 class Listing(NamedTuple):
-    """What is in the folder of a class.
+    """Files in a class folder.
 
     Attributes:
-        images: paths below the folder of all classes, packed, sorted.
-        strays: likewise, files that are no images by their suffix.
+        images: sorted paths of images below the parent of the class folders, packed.
+        strays: sorted paths below it of files that are no images by their suffix.
     """
 
     images: Strings
@@ -62,13 +62,13 @@ class Listing(NamedTuple):
 
 
 def class_folders(folder: Path) -> list[str]:
-    """Names of the folders of classes, sorted; by number if they are numbers, as ImageNet-V2 names them.
+    """Names of the class folders, sorted; by number if they are numbers, as in ImageNet-V2.
 
     A folder without any image is no class.
 
     Raises:
         FileNotFoundError: there are none.
-        ValueError: they are folders of training and validation.
+        ValueError: they are folders of splits, such as train and val.
     """
     names = subfolders(folder)
     with ThreadPoolExecutor(READERS) as threads:
@@ -81,7 +81,7 @@ def class_folders(folder: Path) -> list[str]:
 
 
 def no_images(folder: Path) -> FileNotFoundError:
-    """What is raised if there is no image in any folder of a class."""
+    """Error for class folders without any image."""
     first = min(files_below(folder), default=None)
     return FileNotFoundError(
         f"The folders of classes in {folder} have no images; looked for names that end in {', '.join(SUFFIXES)}."
@@ -90,7 +90,7 @@ def no_images(folder: Path) -> FileNotFoundError:
 
 
 def subfolders(folder: Path) -> list[str]:
-    """Names of the folders that may be of classes, in no order.
+    """Names of the folders that may be class folders, in no order.
 
     Raises:
         FileNotFoundError: there are none, or no such folder.
@@ -118,7 +118,7 @@ def subfolders(folder: Path) -> list[str]:
 
 
 def has_image(folder: Path) -> bool:
-    """Whether there is an image in a folder or in folders in it; one in the folder itself is found early."""
+    """Whether there is an image in a folder or its subfolders; searches the folder itself first."""
     with os.scandir(folder) as entries:
         if any(is_image(entry.name) and entry.name[0] != "." and entry.is_file() for entry in entries):
             return True
@@ -126,24 +126,24 @@ def has_image(folder: Path) -> bool:
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Names of classes sorted, by number if they are numbers."""
+    """Names sorted, by number if all are numbers."""
     found = sorted(names)
     return sorted(found, key=int) if all(name.isdecimal() for name in found) else found
 
 
 def read_class_folders(folder: Path, class_names: Sequence[str] = (), first: int = 0) -> FolderImages:
-    """The images in the folders of classes and in folders in these; hidden ones do not count.
+    """Images in class folders and their subfolders, but for hidden files.
 
-    The log counts what is there but no image, folders without images, and classes that have none.
+    The log counts other files, folders without images, and classes without images.
 
     Args:
-        folder: what the folders of classes are in.
-        class_names: by label; by default the names of the folders. Those of the training images for all others.
-        first: number that folders call the first class by, where they have numbers.
+        folder: parent of the class folders.
+        class_names: by label, those of the training images for all splits; by default the names of the folders.
+        first: number of the first class, if folders are named by numbers.
 
     Raises:
-        FileNotFoundError: no folders of classes, or no images in them.
-        ValueError: a folder that is no class, or more pictures that are passed over, or in no folder, than images.
+        FileNotFoundError: there are no class folders, or no images in them.
+        ValueError: a folder is no class, or there are more skipped or loose pictures than images.
     """
     names = in_order(subfolders(folder))
     with ThreadPoolExecutor(READERS) as threads:
@@ -168,22 +168,22 @@ def read_class_folders(folder: Path, class_names: Sequence[str] = (), first: int
 
 
 def list_class(folder: Path, name: str) -> Listing:
-    """The files of a class.
+    """Files in a class folder.
 
     Args:
-        folder: what the folders of classes are in.
-        name: of the folder of the class.
+        folder: parent of the class folders.
+        name: of the class folder.
     """
     files = sorted(f"{name}/{file}" for file in files_below(folder / name))
     return Listing(Strings(filter(is_image, files)), [file for file in files if not is_image(file)])
 
 
 def tell_no_classes(folder: Path, files: Mapping[str, int]) -> None:
-    """Let the log name folders that are no classes.
+    """Warn about folders without images, which are no classes.
 
     Args:
-        folder: that they are in.
-        files: how many each has, none of which is an image.
+        folder: their parent.
+        files: number of files in each folder, by its name.
     """
     if files:
         shown = ", ".join(f"{name} ({count} files)" for name, count in list(files.items())[:SHOWN])
@@ -192,5 +192,5 @@ def tell_no_classes(folder: Path, files: Mapping[str, int]) -> None:
 
 
 def composed(name: str) -> str:
-    """A name in Unicode's composed form; macOS writes accents decomposed."""
+    """Name in Unicode's composed form (NFC); macOS writes accents decomposed."""
     return unicodedata.normalize("NFC", name)

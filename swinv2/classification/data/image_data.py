@@ -1,4 +1,4 @@
-"""What data of images in class folders, folders or shards have in common for Lightning: sets, loaders, batches."""
+"""Base of Lightning data with images of one size: data sets, loaders, batches."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,19 +21,19 @@ Batch = tuple[UInt8[Tensor, "b 3 s s"], list[dict[str, Any]]]
 
 
 class ImageData(TaskData):
-    """Images of one size; `setup` of a subclass finds those to train and to validate on.
+    """Images of one size; a subclass finds those to train and to validate on in `setup`.
 
     Args:
         root: folder of the data.
-        train: the training images, as the subclass says.
-        val: the validation images, likewise; None for no validation.
+        train: training images, in a form that the subclass defines.
+        val: validation images, in the same form; None for no validation.
         batch_size: images a step and device.
         num_workers: processes that load images, at most one a core.
-        size: height and width that the model is given, pixels.
+        size: height and width of the model's inputs, pixels.
         train_transform: of training images, to that size.
-        eval_transform: of those of validation and prediction, likewise.
-        images: what to predict: files, folders with their subfolders, and globs.
-        shapes: make this sample data in `root` if there is none.
+        eval_transform: of validation images and images to predict, to that size.
+        images: images to predict: files, folders with their subfolders, and globs.
+        shapes: sample data to make in `root` if it is missing.
 
     Raises:
         ValueError: a setting out of range.
@@ -61,10 +61,10 @@ class ImageData(TaskData):
         self.train_set: TrainingImages | None = None
         self.val_set: ScoredImages | None = None
         self.predict_set: NamedImages | None = None
-        self.shards: Sequence[int] = ()  # images in each of the training
+        self.shards: Sequence[int] = ()  # number of images in each training shard
 
     def train_on(self, items: ImageItems) -> None:
-        """Say what the training images are.
+        """Set the training images.
 
         Raises:
             ValueError: more than half of a sample of them cannot be read.
@@ -73,11 +73,11 @@ class ImageData(TaskData):
         check_readable(self.train_set.skipped, len(items), lambda index: read_item(items, index), "training images")
 
     def validate_on(self, items: ImageItems, real_labels: Sequence[list[int]] = ()) -> None:
-        """Say what the validation images are.
+        """Set the validation images.
 
         Args:
             items: images and their classes.
-            real_labels: as in `ScoredImages`.
+            real_labels: see `ScoredImages`.
 
         Raises:
             ValueError: more than half of a sample of them cannot be read.
@@ -89,14 +89,14 @@ class ImageData(TaskData):
         """Find the images to predict.
 
         Raises:
-            FileNotFoundError: a file, folder or glob that has none.
-            ValueError: none are named.
+            FileNotFoundError: a file, folder or glob matches no image.
+            ValueError: no images are given.
         """
         self.check_predicted()
         self.predict_set = NamedImages(named_images(self.predicted), self.eval_transform)
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Batches of training images in random order; a last one that is smaller is left out."""
+        """Batches of training images in random order; a smaller last batch is left out."""
         return self.loader(self.train_set, self.stack, shuffle=True, drop_last=True, shards=self.shards)
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
@@ -104,15 +104,15 @@ class ImageData(TaskData):
         return [] if self.val is None else self.loader(self.val_set, self.collate)
 
     def predict_dataloader(self) -> DataLoader[Any]:
-        """The images to predict, likewise."""
+        """Batches of images to predict in order, and a list of targets."""
         return self.loader(self.predict_set, self.collate)
 
     def stack(self, samples: Sequence[tuple[Image, int]]) -> Any:
-        """Training images and their labels, one tensor each."""
+        """Training images in one tensor and their labels in another."""
         return torch.stack([image for image, _ in samples]), torch.tensor([label for _, label in samples])
 
     def collate(self, samples: Sequence[tuple[Image, dict[str, Any]] | None]) -> Batch:
-        """Images in one tensor and a list of targets, without what could not be read."""
+        """Images in one tensor and a list of targets, without images that could not be read."""
         kept = [sample for sample in samples if sample is not None]
         none = torch.empty(0, 3, self.size, self.size, dtype=torch.uint8)
         return torch.stack([image for image, _ in kept]) if kept else none, [target for _, target in kept]

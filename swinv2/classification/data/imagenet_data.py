@@ -1,4 +1,4 @@
-"""Images of classes for Lightning: class folders or tar shards for training and scoring, any images for prediction."""
+"""ImageNet-like data for Lightning: class folders or tar shards to train and validate on, any images to predict."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -23,39 +23,39 @@ from .transforms import eval_transform, train_transform
 
 
 class ImageNetData(ImageData):
-    """Images with one class each, in a folder for each class or in WebDataset shards; ImageNet needs only `root`.
+    """Images with one class each, in one folder per class or in WebDataset shards; ImageNet needs only `root`.
 
-    Defaults are those of ImageNet-1K; the official training has RandAugment, mixing and erasing besides.
+    Defaults are those of ImageNet-1K; the official training adds RandAugment, mixing and erasing.
 
     Args:
         root: folder that all other paths but `images` start from.
-        train: training images: a folder with one folder for each class, or tar files, e.g. "train-{0000..0146}.tar" or
+        train: training images: a folder with one folder per class, or tar files, e.g. "train-{0000..0146}.tar" or
             "train/*.tar".
-        val: validation images, likewise; ImageNet-V2's folders, which have the labels as their names, will do. null
-            trains without validation.
+        val: validation images in the same form; folders may be named by labels, as in ImageNet-V2. null trains
+            without validation.
         classes: file of class names, below the root or by its own path; for its formats see `read_class_file`. By
-            default classes.txt below the root, and where there is none the folders or labels that `train` has.
-        real_labels: file of the labels that are right for each validation image, below the root or by its own path:
+            default classes.txt below the root, or else the folders or labels of `train`.
+        real_labels: file with all correct labels of each validation image, below the root or by its own path:
             real.json of "Are we done with ImageNet?".
         batch_size: images a step and device.
         num_workers: processes that load images, at most one a core.
-        size: height and width that the model is given, pixels.
-        crop: in validation and prediction the short edge is resized to 256/224 of the size, and the middle cut out;
-            otherwise the whole image is resized to the size, as the release does at 384 pixels.
-        scale_range: least and greatest share of the area that is cut out of training images.
-        flip_prob: how often left and right are exchanged in training.
+        size: height and width of the model's inputs, pixels.
+        crop: in validation and prediction, resize the short edge to 256/224 of the size and cut out the middle;
+            otherwise resize the whole image to the size, as the release does at 384 pixels.
+        scale_range: least and greatest share of the area of random crops in training.
+        flip_prob: probability of a horizontal flip in training.
         rand_augment: magnitude (0 to 10) and its standard deviation of RandAugment in training, e.g. [9, 0.5].
-        color_jitter: how far brightness, contrast and saturation of training images go from 1 either way.
-        erasing: how often a rectangle of a training image is replaced by noise, e.g. 0.25; 0 for never.
-        mixup_alpha: of the Beta distribution of shares when images of a batch are blended, e.g. 0.8; 0 for never.
-        cutmix_alpha: likewise for rectangles of one image in the other, e.g. 1.0.
-        images: what to predict: files, folders with their subfolders, and globs.
-        shapes: make this sample data in `root` if there is none.
+        color_jitter: most change of the factors of brightness, contrast and saturation from 1 in training.
+        erasing: probability of Random Erasing of a training image, e.g. 0.25; 0 for none.
+        mixup_alpha: parameter of mixup's Beta distribution, e.g. 0.8; 0 for no mixup.
+        cutmix_alpha: parameter of CutMix's Beta distribution, e.g. 1.0; 0 for no CutMix.
+        images: images to predict: files, folders with their subfolders, and globs.
+        shapes: sample data to make in `root` if it is missing.
 
     Attributes:
-        mixing: what a task does to batches in its training step, where torch's random numbers are those of the epoch;
-            None for nothing, and before `setup("fit")`.
-        erasing: likewise, to normalised images.
+        mixing: mixup and CutMix, which the task applies to batches in its training step, with the step's random
+            numbers; None for neither, and before `setup("fit")`.
+        erasing: Random Erasing, which the task applies to normalised batches; None for none.
 
     Raises:
         ValueError: a setting out of range.
@@ -95,22 +95,22 @@ class ImageNetData(ImageData):
 
     @cached_property
     def class_names(self) -> list[str]:
-        """Names by label, read at first use.
+        """Class names by label, read at first use.
 
         Raises:
             FileNotFoundError: there is neither a file of names nor training images.
-            ValueError: the file is none.
+            ValueError: the file is no file of class names.
         """
         return read_names(self.root, self.train, self.classes)
 
     @property
     def num_classes(self) -> int:
-        """How many classes there are."""
+        """Number of classes."""
         return len(self.class_names)
 
     @cached_property
     def first(self) -> int:
-        """Number that folders call the first class by where they have numbers: 0, or 1 if the class file does, too.
+        """Number of the first class if folders are named by numbers: 0, or 1 if the class file counts from 1, too.
 
         Raises:
             ValueError: folders count from 1, but the file of class names does not.
@@ -121,15 +121,15 @@ class ImageNetData(ImageData):
         return first_number(names, self.class_names, file.first, folders[0]) if file and folders else 0
 
     def setup(self, stage: str) -> None:
-        """Find what a stage needs, and see that a sample of the images can be read.
+        """Build the data sets of a stage, and check that a sample of the images can be read.
 
         Args:
             stage: fit, validate or predict.
 
         Raises:
             FileNotFoundError: a folder, a shard or a file is missing, or has no images.
-            ValueError: classes that are not those of the training, labels that do not fit, images most of which cannot
-                be read, a bad parameter of mixing, or nothing to validate on or to predict.
+            ValueError: classes are not those of the training, labels do not fit, most images cannot be read, a setting of
+                mixing is out of range, or there is nothing to validate on or to predict.
         """
         if stage == "predict":
             self.find_predicted()
@@ -148,11 +148,11 @@ class ImageNetData(ImageData):
 
 
 def read_names(root: Path, train: str, classes: str | None) -> list[str]:
-    """The class names of a data set; see `ImageNetData` for the arguments.
+    """Class names of a data set; see `ImageNetData` for the arguments.
 
     Raises:
         FileNotFoundError: there is neither a file of names nor training images.
-        ValueError: the file is none.
+        ValueError: the file is no file of class names.
     """
     if (file := find_class_file(root, classes)) is not None:
         return file.names
@@ -167,16 +167,16 @@ def read_names(root: Path, train: str, classes: str | None) -> list[str]:
 
 
 def read_items(root: Path, split: str, class_names: Sequence[str], first: int = 0) -> ImageItems:
-    """The images of a split, in class folders or shards.
+    """Images of a split, in class folders or shards.
 
     Args:
-        root: folder that the split is below.
+        root: folder of the data.
         split: folder, or pattern of shards, which ends in .tar.
         class_names: by label.
-        first: number that folders call the first class by, where they have numbers.
+        first: number of the first class, if folders are named by numbers.
 
     Raises:
-        FileNotFoundError: there are none.
+        FileNotFoundError: there are no images.
         ValueError: they have other classes.
     """
     if not names_shards(root, split):

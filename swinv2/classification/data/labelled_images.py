@@ -1,4 +1,4 @@
-"""Images with their classes as data sets, for training and for scoring."""
+"""Data sets of labelled images, for training and for validation."""
 
 import itertools
 import logging
@@ -17,20 +17,20 @@ from ..items import ImageItems
 
 logger = logging.getLogger(__name__)
 
-GIF = b"GIF8"  # what the file of one begins with, whatever its name
+GIF = b"GIF8"  # first bytes of a GIF
 
 
 class TrainingImages(Dataset[tuple[Image, int]]):
-    """Images as uint8 (3, height, width) with their classes.
+    """Training images as uint8 (3, height, width) with their labels.
 
-    An image that cannot be read is left out, and the log counts it; the next one comes in its place.
+    An image that cannot be read is skipped, and counted in the log; the next one replaces it.
 
     Args:
         items: images and their classes.
         transform: of an image.
 
     Attributes:
-        skipped: positions of those that cannot be read.
+        skipped: positions of images that cannot be read.
     """
 
     def __init__(self, items: ImageItems, transform: Callable[[Image], Image]) -> None:
@@ -53,15 +53,15 @@ class TrainingImages(Dataset[tuple[Image, int]]):
 
 
 class ScoredImages(Dataset[tuple[Image, dict[str, Any]] | None]):
-    """Images with a target of `label`, `labels`, `name` and `path`; None for one that cannot be read.
+    """Validation images, each with a target of `label`, `labels`, `name` and `path`; None if unreadable.
 
     Args:
         items: images and their classes.
         transform: of an image.
-        real_labels: the classes that are right for each, if they are known; none for one that is not to be scored.
+        real_labels: all correct labels of each image (ReaL), if known; an image without any is not scored by them.
 
     Attributes:
-        skipped: positions of those that cannot be read, which the log counts.
+        skipped: positions of images that cannot be read, which the log counts.
     """
 
     def __init__(
@@ -87,13 +87,13 @@ class ScoredImages(Dataset[tuple[Image, dict[str, Any]] | None]):
 
 
 def leave_out(items: ImageItems, skipped: Skipped, index: int, error: Exception) -> None:
-    """Leave an image out; the log says if its class has no other one.
+    """Skip an image, and warn if its class has no other one.
 
     Args:
         items: images and their classes.
-        skipped: positions of those that are left out.
+        skipped: positions of skipped images.
         index: position of the image.
-        error: why it cannot be read.
+        error: reason why it cannot be read.
     """
     if index in skipped:
         return
@@ -104,10 +104,10 @@ def leave_out(items: ImageItems, skipped: Skipped, index: int, error: Exception)
 
 
 def read_item(items: ImageItems, index: int) -> Image:
-    """An image as RGB (3, height, width), uint8, upright, the channels innermost in memory.
+    """Image as RGB (3, height, width), uint8, upright, channels last in memory.
 
     Raises:
-        UnreadableImageError: it gives no whole image, or its values do not have 8 bits.
+        UnreadableImageError: it cannot be read, is a GIF, or its values do not have 8 bits.
     """
     data, path = items.read(index), items.path(index)
     if data.startswith(GIF):

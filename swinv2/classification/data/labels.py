@@ -1,4 +1,4 @@
-"""Labels that are numbers: whether they fit the classes, and several for an image (ReaL, arXiv 2006.07159)."""
+"""Checks of numeric labels, and the labels of ReaL (arXiv 2006.07159), several per image."""
 
 import json
 import logging
@@ -18,10 +18,10 @@ SHOWN = 3  # names in a message
 
 
 def check_labels(labels: Int32[np.ndarray, " n"], class_names: Sequence[str], source: Path) -> None:
-    """See that labels are those of classes; the log counts the classes that have none, and tells of one class alone.
+    """Raise unless each label is that of a class; warn about classes without images, and about a single class.
 
     Raises:
-        ValueError: a label beyond the classes.
+        ValueError: a label is beyond the classes.
     """
     if labels.max() >= len(class_names):
         raise ValueError(
@@ -37,10 +37,10 @@ def check_labels(labels: Int32[np.ndarray, " n"], class_names: Sequence[str], so
 
 
 def check_numbers(labels: Int32[np.ndarray, " n"], class_names: Sequence[str], source: Path) -> None:
-    """See that labels that are numbers in files are those of classes; the log says if they may count from 1.
+    """Raise unless numeric labels from files are those of classes; warn if they may count from 1.
 
     Raises:
-        ValueError: a label beyond the classes.
+        ValueError: a label is beyond the classes, or labels count from 1.
     """
     least, highest = int(labels.min()), int(labels.max())
     if (least, highest) == (1, len(class_names)):
@@ -55,16 +55,16 @@ def check_numbers(labels: Int32[np.ndarray, " n"], class_names: Sequence[str], s
 
 
 def read_real_labels(path: Path, names: Sequence[str], num_classes: int) -> list[list[int]]:
-    """The classes that are right for each image; none means that it is not to be scored.
+    """All correct labels of each image; an image without any is not scored.
 
     Args:
-        path: JSON list with a list of labels for each image, in the order of the names of their files (real.json).
-        names: of all images, in any order; folders in front do not count.
+        path: JSON list with a list of labels for each image, in the order of their file names (real.json).
+        names: of all images, in any order; folders in front are ignored.
         num_classes: labels are less than this.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is none, or not of these images or classes.
+        ValueError: it is no such list, or does not fit the images or classes.
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no file of labels {path}; check data.root and data.real_labels.")
@@ -91,5 +91,5 @@ def read_real_labels(path: Path, names: Sequence[str], num_classes: int) -> list
 
 
 def is_labels(labels: object, num_classes: int) -> bool:
-    """Whether something is a list of labels."""
+    """Whether a value is a list of labels."""
     return isinstance(labels, list) and all(type(label) is int and 0 <= label < num_classes for label in labels)

@@ -1,4 +1,4 @@
-"""The middle of images that are many times longer than wide, which resizing would make too large for the memory."""
+"""Crop of extremely elongated images, which resizing by the short edge would make too large for memory."""
 
 from typing import Any
 
@@ -11,15 +11,15 @@ LONGEST = 32  # times the short edge
 class Middle(v2.Transform):
     """Cuts both ends off an image that is longer than 32 times its short edge.
 
-    For what is resized by its short edge and then cut to a square; what is looked at in the end is the same.
+    Before resizing by the short edge and a square centre crop; their result is the same.
     """
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        """See how much of each side stays."""
+        """Height and width to keep."""
         height, width = v2.query_size(flat_inputs)
         most = LONGEST * min(height, width)
         return {"size": [min(height, most), min(width, most)]}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        """Cut an image."""
+        """Crop an image."""
         return inpt if list(inpt.shape[-2:]) == params["size"] else F.center_crop(inpt, params["size"])

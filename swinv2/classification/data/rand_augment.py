@@ -1,9 +1,9 @@
-"""RandAugment (arXiv 1909.13719) as the official training has it: timm's "rand-m9-mstd0.5-inc1".
+"""RandAugment (arXiv 1909.13719) as in the official training: timm's "rand-m9-mstd0.5-inc1".
 
-An operation takes pixels and a strength from -1 to 1, whose sign is its direction if it has two. Operations on single
-values are tables; they give Pillow's values exactly. The others are one call to OpenCV, several times faster than
-Pillow or torchvision: Color and Sharpness within rounding, and what moves pixels within the difference of two bicubic
-kernels.
+An operation takes pixels and a strength from -1 to 1, whose sign is the direction if there are two. Operations on
+single values are lookup tables and equal Pillow's results exactly. The others are one call to OpenCV each, several
+times faster than Pillow or torchvision: Color and Sharpness equal Pillow's up to rounding, geometric operations up to
+the difference of the two bicubic kernels.
 """
 
 from collections.abc import Callable
@@ -21,11 +21,11 @@ from ...imaging.normalize import IMAGENET_MEAN
 Pixels = UInt8[np.ndarray, "h w 3"]
 Table = UInt8[np.ndarray, "256 *channels"]
 
-STRONGEST = 10.0  # magnitude that is strength 1
+STRONGEST = 10.0  # magnitude of strength 1
 PROBABILITY = 0.5  # of each operation that is drawn
 LEVELS = np.arange(256)
-FILL = tuple(round(255 * value) for value in IMAGENET_MEAN)  # what comes in at the border
-SHEAR = 0.3  # pixels a pixel
+FILL = tuple(round(255 * value) for value in IMAGENET_MEAN)  # colour of pixels from beyond the border
+SHEAR = 0.3  # pixels per pixel
 SHIFT = 0.45  # of width or height
 TURN = 30.0  # degrees
 LUMA = np.array([0.299, 0.587, 0.114])
@@ -33,12 +33,12 @@ SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]]) / 13
 
 
 class RandAugment(v2.Transform):
-    """Does some operations, drawn with replacement, each with probability 0.5.
+    """Applies operations drawn with replacement, each with probability 0.5.
 
     Args:
         magnitude: mean of the operations' magnitudes, 0 to 10.
-        std: their standard deviation; what is drawn beyond 0 or 10 becomes that.
-        count: how many are drawn.
+        std: standard deviation of the magnitudes, which are clipped to 0 to 10.
+        count: number of operations drawn.
 
     Raises:
         ValueError: a setting out of range.
@@ -56,19 +56,19 @@ class RandAugment(v2.Transform):
         self.count = count
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        """Draw operations and strengths."""
+        """Random operations and their strengths."""
         done = [int(one) for one in torch.randint(len(OPERATIONS), (self.count,)) if torch.rand(()) < PROBABILITY]
         names = list(OPERATIONS)
         return {"operations": [(names[one], self.strength()) for one in done]}
 
     def strength(self) -> float:
-        """A magnitude as a share of the strongest, either sign as likely."""
+        """Random magnitude as a share of the strongest, with a random sign."""
         magnitude = self.magnitude + self.std * float(torch.randn(()))
         share = min(max(magnitude, 0.0), STRONGEST) / STRONGEST
         return share if torch.rand(()) < 0.5 else -share
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        """Change an image of 8 bits; anything else stays."""
+        """Apply the operations to an image of 8 bits; anything else is returned unchanged."""
         if not isinstance(inpt, Image) or not params["operations"]:
             return inpt
         pixels = np.ascontiguousarray(inpt.permute(1, 2, 0).numpy())  # (height, width, 3)
@@ -83,7 +83,7 @@ def auto_contrast(pixels: Pixels, strength: float) -> Pixels:
 
 
 def equalize(pixels: Pixels, strength: float) -> Pixels:
-    """Spread each channel so that all levels are as frequent."""
+    """Equalize the histogram of each channel."""
     return look_up(pixels, np.stack([equalizing(counts) for counts in histograms(pixels)], axis=-1))
 
 
@@ -105,29 +105,29 @@ def solarize(pixels: Pixels, strength: float) -> Pixels:
 
 
 def solarize_add(pixels: Pixels, strength: float) -> Pixels:
-    """Make the lower half of the levels brighter."""
+    """Brighten the lower half of the levels."""
     return look_up(pixels, np.where(LEVELS < 128, LEVELS + int(abs(strength) * 110), LEVELS))
 
 
 def brightness(pixels: Pixels, strength: float) -> Pixels:
-    """Blend with black, or away from it."""
+    """Blend with black, or extrapolate away from it."""
     return look_up(pixels, blending(0, strength))
 
 
 def contrast(pixels: Pixels, strength: float) -> Pixels:
-    """Blend with the mean grey, or away from it."""
+    """Blend with the mean grey, or extrapolate away from it."""
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     return look_up(pixels, blending(int(cv2.mean(grey)[0] + 0.5), strength))
 
 
 def color(pixels: Pixels, strength: float) -> Pixels:
-    """Blend with the grey image, or away from it."""
+    """Blend with the grey image, or extrapolate away from it."""
     kept = factor(strength)
     return cv2.transform(pixels, kept * np.eye(3) + (1 - kept) * LUMA)
 
 
 def sharpness(pixels: Pixels, strength: float) -> Pixels:
-    """Blend with the smoothed image, or away from it; the outermost pixels stay."""
+    """Blend with the smoothed image, or extrapolate away from it; border pixels stay."""
     kernel = (1 - factor(strength)) * SMOOTH
     kernel[1, 1] += factor(strength)
     changed = pixels.copy()
@@ -136,27 +136,27 @@ def sharpness(pixels: Pixels, strength: float) -> Pixels:
 
 
 def shear_x(pixels: Pixels, strength: float) -> Pixels:
-    """Move rows sideways, the lower the farther."""
+    """Shear the image horizontally."""
     return warp(pixels, [[1, SHEAR * strength, 0], [0, 1, 0]])
 
 
 def shear_y(pixels: Pixels, strength: float) -> Pixels:
-    """Move columns up or down, those on the right the farther."""
+    """Shear the image vertically."""
     return warp(pixels, [[1, 0, 0], [SHEAR * strength, 1, 0]])
 
 
 def translate_x(pixels: Pixels, strength: float) -> Pixels:
-    """Move the image sideways."""
+    """Shift the image horizontally."""
     return warp(pixels, [[1, 0, SHIFT * strength * pixels.shape[1]], [0, 1, 0]])
 
 
 def translate_y(pixels: Pixels, strength: float) -> Pixels:
-    """Move the image up or down."""
+    """Shift the image vertically."""
     return warp(pixels, [[1, 0, 0], [0, 1, SHIFT * strength * pixels.shape[0]]])
 
 
 def rotate(pixels: Pixels, strength: float) -> Pixels:
-    """Turn the image about its middle, counter-clockwise for a positive strength."""
+    """Rotate the image about its centre, counter-clockwise for a positive strength."""
     centre = np.array([pixels.shape[1], pixels.shape[0]]) / 2
     angle = np.deg2rad(TURN * strength)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -183,23 +183,23 @@ OPERATIONS: dict[str, Callable[[Pixels, float], Pixels]] = {
 
 
 def factor(strength: float) -> float:
-    """How much of an image is kept in a blend: 1 for no change, 0.1 to 1.9."""
+    """Weight of the image in a blend, 0.1 to 1.9; 1 for no change."""
     return max(0.1, 1 + 0.9 * strength)
 
 
 def blending(grey: int, strength: float) -> Table:
-    """The table of a blend with one grey, cut off to whole levels as Pillow does."""
+    """Lookup table of a blend with one grey, truncated to integers as in Pillow."""
     blended = np.float32(grey) + np.float32(factor(strength)) * (LEVELS - grey).astype(np.float32)
     return np.clip(blended, 0, 255).astype(np.uint8)
 
 
 def histograms(pixels: Pixels) -> list[np.ndarray]:
-    """How often each level occurs, by channel."""
+    """Number of pixels of each level, by channel."""
     return [cv2.calcHist([pixels], [channel], None, [256], [0, 256]).ravel().astype(np.int64) for channel in range(3)]
 
 
 def stretching(counts: np.ndarray) -> np.ndarray:
-    """The table that stretches the levels of a channel to the whole range."""
+    """Lookup table that stretches the levels of a channel to the whole range."""
     used = counts.nonzero()[0]
     low, high = used[0], used[-1]
     if low == high:
@@ -209,32 +209,32 @@ def stretching(counts: np.ndarray) -> np.ndarray:
 
 
 def equalizing(counts: np.ndarray) -> np.ndarray:
-    """The table that makes the levels of a channel as frequent, in Pillow's whole numbers."""
+    """Lookup table that equalizes the histogram of a channel, in Pillow's integer arithmetic."""
     used = counts.nonzero()[0]
     step = (counts.sum() - counts[used[-1]]) // 255
     return LEVELS if step == 0 else (step // 2 + counts.cumsum() - counts) // step
 
 
 def look_up(pixels: Pixels, table: np.ndarray) -> Pixels:
-    """New values by old ones.
+    """Map values by a lookup table.
 
     Args:
-        pixels: what is changed.
-        table: (256,) or (256, 3), for each channel its own; limited to 8 bits here.
+        pixels: to map.
+        table: (256,), or (256, 3) with a column per channel; clipped to 8 bits.
     """
     levels = np.clip(table, 0, 255).astype(np.uint8).reshape(256, -1)  # (256, 1 or 3)
     return cv2.LUT(pixels, np.ascontiguousarray(levels[None]))
 
 
 def warp(pixels: Pixels, matrix: Any) -> Pixels:
-    """Move pixels, bicubic.
+    """Apply an affine map with bicubic interpolation.
 
     Args:
-        pixels: what is moved.
-        matrix: (2, 3), from places in the result to places in `pixels`; (0, 0) is the corner of the image.
+        pixels: to warp.
+        matrix: (2, 3), from coordinates in the result to coordinates in `pixels`; (0, 0) is the corner of the image.
     """
     placed: Float[np.ndarray, "2 3"] = np.array(matrix, dtype=np.float64)
-    placed[:, 2] += placed[:, :2].sum(axis=1) / 2 - 0.5  # OpenCV's (0, 0) is the middle of a pixel
+    placed[:, 2] += placed[:, :2].sum(axis=1) / 2 - 0.5  # OpenCV's (0, 0) is the centre of a pixel
     height, width = pixels.shape[:2]
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(

@@ -1,11 +1,11 @@
-"""Random changes of training images, and the part of other images that is looked at, as in the official release."""
+"""Transforms of training images, and of validation and predicted images, as in the official release."""
 
 from torchvision.transforms import InterpolationMode, v2
 
 from ...imaging.resize import check_crops, check_size
 from .rand_augment import RandAugment
 
-ENLARGED = 256 / 224  # short edge of an image whose middle is looked at, by the side of the crop
+ENLARGED = 256 / 224  # short edge of the resized image over the side of the centre crop
 
 
 def train_transform(
@@ -15,15 +15,15 @@ def train_transform(
     rand_augment: tuple[float, float] | None = None,
     color_jitter: float = 0.0,
 ) -> v2.Compose:
-    """A random part of an image, resized and changed, in the order of the official training.
+    """Random resized crop, flip and colour changes, in the order of the official training.
 
     Args:
-        size: height and width that come out, pixels.
-        scale_range: least and greatest share of the area that is cut out.
-        flip_prob: how often left and right are exchanged.
+        size: height and width of the result, pixels.
+        scale_range: least and greatest share of the area of a crop.
+        flip_prob: probability of a horizontal flip.
         rand_augment: magnitude (0 to 10) and its standard deviation; None for no RandAugment.
-        color_jitter: how far brightness, contrast and saturation go from 1 either way. The official training has none
-            where it has RandAugment.
+        color_jitter: most change of the factors of brightness, contrast and saturation from 1. The official training
+            has none if it has RandAugment.
 
     Raises:
         ValueError: a setting out of range.
@@ -42,12 +42,12 @@ def train_transform(
 
 
 def eval_transform(size: int, crop: bool = True) -> v2.Compose:
-    """What a model looks at of an image.
+    """Resize and centre crop for evaluation.
 
     Args:
-        size: height and width that come out, pixels.
-        crop: the middle of the image with its short edge at 256/224 of the size, as the release evaluates at 256
-            pixels; otherwise the whole image, its proportions not kept, as the release does at 384.
+        size: height and width of the result, pixels.
+        crop: resize the short edge to 256/224 of the size and cut out the middle, as the release evaluates at 256
+            pixels; otherwise resize the whole image without keeping its proportions, as the release does at 384.
 
     Raises:
         ValueError: the size is not positive.

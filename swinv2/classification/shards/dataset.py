@@ -1,4 +1,4 @@
-"""Images in WebDataset shards, read in any order without unpacking them."""
+"""Images in WebDataset shards, read in any order without unpacking the shards."""
 
 import os
 from collections import OrderedDict
@@ -15,15 +15,15 @@ from .index import IMAGES, ShardIndex, index_shard
 from .missing import check_losses, check_shards, tell_losses
 from .patterns import find_shards
 
-READERS = 16  # threads that look into shards; on network disks most of the time is waiting
+READERS = 16  # threads that index shards; on network disks most of the time is waiting
 MOST_BYTES = 1 << 30  # of an encoded image
 
 
 class OpenFiles:
-    """Keeps the last few files open that were read from; each process has its own, and reads at places of its own.
+    """Cache of open files, the most recently used ones; each process has its own.
 
     Args:
-        most: how many stay open.
+        most: number of files that stay open.
     """
 
     def __init__(self, most: int = 16) -> None:
@@ -31,15 +31,15 @@ class OpenFiles:
         self.handles: OrderedDict[Path, int] = OrderedDict()
 
     def read(self, path: Path, offset: int, size: int) -> bytes:
-        """Some bytes of a file.
+        """Bytes of a file.
 
         Args:
             path: the file.
-            offset: of the first.
-            size: how many; fewer come if the file is shorter.
+            offset: of the first byte.
+            size: number of bytes; the result is shorter if the file ends before.
 
         Raises:
-            OSError: it cannot be read.
+            OSError: the file cannot be read.
         """
         if path not in self.handles:
             self.handles[path] = os.open(path, os.O_RDONLY)
@@ -57,11 +57,11 @@ class OpenFiles:
 
 
 class ShardImages(ImageItems):
-    """The images of some shards, in their order.
+    """Images of shards, in the order of the shards.
 
     Args:
         paths: the shards.
-        indices: what is in each.
+        indices: index of each shard.
     """
 
     def __init__(self, paths: Sequence[Path], indices: Sequence[ShardIndex]) -> None:
@@ -75,15 +75,15 @@ class ShardImages(ImageItems):
         self.open_files = OpenFiles()
 
     def path(self, index: int) -> Path:
-        """The shard, and the name of an image in it."""
+        """Shard of an image and its name in it."""
         return self.shard(index) / self.files[index]
 
     def shard(self, index: int) -> Path:
-        """The file that an image is in."""
+        """Shard of an image."""
         return self.paths[int(np.searchsorted(self.ends, index, side="right"))]
 
     def read(self, index: int) -> bytes:
-        """The encoded image; raises UnreadableImageError if it cannot be read."""
+        """Encoded image; raises UnreadableImageError if it cannot be read."""
         offset, size = int(self.offsets[index]), int(self.sizes[index])
         if size > MOST_BYTES:
             raise UnreadableImageError(f"{self.path(index)} has {size} bytes; an image has {MOST_BYTES} at most")
@@ -97,16 +97,16 @@ class ShardImages(ImageItems):
 
 
 def read_shards(root: Path, pattern: str, labelled: bool = True) -> ShardImages:
-    """The images of the shards that a pattern names; the log counts what is missing in them.
+    """Images of the shards that match a pattern; the log counts unusable shards and samples.
 
     Args:
         root: folder that the pattern starts from.
-        pattern: as in `find_shards`.
-        labelled: leave out images without a label that is a number; otherwise their labels are below 0.
+        pattern: see `find_shards`.
+        labelled: leave out images without a numeric label; otherwise their labels are below 0.
 
     Raises:
         FileNotFoundError: shards are missing, or there is no image in them.
-        ValueError: more than half of the shards are none, or of their samples cannot be used.
+        ValueError: more than half of the shards or of their samples cannot be used.
     """
     paths = find_shards(root, pattern)
     with ThreadPoolExecutor(READERS) as threads:
@@ -128,7 +128,7 @@ def read_shards(root: Path, pattern: str, labelled: bool = True) -> ShardImages:
 
 
 def index_or_error(shard: Path) -> ShardIndex | Exception:
-    """The index of a shard, or why there is none."""
+    """Index of a shard, or the error of reading it."""
     try:
         return index_shard(shard)
     except (ValueError, OSError) as error:

@@ -1,8 +1,8 @@
-"""Where the images of a WebDataset shard are in it, found by one look at the headers of its members.
+"""Index of the images in a WebDataset shard, made by one pass over the headers of its members.
 
-A shard is a tar file. What has the same path up to the first dot of the file's name is one sample: `0017.jpg` with
-`0017.cls`, its label as a number in text, or with `0017.json`, which has it as `label`; or alone, without a label.
-Where no sample has an image by this rule, samples go up to the last dot.
+A shard is a tar file. Files with the same path up to the first dot of the file name are one sample: `0017.jpg` with
+`0017.cls`, its label as a number in text, or with `0017.json`, which has it as `label`; or alone, without a label. If
+no sample has an image by this rule, the key of a sample goes up to the last dot.
 """
 
 import hashlib
@@ -27,25 +27,25 @@ from .tar_members import Member, list_members
 logger = logging.getLogger(__name__)
 
 IMAGES = tuple(suffix[1:] for suffix in SUFFIXES)
-VERSION = 3  # to be raised when the same shard no longer gives the same index
-LOOKS, LOOK = 64, 512  # places of a shard that its index remembers, and bytes of each
-ROOM = 1 << 16  # bytes that an index may have beyond those of its shard
+VERSION = 3  # raise it when the same shard no longer gives the same index
+LOOKS, LOOK = 64, 512  # number of places in a shard that enter its fingerprint, and bytes of each
+ROOM = 1 << 16  # bytes by which an index may be larger than its shard
 LONGEST_WRONG = 400  # letters of `wrong`
 
 
 class ShardIndex(NamedTuple):
-    """The samples of a shard that have an image, in the order of the file.
+    """Samples of a shard that have an image, in the order of the file.
 
     Attributes:
-        files: their names in the shard, with suffix.
-        offsets: where their images begin, bytes.
-        sizes: of their images, bytes.
-        labels: their classes, UNLABELLED or WRONG.
-        wrong: which sample has the first label that is no number, and what that is; empty if there is none.
+        files: names of the images in the shard, with suffix.
+        offsets: of the images, bytes.
+        sizes: of the images, bytes.
+        labels: classes, or UNLABELLED or WRONG.
+        wrong: first sample whose label is no number, and that label, as text; empty if there is none.
         incomplete: number of samples without an image.
-        repeated: number of members of a sample, and of images of other samples, whose name was there before.
+        repeated: number of files with the name of an earlier one, in a sample or in another.
         cut: whether the end of the file is missing, or a header is damaged.
-        by_last_dot: whether samples go up to the last dot of a name.
+        by_last_dot: whether keys of samples go up to the last dot of a name.
     """
 
     files: Strings
@@ -59,7 +59,7 @@ class ShardIndex(NamedTuple):
     by_last_dot: bool
 
     def labelled(self) -> "ShardIndex":
-        """The samples that have a label, too."""
+        """Index of the samples that have a label."""
         known = self.labels >= 0
         if known.all():
             return self
@@ -69,16 +69,16 @@ class ShardIndex(NamedTuple):
         )
 
 
-in_memory: dict[tuple[Path, bytes], ShardIndex] = {}  # of shards and their stamps, in folders that are read-only
+in_memory: dict[tuple[Path, bytes], ShardIndex] = {}  # by shard and stamp, for shards in read-only folders
 
 
 def index_shard(shard: Path) -> ShardIndex:
-    """The index of a shard, from the file beside it or else made now and left there.
+    """Index of a shard, read from the file beside it, or made now and saved there.
 
-    If the folder cannot be written to it is left in memory, for as long as the process runs.
+    If the folder cannot be written to, the index is kept in memory.
 
     Raises:
-        ValueError: it is no tar file.
+        ValueError: the shard is no tar file.
     """
     stamp = stamp_of(shard)
     kept = shard.with_name(f"{shard.name}.index.npz")
@@ -91,7 +91,7 @@ def index_shard(shard: Path) -> ShardIndex:
 
 
 def stamp_of(shard: Path) -> bytes:
-    """What tells a state of a shard from others: size, time, and bytes from all over it."""
+    """Fingerprint of a shard's content: hash of its size, time, and bytes from all over it."""
     status = shard.stat()
     digest = hashlib.blake2b(f"{VERSION} {status.st_size} {status.st_mtime_ns}".encode(), digest_size=16)
     with shard.open("rb") as file:
@@ -102,11 +102,11 @@ def stamp_of(shard: Path) -> bytes:
 
 
 def load(path: Path, stamp: bytes, size: int) -> ShardIndex | None:
-    """A kept index, or None if there is none of this state of the shard, or one that somebody has changed.
+    """Saved index; None if there is none, or it is outdated or damaged.
 
     Args:
         path: of the index.
-        stamp: of the shard.
+        stamp: fingerprint of the shard.
         size: of the shard, bytes.
     """
     try:
@@ -118,12 +118,12 @@ def load(path: Path, stamp: bytes, size: int) -> ShardIndex | None:
         scalars = {name: arrays[name].item() for name in ("wrong", "incomplete", "repeated", "cut", "by_last_dot")}
         index = ShardIndex(**arrays | {"files": files} | scalars)
         return index if is_sound(index, size) else None
-    except Exception:  # there is none, or whatever a file raises that is none of ours
+    except Exception:  # it does not exist, or is no such file
         return None
 
 
 def check_of(stamp: bytes, arrays: Mapping[str, np.ndarray]) -> bytes:
-    """What an index has to end with that was made of a state of a shard and not changed since."""
+    """Checksum of an index and the fingerprint of its shard."""
     digest = hashlib.blake2b(stamp, digest_size=16)
     for name in sorted(arrays):
         digest.update(f"{name} {arrays[name].dtype.str} {arrays[name].shape}".encode())
@@ -132,7 +132,7 @@ def check_of(stamp: bytes, arrays: Mapping[str, np.ndarray]) -> bytes:
 
 
 def is_sound(index: ShardIndex, size: int) -> bool:
-    """Whether the parts of an index fit each other and a shard of some size."""
+    """Whether the parts of an index fit each other and the size of the shard."""
     ends, count = index.files.ends, len(index.labels)
     columns = [ends, index.offsets, index.sizes, index.labels]
     kinds = [column.dtype.str for column in columns] == ["<i8", "<i8", "<i8", "<i4"]
@@ -145,7 +145,7 @@ def is_sound(index: ShardIndex, size: int) -> bool:
 
 
 def save(path: Path, stamp: bytes, index: ShardIndex) -> bool:
-    """Keep an index, if the folder can be written to; several processes may do so at the same time."""
+    """Save an index, if the folder can be written to; several processes may do so at the same time."""
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     parts: dict[str, Any] = index._asdict()
     files = parts.pop("files")
@@ -163,10 +163,10 @@ def save(path: Path, stamp: bytes, index: ShardIndex) -> bool:
 
 
 def scan(shard: Path) -> ShardIndex:
-    """Look at the headers of all members of a shard, and at its labels.
+    """Index of a shard by the headers of its members and the content of its labels.
 
     Raises:
-        ValueError: it is no tar file.
+        ValueError: the shard is no tar file.
     """
     with shard.open("rb") as file:
         members, cut = list_members(shard, file)
@@ -177,13 +177,13 @@ def scan(shard: Path) -> ShardIndex:
 
 
 def collect(file: BinaryIO, members: Sequence[Member], cut: bool, by_last_dot: bool) -> ShardIndex:
-    """The samples that members make.
+    """Index of the samples that members form.
 
     Args:
         file: the shard, opened.
-        members: files in it, in their order.
-        cut: as in the index.
-        by_last_dot: likewise.
+        members: files in it, in order.
+        cut: see `ShardIndex`.
+        by_last_dot: see `ShardIndex`.
     """
     found: list[tuple[str, int, int, int]] = []
     names: set[str] = set()
@@ -209,7 +209,7 @@ def collect(file: BinaryIO, members: Sequence[Member], cut: bool, by_last_dot: b
 
 
 def key_and_kind(name: str, by_last_dot: bool) -> tuple[str, str]:
-    """The key of the sample of a file, empty if it is hidden, and the rest of its name in small letters."""
+    """Key of a file's sample, empty for a hidden file, and the rest of its name in lower case."""
     folder, _, file = name.rpartition("/")
     if file.startswith("."):
         return "", ""
@@ -219,6 +219,6 @@ def key_and_kind(name: str, by_last_dot: bool) -> tuple[str, str]:
 
 
 def image_kind(name: str) -> str:
-    """The kind of a file by its last dot, if that is one of images."""
+    """Suffix of a file, if it is one of images, else nothing."""
     kind = key_and_kind(name, by_last_dot=True)[1]
     return kind if kind in IMAGES else ""

@@ -1,4 +1,4 @@
-"""The label of a sample in a shard: the number of its class as text in .cls or .txt, or as `label` in .json."""
+"""Label of a sample in a shard: the number of its class as text in .cls or .txt, or as `label` in .json."""
 
 import json
 import re
@@ -7,19 +7,19 @@ from typing import BinaryIO
 
 from .tar_members import Member
 
-UNLABELLED, WRONG = -1, -2  # in place of a label: there is none, or it is no number
+UNLABELLED, WRONG = -1, -2  # in place of a label that is missing, or is no number
 NUMBER = re.compile(r"\+?(\d{1,18})(?:\.0*)?")
 GREATEST = 2**31 - 1
-SHOWN = 30  # letters of what is no label
-MOST_BYTES = {"cls": 1 << 12, "txt": 1 << 12, "json": 1 << 24}  # that are read
+SHOWN = 30  # letters of an invalid label
+MOST_BYTES = {"cls": 1 << 12, "txt": 1 << 12, "json": 1 << 24}  # of a file with a label
 
 
 def read_label(file: BinaryIO, parts: Mapping[str, Member]) -> tuple[int, str]:
-    """The label of a sample, UNLABELLED or WRONG, and for this what is there instead.
+    """Label of a sample, or UNLABELLED or WRONG, and for WRONG the invalid label as text.
 
     Args:
         file: the shard, opened.
-        parts: members of the sample by their kind.
+        parts: members of the sample by suffix.
     """
     wrong = ""
     for kind in ("cls", "json", "txt"):
@@ -35,12 +35,12 @@ def read_label(file: BinaryIO, parts: Mapping[str, Member]) -> tuple[int, str]:
 
 
 def read_value(file: BinaryIO, member: Member, kind: str) -> tuple[object, str]:
-    """What a file has for a label, None for nothing, and that as a message shows it.
+    """Value that a file has for a label, None if it has none, and the value as text for messages.
 
     Args:
         file: the shard, opened.
         member: the file.
-        kind: its suffix.
+        kind: suffix of the file.
     """
     if member.size > MOST_BYTES[kind]:
         return False, f"{member.size} bytes in .{kind}"
@@ -60,7 +60,7 @@ def read_value(file: BinaryIO, member: Member, kind: str) -> tuple[object, str]:
 
 
 def number_in(value: object) -> int | None:
-    """The label that a number or a text is; None for anything else."""
+    """Label by a number or text; None for anything else."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     text = str(value).strip() if isinstance(value, int | str) and not isinstance(value, bool) else ""

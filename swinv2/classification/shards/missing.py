@@ -1,4 +1,4 @@
-"""What is missing in shards: files that are none, samples without image or label; counted, and too much an error."""
+"""Unusable shards, and samples without image or label: counted in the log, and an error if there are too many."""
 
 import logging
 from collections.abc import Collection, Mapping
@@ -15,15 +15,15 @@ SHOWN = 3  # names in a message
 
 
 def check_shards(pattern: Path, errors: Mapping[Path, Exception], total: int) -> None:
-    """Let the log count the files that are no shards.
+    """Warn about files that are no shards, with their number.
 
     Args:
         pattern: of all files.
-        errors: why each of them is none.
+        errors: error of each such file.
         total: number of all files.
 
     Raises:
-        ValueError: they are more than half.
+        ValueError: more than half of the files are no shards.
     """
     if not errors:
         return
@@ -34,12 +34,12 @@ def check_shards(pattern: Path, errors: Mapping[Path, Exception], total: int) ->
 
 
 def tell_losses(pattern: Path, indices: Mapping[Path, ShardIndex], labelled: bool) -> None:
-    """Let the log count what is missing in shards, and say where the first is.
+    """Warn about truncated shards, and incomplete, repeated or unlabelled samples, with the place of the first.
 
     Args:
         pattern: of the shards.
-        indices: what is in each.
-        labelled: images without a label are passed over.
+        indices: index of each shard.
+        labelled: whether images without a label are left out.
     """
     if cut := [(path, len(index.labels)) for path, index in indices.items() if index.cut]:
         shown = ", ".join(f"{path} (after {count} images)" for path, count in cut[:SHOWN])
@@ -58,10 +58,10 @@ def tell_losses(pattern: Path, indices: Mapping[Path, ShardIndex], labelled: boo
 
 
 def tell_unlabelled(indices: Mapping[Path, ShardIndex]) -> None:
-    """Let the log count the images that are passed over because they have no label, or one that is no number.
+    """Warn about images that are left out because they have no label, or one that is no number.
 
     Args:
-        indices: what is in each shard.
+        indices: index of each shard.
     """
     missing, wrong = (count(indices.values(), kind) for kind in (UNLABELLED, WRONG))
     if missing:
@@ -77,15 +77,15 @@ def tell_unlabelled(indices: Mapping[Path, ShardIndex]) -> None:
 
 
 def check_losses(pattern: Path, indices: Collection[ShardIndex], images: int) -> None:
-    """See that half of the samples or more can be used.
+    """Raise unless at least half of the samples can be used.
 
     Args:
         pattern: of the shards.
-        indices: what is in each.
-        images: number of those that can be used.
+        indices: index of each shard.
+        images: number of usable images.
 
     Raises:
-        ValueError: it is less.
+        ValueError: fewer can be used.
     """
     total = sum(len(index.labels) + index.incomplete for index in indices)
     if 2 * images < total:
@@ -96,5 +96,5 @@ def check_losses(pattern: Path, indices: Collection[ShardIndex], images: int) ->
 
 
 def count(indices: Collection[ShardIndex], kind: int) -> int:
-    """How many images have a label of some kind."""
+    """Number of images with a label of this kind, UNLABELLED or WRONG."""
     return sum(int(np.count_nonzero(index.labels == kind)) for index in indices)

@@ -1,4 +1,4 @@
-"""Which shards a pattern names: globs, ranges and choices as in a shell."""
+"""Patterns of shards: globs, ranges and choices as in a shell."""
 
 import glob
 import math
@@ -8,9 +8,9 @@ from pathlib import Path
 
 BRACES = re.compile(r"\{([^{}]*)\}")
 RANGE = re.compile(r"(\d{1,18})\.\.(\d{1,18})")
-MOST = 1_000_000  # shards that a pattern may name
+MOST = 1_000_000  # shards that a pattern may expand to
 SHOWN = 3  # names in a message
-COMPRESSED = {  # what ends so is no shard yet
+COMPRESSED = {  # command that decompresses files with this suffix
     **dict.fromkeys((".tar.gz", ".tgz", ".gz"), "gunzip"),
     **dict.fromkeys((".tar.bz2", ".tbz", ".tbz2", ".bz2"), "bunzip2"),
     **dict.fromkeys((".tar.xz", ".txz", ".xz"), "unxz"),
@@ -20,10 +20,10 @@ COMPRESSED = {  # what ends so is no shard yet
 
 
 def names_shards(root: Path, source: str) -> bool:
-    """Whether a source of images is a pattern of shards, and not a folder.
+    """Whether a source of images is a pattern of shards, not a folder.
 
     Args:
-        root: folder that the source is below.
+        root: folder that the source starts from.
         source: path of a folder, or pattern of tar files.
 
     Raises:
@@ -41,15 +41,15 @@ def names_shards(root: Path, source: str) -> bool:
 
 
 def find_shards(root: Path, pattern: str) -> list[Path]:
-    """The shards that a pattern names, in its order; what a glob finds is sorted.
+    """Shards that match a pattern, in its order; matches of a glob are sorted.
 
     Args:
         root: folder that the pattern starts from.
         pattern: path of tar files, with globs, ranges and choices: `train-{0000..0146}.tar`, `{train,extra}/*.tar`.
 
     Raises:
-        FileNotFoundError: some are not there.
-        ValueError: the pattern stands for more than a million names.
+        FileNotFoundError: shards are missing.
+        ValueError: the pattern expands to more than a million names.
     """
     found: list[Path] = []
     missing = []
@@ -69,10 +69,10 @@ def find_shards(root: Path, pattern: str) -> list[Path]:
 
 
 def expand(pattern: str) -> list[str]:
-    """The texts that a pattern with braces stands for: `a{08..10}` for a08, a09 and a10, `{a,b}` for a and b.
+    """Texts that a pattern with braces expands to: `a{08..10}` to a08, a09 and a10, `{a,b}` to a and b.
 
     Raises:
-        ValueError: they are more than a million.
+        ValueError: there are more than a million.
     """
     texts = BRACES.split(pattern)  # outside, inside, outside, …
     choices = [choices_of(text) if position % 2 else [text] for position, text in enumerate(texts)]
@@ -82,10 +82,10 @@ def expand(pattern: str) -> list[str]:
 
 
 def choices_of(inside: str) -> list[str]:
-    """What stands between braces: a range of numbers of as many digits as the first, or choices with commas between.
+    """Texts between braces: a range of numbers, padded to the digits of the first, or choices separated by commas.
 
     Raises:
-        ValueError: a range of more than a million numbers.
+        ValueError: a range has more than a million numbers.
     """
     numbers = RANGE.fullmatch(inside)
     if numbers is None:

@@ -1,4 +1,4 @@
-"""The files in a tar file, found by a look at their headers; what is damaged or leads elsewhere is no file in it."""
+"""Files in a tar file, found by their headers; damaged members and links out of it are left out."""
 
 import os
 import posixpath
@@ -12,13 +12,13 @@ EXTENSIONS = (
     *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
     *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
 )
-LONGEST = 1 << 20  # bytes of a header's extension, as of a long name
-CHECKSUM = slice(148, 156)  # place of it in a header
-ADLER = 65521  # what sums are taken modulo
+LONGEST = 1 << 20  # bytes of a header's extension, e.g. a long name
+CHECKSUM = slice(148, 156)  # position in a header
+ADLER = 65521  # modulus of Adler-32
 CHUNK = 1 << 20
 OUTSIDE = frozenset(("", ".", ".."))
 
-OTHERS = {  # what a file is that is no tar file, by its first bytes, and what to do
+OTHERS = {  # other files by their first bytes: description, and advice
     b"\x1f\x8b": ("compressed by gzip", "decompress it with gunzip"),
     b"BZh": ("compressed by bzip2", "decompress it with bunzip2"),
     b"\xfd7zXZ": ("compressed by xz", "decompress it with unxz"),
@@ -32,11 +32,11 @@ OTHERS = {  # what a file is that is no tar file, by its first bytes, and what t
 
 
 class Member(NamedTuple):
-    """A file in a tar file.
+    """File in a tar file.
 
     Attributes:
-        name: path, without what would lead outside.
-        offset: of its content, bytes; below 0 for a link that leads to no other member, and for a file with holes.
+        name: path, without parts that would lead outside.
+        offset: of the content, bytes; below 0 for a sparse file, and for a link that leads to no other member.
         size: bytes.
     """
 
@@ -46,11 +46,11 @@ class Member(NamedTuple):
 
 
 class Header(tarfile.TarInfo):
-    """The header of a member; of a plain file only name and size are read, as there may be millions."""
+    """Header of a member; for speed, only name and size are read if the member is a plain file."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "Header":
-        """Called by tarfile for each header; the places of the fields are those of POSIX."""
+        """Header in a block of bytes, for tarfile; the positions of the fields are those of POSIX."""
         name, size, kind, magic, prefix = buf[:100], octal(buf[124:136]), buf[156:157], buf[257:262], buf[345:346]
         plain = kind == tarfile.REGTYPE and magic == b"ustar" and prefix == b"\0" and size is not None
         if plain and has_checksum(buf):
@@ -64,7 +64,7 @@ class Header(tarfile.TarInfo):
 
 
 def has_checksum(buf: bytes | bytearray) -> bool:
-    """Whether the sum of a header's bytes is what it says."""
+    """Whether a header's checksum is right."""
     field = buf[CHECKSUM]
     said = octal(field)
     if said is None:
@@ -74,16 +74,16 @@ def has_checksum(buf: bytes | bytearray) -> bool:
 
 
 def octal(field: bytes | bytearray) -> int | None:
-    """The number in a field of a header; None if it is written in another way than in digits."""
+    """Number in a field of a header; None if it is not written in octal digits."""
     digits = field.strip(b"\0 ")
     return int(digits, 8) if digits and not digits.strip(b"01234567") else None
 
 
 def list_members(path: Path, file: BinaryIO) -> tuple[list[Member], bool]:
-    """The files in a tar file that are there to their last byte, and whether it has lost its end.
+    """Complete files in a tar file, and whether its end is missing.
 
     Args:
-        path: where the file is, for the message.
+        path: of the file, for the message.
         file: opened.
 
     Raises:
@@ -107,15 +107,15 @@ def list_members(path: Path, file: BinaryIO) -> tuple[list[Member], bool]:
         if member is not None:
             members.append(member)
     file.seek(min(archive.offset, length))
-    return members, file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE)  # what a whole one ends with
+    return members, file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE)  # a complete file ends with zeros
 
 
 def headers_in(archive: tarfile.TarFile, file: BinaryIO) -> Iterator[tarfile.TarInfo]:
-    """The headers of a tar file, or of several one after the other, up to where it is cut off or damaged.
+    """Headers of a tar file, or of several concatenated ones, up to where it is truncated or damaged.
 
     Args:
         archive: opened.
-        file: what it reads from.
+        file: underlying file.
     """
     last = -1
     while True:
@@ -134,11 +134,11 @@ def headers_in(archive: tarfile.TarFile, file: BinaryIO) -> Iterator[tarfile.Tar
 
 
 def skip_zeros(archive: tarfile.TarFile, file: BinaryIO) -> bool:
-    """Go to what follows the end of a tar file, if that is another one: `cat` puts several into one file.
+    """Move past the end of a tar file to the next one, for files concatenated by `cat`.
 
     Args:
         archive: at its end.
-        file: what it reads from.
+        file: underlying file.
 
     Returns:
         Whether anything but zeros follows.
@@ -156,11 +156,11 @@ def skip_zeros(archive: tarfile.TarFile, file: BinaryIO) -> bool:
 
 
 def member_of(header: tarfile.TarInfo, known: Mapping[str, Member]) -> Member | None:
-    """The file that a header is of; None for a folder, a device, or a name that is none.
+    """File of a header; None for a folder, a device, or an empty name.
 
     Args:
         header: of any member.
-        known: members before, by their names.
+        known: earlier members by name.
     """
     name = inside(header.name)
     if not name or not (header.isreg() or header.islnk() or header.issym()):
@@ -173,18 +173,18 @@ def member_of(header: tarfile.TarInfo, known: Mapping[str, Member]) -> Member | 
 
 
 def inside(path: str) -> str:
-    """A path without the parts that would lead outside of a folder, or that mean nothing."""
+    """Path without the parts "", "." and "..", which could lead outside of a folder."""
     parts = path.split("/")
     return path if OUTSIDE.isdisjoint(parts) else "/".join(part for part in parts if part not in OUTSIDE)
 
 
 def no_tar_file(path: Path, file: BinaryIO, error: Exception) -> ValueError:
-    """What is raised for a file of another kind.
+    """Error for a file that is no tar file.
 
     Args:
         path: of the file.
         file: opened.
-        error: what reading it as a tar file has given.
+        error: raised by tarfile.
     """
     file.seek(0)
     start = file.read(64).lstrip()
