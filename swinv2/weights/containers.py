@@ -1,4 +1,4 @@
-"""Which tensors of a checkpoint are the weights: in which of its mappings, and of which of the models in there."""
+"""Search for the weights in a checkpoint, which may nest mappings and hold several models."""
 
 import logging
 import re
@@ -13,14 +13,19 @@ from .layouts import backbone_prefixes
 
 logger = logging.getLogger(__name__)
 
-_NAMES = ("state_dict", "model", "module")  # of containers, the usual first
-_AVERAGED = {"ema", "avg", "average", "averaged", "swa", "teacher", "shadow"}  # words in names of what is scored
-_RAW = {"student", "online", "current", "raw"}  # what the averages are of
+_NAMES = ("state_dict", "model", "module")  # of containers, the most usual first
+_AVERAGED = {"ema", "avg", "average", "averaged", "swa", "teacher", "shadow"}  # words in names of averaged weights
+_RAW = {"student", "online", "current", "raw"}  # words in names of weights that are not averaged
 _ASIDE = {"optimizer", "optimizers", "optim", "opt", "scheduler", "schedulers", "scaler", "mask", "masks"}
-_ASIDE |= {"grad", "grads", "gradient", "gradients"}  # words in names of what has the names of weights and is none
-_HEAD = re.compile(r"(^|_)(heads?|classifier|fc|neck|fpn|decoder)$")  # containers of what stands on a backbone
-_DEPTH = 8  # mappings in mappings
-_REPEATED = 1 << 30  # bytes of a tensor that may be views of fewer
+_ASIDE |= {
+    "grad",
+    "grads",
+    "gradient",
+    "gradients",
+}  # words in names of tensors that have the names of weights but are none
+_HEAD = re.compile(r"(^|_)(heads?|classifier|fc|neck|fpn|decoder)$")  # containers of heads on a backbone
+_DEPTH = 8  # most levels of nested mappings
+_REPEATED = 1 << 30  # bytes up to which a tensor may be an expanded view
 _WRAPPERS = re.compile(  # of DataParallel, torch.compile, FSDP, checkpointing, Fabric and fairscale, anywhere in a key
     r"(?<![^.])(module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_forward_module|_fpw_module)\."
 )
@@ -28,12 +33,12 @@ _WRAPPERS = re.compile(  # of DataParallel, torch.compile, FSDP, checkpointing, 
 
 @dataclass(frozen=True)
 class _Place:
-    """A model in a checkpoint.
+    """Place of a model in a checkpoint.
 
     Attributes:
         path: names of the mappings that lead to it.
-        prefix: what precedes the names of its backbone there.
-        swapped: whether averages and weights have changed places, as mmengine saves them.
+        prefix: of the names of its backbone there.
+        swapped: whether averages and raw weights are swapped, as mmengine saves them.
     """
 
     path: tuple[str, ...]
@@ -41,12 +46,12 @@ class _Place:
     swapped: bool
 
     def __str__(self) -> str:
-        """How a user finds it."""
+        """Place as a dotted path, for messages."""
         return ".".join((*self.path, self.prefix)).rstrip(".") or "the top"
 
     @property
     def rank(self) -> tuple[int, int, int]:
-        """Less is taken first: averaged weights are the ones that are scored."""
+        """Sort key, the lowest first: averaged weights, which are meant for evaluation, before raw ones."""
         words = _words(*self.path, self.prefix)
         averaged, raw = (sum(word in kind for word in words) for kind in (_AVERAGED, _RAW))
         usual = min((_NAMES.index(name) for name in self.path if name in _NAMES), default=len(_NAMES))
@@ -54,16 +59,17 @@ class _Place:
 
 
 def find_weights(content: Mapping[Any, Any], label: str) -> tuple[dict[str, Tensor], str]:
-    """The tensors of the model in a checkpoint, without wrappers such as `module.` in their names, and where it was.
+    """Tensors of the model in a checkpoint, without wrappers such as `module.` in their names, and the model's place.
 
-    Of several models the averaged one is taken, else the first, and the log says so; only then is it told where it was.
+    Of several models the averaged one is taken, else the first, and the log says so; the place is empty if there is
+    only one.
 
     Args:
-        content: mappings in mappings; modules are mappings with attributes.
-        label: what to call the checkpoint.
+        content: nested mappings; modules are mappings with attributes.
+        label: name of the checkpoint in messages.
 
     Raises:
-        ValueError: two tensors have one name, or one is far larger than what is stored of it.
+        ValueError: two tensors have one name, or a tensor is far larger than its stored data.
     """
     groups = dict(_groups(content))
     names = {path: [_WRAPPERS.sub("", key) for key in tensors] for path, tensors in groups.items()}
@@ -72,7 +78,7 @@ def find_weights(content: Mapping[Any, Any], label: str) -> tuple[dict[str, Tens
         for path, keys in names.items()
         for prefix in backbone_prefixes(keys)
     ]
-    if not places:  # no SwinV2, which is said where one is wanted
+    if not places:  # no SwinV2; callers that need one raise
         path = min(groups, key=lambda path: (_Place(path, "", False).rank, -len(groups[path])), default=None)
         return ({} if path is None else _unwrapped(groups[path], label)), ""
     chosen, *others = sorted(places, key=lambda place: place.rank)
@@ -93,7 +99,7 @@ def find_weights(content: Mapping[Any, Any], label: str) -> tuple[dict[str, Tens
 def _groups(
     content: Any, path: tuple[str, ...] = (), seen: set[int] | None = None
 ) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor]]]:
-    """The mappings that hold tensors by name, and the way to each; of several ways the first."""
+    """Path and tensors of each mapping that holds tensors by name; the first path if there are several."""
     seen = set() if seen is None else seen
     if not isinstance(content, Mapping | list | tuple) or id(content) in seen:
         return
@@ -110,7 +116,7 @@ def _groups(
 
 
 def _module_state(module: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-    """Parameters and buffers of a module that was saved as an object, read as a mapping with its attributes."""
+    """Parameters and buffers of a module that was saved as an object and read as a mapping with attributes."""
     own = vars(module) if hasattr(module, "__dict__") else {}
     for kind in ("_parameters", "_buffers"):
         for name, value in (own.get(kind) or {}).items():
@@ -121,7 +127,7 @@ def _module_state(module: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]
 
 
 def _unwrapped(tensors: Mapping[str, Tensor], label: str) -> dict[str, Tensor]:
-    """Tensors under their names without wrappers."""
+    """Tensors by their names without wrappers."""
     given: dict[str, str] = {}
     for key in tensors:
         name = _WRAPPERS.sub("", key)
@@ -139,14 +145,14 @@ def _unwrapped(tensors: Mapping[str, Tensor], label: str) -> dict[str, Tensor]:
 
 
 def _is_repeated(tensor: Tensor) -> bool:
-    """Whether a tensor would take far more memory than what is stored of it, which is repeated along its axes."""
+    """Whether a tensor expands to over a GiB and more than its stored data, which repeats along its axes."""
     needed = tensor.numel() * tensor.element_size()
     whole = tensor.layout == torch.strided and not (tensor.is_nested or tensor.is_meta)
     return whole and needed > max(_REPEATED, tensor.untyped_storage().nbytes())
 
 
 def _belongs(key: str, prefix: str, rivals: Sequence[str]) -> bool:
-    """Whether a tensor is of the model with a prefix, not of a rival or of what stands on that."""
+    """Whether a tensor belongs to the model with a prefix, not to a rival model or its heads."""
     return not any(
         not key.startswith(prefix) if prefix.startswith(rival) else key.startswith(_root(rival, prefix))
         for rival in rivals
@@ -154,7 +160,7 @@ def _belongs(key: str, prefix: str, rivals: Sequence[str]) -> bool:
 
 
 def _root(rival: str, prefix: str) -> str:
-    """The outermost module that a backbone is in and another one is not: `student.` of `student.backbone.`."""
+    """Outermost module around a backbone that is not around the other one: `student.` of `student.backbone.`."""
     parts, own = rival.split("."), prefix.split(".")
     shared = next(i for i, part in enumerate(parts) if part not in own[i : i + 1])
     return ".".join(parts[: shared + 1]) + "."
@@ -174,5 +180,5 @@ def _tell(chosen: _Place, others: Sequence[_Place], label: str) -> None:
 
 
 def _words(*names: str) -> list[str]:
-    """`modelEMA` and `model_ema.` have the words model and ema."""
+    """Words in names: `modelEMA` and `model_ema.` have model and ema."""
     return [word.lower() for name in names for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]

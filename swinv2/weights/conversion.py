@@ -1,4 +1,4 @@
-"""Weights from the layouts of the ecosystem to the official one, and from that to the others: no files, no models."""
+"""Conversion of state dicts from the layouts of other projects to the official one, and back."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -30,27 +30,27 @@ _IN_BACKBONE = re.compile(r"(patch_embed|layers\.\d+\.(blocks\.\d+|downsample)|n
 
 
 def to_official(state: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
-    """Weights under official names and in official order of channels, without buffers; other keys stay as they are.
+    """Weights under official names and in official order of channels, without buffers; unknown keys are kept.
 
     Args:
         state: weights and buffers.
         source: layout of `state`.
 
     Raises:
-        ValueError: a tensor of the backbone is no use, or two have one name.
+        ValueError: a tensor of the backbone cannot be used, or two have one name.
     """
     return official_parts(state, source).all
 
 
 def official_parts(state: Mapping[str, Tensor], source: str) -> Parts:
-    """The same, with backbone and classifier apart from what else is there.
+    """Weights as by `to_official`, with backbone and classifier apart from the rest.
 
     Args:
         state: weights and buffers.
         source: layout of `state`.
 
     Raises:
-        ValueError: a tensor of the backbone is no use, or two have one name.
+        ValueError: a tensor of the backbone cannot be used, or two have one name.
     """
     parts = split(state, source)
     weights = {key: value for key, value in parts.inside.items() if not _BUFFER.fullmatch(key)}
@@ -67,12 +67,12 @@ def official_parts(state: Mapping[str, Tensor], source: str) -> Parts:
 
 
 def _joined(weights: Mapping[str, Tensor], source: str) -> Iterator[tuple[str, Tensor]]:
-    """Tensors under official names, split, joined and ordered as the official ones are."""
+    """Tensors in official form: queries, keys and values joined, biases split, columns of mergings reordered."""
     for key, value in weights.items():
         stem, part = _part(key)
         parts = [weights[name] for one in ("query", "key", "value") if (name := f"{stem}{one}.weight") in weights]
         whole = len({tuple(one.shape) for one in parts}) == 1 and len(parts) == 3
-        if part == "qkv.bias":  # that of the keys, in the middle, has no effect
+        if part == "qkv.bias":  # the bias of the keys, in the middle, has no effect
             yield f"{stem}q_bias", _thirds(value, key)[0]
             yield f"{stem}v_bias", _thirds(value, key)[2]
         elif part == "query.weight" and whole:
@@ -84,10 +84,10 @@ def _joined(weights: Mapping[str, Tensor], source: str) -> Iterator[tuple[str, T
 
 
 def _thirds(value: Tensor, key: str) -> tuple[Tensor, ...]:
-    """Queries, keys and values.
+    """Rows of queries, keys and values.
 
     Raises:
-        ValueError: the rows are not three times as many.
+        ValueError: the number of rows is no multiple of three.
     """
     if not value.ndim or not len(value) or len(value) % 3:
         raise ValueError(
@@ -97,10 +97,10 @@ def _thirds(value: Tensor, key: str) -> tuple[Tensor, ...]:
 
 
 def _reordered(value: Tensor, columns: tuple[int, int, int], key: str) -> Tensor:
-    """The weight of a merging whose columns are pixels and channels, with their order turned round.
+    """Weight of a patch merging with the axes of its columns (channels and two of pixels) in reverse order.
 
     Raises:
-        ValueError: the columns are not four times as many.
+        ValueError: the number of columns is no multiple of four.
     """
     if value.ndim != 2 or value.shape[1] % 4:
         raise ValueError(f"{key} is {tuple(value.shape)}, which does not merge 2 x 2 pixels; take the whole weights.")
@@ -110,16 +110,16 @@ def _reordered(value: Tensor, columns: tuple[int, int, int], key: str) -> Tensor
 def from_official(
     state: Mapping[str, Tensor], target: str, pretrained_window_sizes: Sequence[Sequence[int]] | None = None
 ) -> dict[str, Tensor]:
-    """The backbone and classifier in another layout, with the buffers that it needs to be loaded strictly.
+    """Backbone and classifier in another layout, with the buffers needed to load them strictly.
 
     Args:
-        state: weights under official names; others are left out, and so is the norm of any but the last stage where the
-            layout has no place for it.
+        state: weights under official names; others are left out, and so are output norms that the layout does not
+            store.
         target: one of `WRITABLE`.
-        pretrained_window_sizes: window of the training of each stage, in tokens along each axis, for torchvision.
+        pretrained_window_sizes: pretraining window of each stage, in tokens along each axis; torchvision needs it.
 
     Raises:
-        ValueError: the layout is not known, cannot hold this model, or lacks the windows.
+        ValueError: the layout is not known or cannot hold this model, tensors are missing, or the windows are.
     """
     _check_target(state, target, pretrained_window_sizes)
     if missing := lacking(state):
@@ -138,18 +138,18 @@ def from_official(
 
 
 def has_place(key: str, target: str) -> bool:
-    """Whether a layout has a place for an official key, which `norm0` to `norm2` have not in all of them."""
+    """Whether a layout stores this official key; some have no `norm0` … `norm2`."""
     return bool(_WEIGHT.fullmatch(key)) and (target in ("official", "mmpretrain") or not re.match(r"norm\d", key))
 
 
 def _part(key: str) -> tuple[str, str]:
-    """`layers.0.blocks.0.attn.` and `qkv.weight`, the two halves of a key of an attention or a merging."""
+    """Module and parameter of a key of an attention or merging: `layers.0.blocks.0.attn.` and `qkv.weight`."""
     match = re.match(r"(layers\.\d+\.(?:blocks\.\d+\.attn|downsample)\.)(.*)", key)
     return (match[1], match[2]) if match else ("", key)
 
 
 def _laid_out(state: Mapping[str, Tensor], target: str) -> Iterator[tuple[str, Tensor]]:
-    """Tensors split, joined and ordered as another layout has them."""
+    """Tensors split, joined and reordered for another layout."""
     for key, value in state.items():
         stem, part = _part(key)
         if target == "torchvision" and part == "q_bias":
@@ -164,7 +164,7 @@ def _laid_out(state: Mapping[str, Tensor], target: str) -> Iterator[tuple[str, T
 
 
 def _torchvision_buffers(keys: Collection[str], trained: Sequence[Sequence[int]]) -> dict[str, Tensor]:
-    """Tables of the largest window for all stages; each measures offsets in its own window of the training."""
+    """Relative-position buffers of all blocks, for the largest window; offsets are scaled by each stage's own one."""
     window = [max(lengths) for lengths in zip(*trained, strict=True)]
     steps = [torch.arange(1 - w, w, dtype=torch.float32) for w in window]
     offsets = torch.stack(torch.meshgrid(*steps, indexing="ij"), -1).unsqueeze(0)  # (1, 2·w1 - 1, 2·w2 - 1, 2)
@@ -181,7 +181,7 @@ def _torchvision_buffers(keys: Collection[str], trained: Sequence[Sequence[int]]
 
 
 def lacking(weights: Collection[str]) -> list[str]:
-    """What a backbone of such stages and blocks has, but for norms of outputs, and these official names lack."""
+    """Official names that are missing for a complete backbone of these stages and blocks, without output norms."""
     last, blocks = last_stage(weights), []
     for i in range(last + 1):
         found = {int(match[1]) for key in weights if (match := re.match(rf"layers\.{i}\.blocks\.(\d+)\.", key))}

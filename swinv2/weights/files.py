@@ -1,4 +1,4 @@
-"""Tensors from and to files, in whatever container and under whatever names of wrappers."""
+"""Reading and writing of checkpoints of any container, whatever wrappers their names have."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,12 +21,12 @@ from .trained_windows import architecture
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What was read of a checkpoint.
+    """Content of a checkpoint.
 
     Attributes:
-        label: what to call it in messages.
+        label: name in messages.
         tensors: weights and buffers of one model.
-        names: what may tell of which model they are: where it was read from, and what is noted in it.
+        names: source, notes beside it and architecture in it, from which the model may be recognized.
     """
 
     label: str
@@ -35,16 +35,16 @@ class Checkpoint:
 
 
 def read_checkpoint(source: str | Path | Mapping[Any, Any]) -> dict[str, Tensor]:
-    """The tensors of a checkpoint, on the CPU, without `module.`, `_orig_mod.` and other wrappers in their names.
+    """Tensors of a checkpoint, on the CPU, without `module.`, `_orig_mod.` and other wrappers in their names.
 
-    Nothing that a file brings along is ever run: it is read with `weights_only=True`, and objects of the program that
-    wrote it (a configuration, NumPy numbers) are skipped. What a file is tells its content, not its suffix. Of several
-    models in it, as of averaged weights and the others, the averaged ones are taken, and the log says so.
+    No code in a file is ever run: it is read with `weights_only=True`, and objects of the program that wrote it (a
+    configuration, NumPy numbers) are skipped. The format is recognized by content, not by suffix. Of several models,
+    e.g. averaged and raw weights, the averaged one is taken, and the log says so.
 
     Args:
-        source: a file of safetensors or torch; an index of shards (model.safetensors.index.json); a directory holding
-            model.safetensors or pytorch_model.bin or the index of one, or what DeepSpeed saved; an address (http,
-            https), whose file is kept in the cache of torch.hub; a `file:` address, read where it is;
+        source: a file of safetensors or torch; an index of shards (model.safetensors.index.json); a directory with
+            model.safetensors or pytorch_model.bin or the index of one, or a checkpoint of DeepSpeed; an address (http,
+            https), whose file is kept in the cache of torch.hub; a `file:` address, read in place;
             `hf-hub:owner/name` or `hf-hub:owner/name/file` on the Hugging Face hub; or a state dict, on its own or
             within a checkpoint.
 
@@ -57,7 +57,7 @@ def read_checkpoint(source: str | Path | Mapping[Any, Any]) -> dict[str, Tensor]
 
 
 def open_checkpoint(source: str | Path | Mapping[Any, Any]) -> Checkpoint:
-    """The same, with what else is known of it.
+    """Checkpoint with its tensors, see `read_checkpoint`, and hints on the model.
 
     Args:
         source: what `read_checkpoint` takes.
@@ -88,7 +88,7 @@ def open_checkpoint(source: str | Path | Mapping[Any, Any]) -> Checkpoint:
 
 @contextmanager
 def errors_of(label: str) -> Iterator[None]:
-    """Errors within say of which checkpoint they are."""
+    """Prefix the messages of ValueErrors within a `with` statement by the name of a checkpoint."""
     try:
         yield
     except ValueError as error:
@@ -102,18 +102,18 @@ def write_checkpoint(
 
     Args:
         state: the tensors.
-        path: file to write, ending in one of `SUFFIXES`; its directory is made.
-        container: key under which a file of torch holds the tensors.
-        more: what such a file holds beside them.
+        path: file to write, with one of `SUFFIXES`; its directory is made.
+        container: key of the tensors in a file of torch.
+        more: further entries of a file of torch.
 
     Raises:
-        ValueError: another suffix.
-        OSError: it cannot be written; nothing is left of it then.
+        ValueError: the suffix is another.
+        OSError: the file cannot be written; no part of it is left.
     """
     path = Path(path)
     if path.suffix not in SUFFIXES:
         raise ValueError(f"weights are written to files ending in {', '.join(SUFFIXES)}, got {path.name}.")
-    # copies, as the tensors may lie in the very file that is written
+    # copies, since the tensors may be memory-mapped from the file to be written
     tensors = {key: value.clone(memory_format=torch.contiguous_format) for key, value in state.items()}
     if path.suffix == ".safetensors":
         write_safetensors(path, tensors)
@@ -129,6 +129,6 @@ def _read(source: str, located: Located) -> Mapping[Any, Any]:
         return read_file(located.path)
     except ValueError as error:
         for path in located.downloads[-1:]:
-            path.unlink(missing_ok=True)  # a new try downloads anew
-            path.with_name(f"{path.name}.sha256").unlink(missing_ok=True)  # or takes what is put there by hand
+            path.unlink(missing_ok=True)  # so that a new try downloads it again
+            path.with_name(f"{path.name}.sha256").unlink(missing_ok=True)  # or takes a file that is put there by hand
         raise ValueError(f"{source} cannot be read: {error}") from None

@@ -1,9 +1,9 @@
-"""How the projects of the ecosystem name the weights of SwinV2, and how to tell them apart.
+"""Names of SwinV2's weights in other projects, and detection of a checkpoint's project.
 
 Official names are `patch_embed.proj.weight`, `layers.0.blocks.0.attn.q_bias`, `layers.0.downsample.norm.weight`,
 `norm.weight` and `head.weight`; a norm for each output (`norm0`, …) and the extra norm of huge and giant (`enorm`) are
-named as in the authors' dense code. A model may lie at any depth of a checkpoint: what precedes its patch embedding is
-its prefix.
+named as in the authors' dense code. A model may lie at any depth of a checkpoint; its prefix is the part of the names
+before `patch_embed`.
 """
 
 import itertools
@@ -16,13 +16,13 @@ Names = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Layout:
-    """How a project names the weights.
+    """Names of the weights in a project.
 
     Attributes:
-        names: official and own name of modules, the more special first; `{i}` is the stage, `{j}` the block.
-        prefix: what precedes the names of the backbone.
+        names: official and project's name of modules, the most specific first; `{i}` is the stage, `{j}` the block.
+        prefix: of the names of the backbone.
         head: name of the classifier's linear layer, which lies beside the backbone.
-        beside: own name and the project's of modules in other heads beside the backbone.
+        beside: this package's and the project's name of modules in other heads beside the backbone.
     """
 
     names: Names = ()
@@ -60,7 +60,7 @@ _HF = (
     ("layers.{i}.downsample", "encoder.layers.{i}.downsample"),
     ("norm", "layernorm"),
 )
-_HFCLASSIFIERS = (  # of UPerNet; ours has mmsegmentation's names
+_HFCLASSIFIERS = (  # of UPerNet; this package has mmsegmentation's names
     *((f"{head}.conv_seg", f"{head}.classifier") for head in ("decode_head", "auxiliary_head")),
     *(
         (f"{conv}.bn", f"{conv}.batch_norm")
@@ -93,7 +93,7 @@ LAYOUTS = {
 }
 
 
-_BIAS_NETWORKS = {  # kinds of names, and how they name the networks for the position bias, which only SwinV2 has
+_BIAS_NETWORKS = {  # names of the networks for the position bias, which only SwinV2 has, by layout
     "hf": re.compile(r"(|.*?\.)encoder\.layers\.\d+\.blocks\.\d+\.attention\.self\.continuous_position_bias_mlp\."),
     "mmpretrain": re.compile(r"(|.*?\.)stages\.\d+\.blocks\.\d+\.attn\.w_msa\.cpb_mlp\."),
     "torchvision": re.compile(r"(|.*?\.)features\.\d+\.\d+\.attn\.cpb_mlp\."),
@@ -102,10 +102,10 @@ _BIAS_NETWORKS = {  # kinds of names, and how they name the networks for the pos
 
 
 def detect_format(keys: Collection[str]) -> str:
-    """Which of `LAYOUTS` the keys of a checkpoint follow.
+    """Name of the layout in `LAYOUTS` that the keys of a checkpoint follow.
 
     Raises:
-        ValueError: there are no SwinV2 weights among them.
+        ValueError: there are no SwinV2 weights among the keys.
     """
     prefix, found = next(iter(backbone_prefixes(keys).items()), ("", ""))
     if not found or f"{prefix}{_embedding(found)}" not in keys:
@@ -122,7 +122,7 @@ def detect_format(keys: Collection[str]) -> str:
 
 
 def backbone_prefixes(keys: Collection[str]) -> dict[str, str]:
-    """What precedes the names of each SwinV2 backbone among the keys, and of which kind these are; whole ones first."""
+    """Prefix and layout of each SwinV2 backbone among the keys; complete ones first."""
     found = {
         match[1]: kind
         for kind, network in _BIAS_NETWORKS.items()
@@ -133,7 +133,7 @@ def backbone_prefixes(keys: Collection[str]) -> dict[str, str]:
 
 
 def find_prefix(keys: Collection[str], source: str) -> str:
-    """What precedes the names of the backbone in a layout; nothing if there is none."""
+    """Prefix of the names of the backbone in a layout; empty if there is none."""
     kind = source if source in _BIAS_NETWORKS else "official"
     found = [prefix for prefix, names in backbone_prefixes(keys).items() if names == kind]
     embedding = _embedding(kind)
@@ -142,23 +142,23 @@ def find_prefix(keys: Collection[str], source: str) -> str:
 
 
 def last_stage(names: Collection[str]) -> int:
-    """The number of the last stage among official names, all before which are there, too."""
+    """Number of the last stage among official names, without gaps before it."""
     stages = {int(match[1]) for name in names if (match := re.match(r"layers\.(\d+)\.", name))}
     return next(i for i in itertools.count() if i + 1 not in stages)
 
 
 def plain(name: str) -> str:
-    """The name in timm's whole model of one in its model that only gives features, whose stages are `layers_0`, …."""
+    """Name in timm's classifier of a name in timm's feature extractor, whose stages are `layers_0`, …."""
     return re.sub(r"^layers_(\d+)\.", r"layers.\1.", name)
 
 
 def _embedding(kind: str) -> str:
-    """The key of the weight of the patch embedding."""
+    """Key of the patch embedding's weight."""
     return rename("patch_embed.proj", LAYOUTS[kind].names) + ".weight"
 
 
 def _lack(keys: Collection[str]) -> str:
-    """Why keys are not those of SwinV2, and what to do."""
+    """Reason why keys are not those of SwinV2, and advice."""
     if any("relative_position_bias_table" in key for key in keys):
         return "they have tables of position biases, thus are Swin V1's; use a file of Swin V2"
     if any(".lora_" in key for key in keys):
@@ -172,12 +172,15 @@ _PLACE = re.compile(r"\{(\d*)([ij])\+?(\d*)\}")  # {2i+1}: factor, name and summ
 
 
 def rename(key: str, names: Names) -> str:
-    """The key with its module renamed after the first pair that fits."""
+    """Key with its module renamed by the first pair that fits."""
     return next((new for pair in names if (new := _moved(key, *pair)) is not None), key)
 
 
 def _moved(key: str, old: str, new: str) -> str | None:
-    """`features.3.0.norm1` from `features.{2i+1}.{j}` to `layers.{i}.blocks.{j}` is `layers.1.blocks.0.norm1`."""
+    """Renamed key, or None: `features.3.0.norm1` from `features.{2i+1}.{j}` to `layers.{i}.blocks.{j}`.
+
+    It is `layers.1.blocks.0.norm1`; None if the key does not fit `old`.
+    """
     match = re.match(_PLACE.sub(r"(\\d+)", old.replace(".", r"\.")) + r"(?=\.|$)", key)
     if match is None:
         return None

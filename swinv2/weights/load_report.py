@@ -1,4 +1,4 @@
-"""What became of the tensors of a checkpoint."""
+"""Report on the tensors of a loaded checkpoint."""
 
 import logging
 import re
@@ -9,21 +9,21 @@ from dataclasses import dataclass
 logger = logging.getLogger(__name__)
 
 _IN_BACKBONE = re.compile(r"patch_embed\.|layers\.|absolute_pos_embed")
-_OUTPUT_NORM = re.compile(r"norm\d*\.(weight|bias)")  # of features that a model may not give
+_OUTPUT_NORM = re.compile(r"norm\d*\.(weight|bias)")  # of features that a model may not return
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of the tensors of a checkpoint; as a string, a few lines to read.
+    """Loaded, missing and unused tensors of a checkpoint; as a string, a few lines to read.
 
     Attributes:
         format: layout of the checkpoint.
         matched: tensors of the model that were loaded.
         missing: tensors of the model that stay as they were.
         unexpected: tensors of the checkpoint without a place in the model.
-        adapted: tensors whose shape differed, and what was done.
-        pretrained_window_sizes: window of the training of each stage, in tokens along each axis.
-        windows_from: where these windows are known from.
+        adapted: tensors whose shape differed, and how they were changed.
+        pretrained_window_sizes: pretraining window of each stage, in tokens along each axis.
+        windows_from: source of these windows.
     """
 
     format: str
@@ -35,7 +35,7 @@ class LoadReport:
     windows_from: str
 
     def __str__(self) -> str:
-        """Counts, and names in groups."""
+        """Counts, and names grouped by module."""
         windows = ", ".join("x".join(map(str, window)) for window in self.pretrained_window_sizes)
         changes = defaultdict(list)
         for name, change in self.adapted:
@@ -50,12 +50,12 @@ class LoadReport:
         return "\n  ".join(line for line in lines if not line.endswith(": "))
 
     def warn(self, label: str, prefix: str, last_norm: str) -> None:
-        """Say in the log what stays as it was initialised and why, and what is left of backbone and heads.
+        """Warn about tensors of the model that keep their initial values, and unused tensors of backbone and heads.
 
         Args:
-            label: what to call the checkpoint.
-            prefix: that of the backbone in the model.
-            last_norm: what the names of the norm of the last stage begin with; those of finer ones may lack.
+            label: name of the checkpoint.
+            prefix: of the backbone in the model.
+            last_norm: prefix of the last stage's norm; norms of earlier stages may be missing.
         """
         skipped = {name: change for name, change in self.adapted if name not in self.matched}
         if reasons := [f"{name} {change}" for name, change in skipped.items()]:
@@ -76,7 +76,7 @@ class LoadReport:
 
 
 def grouped(names: Iterable[str]) -> str:
-    """Names in groups by the module they are in, down to two levels, with counts."""
+    """Names grouped by module, up to two levels, with counts."""
     groups = defaultdict(list)
     for name in names:
         groups[".".join(name.split(".")[:-1][:2]) or name].append(name)
@@ -85,5 +85,5 @@ def grouped(names: Iterable[str]) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """A few names in full, many in groups."""
+    """Names as text: up to four in full, more in groups."""
     return ", ".join(names) if len(names) <= 4 else grouped(names)

@@ -1,4 +1,4 @@
-"""Weights of every checkpoint format of the ecosystem into a model, with a report, and from one format into another."""
+"""Loading of any known checkpoint format into a model, with a report, and conversion between formats."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -24,13 +24,12 @@ logger = logging.getLogger(__name__)
 
 
 def load_weights(model: nn.Module, source: str | Path | Mapping[Any, Any]) -> LoadReport:
-    """Load a checkpoint of any known format into the backbone of a model, and into what else fits.
+    """Load a checkpoint of any known format into the backbone of a model, and into all other modules that fit.
 
-    Adapted are the channels of the input (summed for one, else repeated and scaled), an image's weights to a clip
-    (patches repeated and divided, offsets in time without effect: a clip of one repeated image gives the image's
-    features), and the window, whose size in the training is noted in the backbone. A classifier or a head of another
-    shape stays as it was. What stays as it was, what is left of the checkpoint's backbone or heads, and windows that
-    nothing tells are warned of.
+    The input channels are adapted (summed for one, else repeated and scaled), and image weights to clips (patches
+    repeated and divided, offsets in time without effect: a clip of one repeated image has the image's features). The
+    pretraining windows are noted in the backbone. A classifier or head of another shape stays as it was. The log warns
+    of tensors that stay as they were, of unused tensors of backbone or heads, and of unknown pretraining windows.
 
     Args:
         model: a `SwinTransformerV2`, or a model that holds one.
@@ -40,7 +39,7 @@ def load_weights(model: nn.Module, source: str | Path | Mapping[Any, Any]) -> Lo
         FileNotFoundError: there is no such file.
         ConnectionError: the address cannot be reached.
         ValueError: the checkpoint cannot be read or is of another model, fills less than half of the backbone, or has
-            numbers for it that are none.
+            NaN or other unusable values for it.
     """
     checkpoint, parts, layout = open_weights(source)
     label = checkpoint.label
@@ -87,7 +86,7 @@ def convert(source: str | Path | Mapping[Any, Any], out: str | Path, to: str) ->
 
 
 def open_weights(source: str | Path | Mapping[Any, Any]) -> tuple[Checkpoint, Parts, str]:
-    """A checkpoint, its tensors under official names, and its layout.
+    """Checkpoint, its tensors under official names, and its layout.
 
     Args:
         source: what `read_checkpoint` takes.
@@ -95,11 +94,11 @@ def open_weights(source: str | Path | Mapping[Any, Any]) -> tuple[Checkpoint, Pa
     Raises:
         FileNotFoundError: there is no such file.
         ConnectionError: the address cannot be reached.
-        ValueError: the checkpoint cannot be read, or has no backbone or one with numbers that are none.
+        ValueError: the checkpoint cannot be read, or has no backbone or one with NaN or other unusable values.
     """
     checkpoint = open_checkpoint(source)
     for key, value in checkpoint.tensors.items():
-        if value.is_nested:  # without a shape that could be compared
+        if value.is_nested:  # it has no shape to compare
             raise ValueError(f"{checkpoint.label}: {key} {defect(value)}")
     try:
         layout = detect_format(checkpoint.tensors)
@@ -121,7 +120,7 @@ def _find_backbone(model: nn.Module) -> tuple[str, SwinTransformerV2]:
 
 
 def _set_windows(backbone: SwinTransformerV2, trained: Sequence[Sequence[int]] | None) -> None:
-    """Note the windows of the training; in time, image weights tell none and the model keeps its own."""
+    """Set the pretraining windows; image weights have none along time, where the model keeps its own."""
     own = backbone.pretrained_window_sizes
     windows = [(*o[: len(o) - len(t)], *t) for o, t in zip(own, trained or own, strict=True)]
     backbone.set_pretrained_window_sizes(windows)

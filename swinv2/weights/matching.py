@@ -1,4 +1,4 @@
-"""Fitting weights to a model: whether they are of the same, and what to change where a shape differs."""
+"""Checks that weights belong to a model, and adaptation of shapes that differ."""
 
 import logging
 import math
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 _REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _WHOLE = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
-_MADE_OF = (  # endings of names of what a weight is computed from, and how the weight itself is saved
+_MADE_OF = (  # endings of names of factors of a weight (adapters, parametrizations), and advice
     (
         r"(lora_|base_layer\.|modules_to_save\.|original_module\.|ia3_l|oft_|hada_|vera_lambda).*",
         "a part of an adapter (LoRA), which is not merged into its weight; save model.merge_and_unload().state_dict().",
@@ -42,12 +42,12 @@ _SIZES: dict[tuple[int, tuple[int, ...]], str] = {
 
 
 def check_variant(weights: Mapping[str, Tensor], model: Mapping[str, Tensor], label: str) -> None:
-    """Compare width, depths, heads and extra norms.
+    """Raise unless width, depths, heads and extra norms of checkpoint and backbone are the same.
 
     Args:
-        weights: a checkpoint's, under official names.
-        model: the backbone's.
-        label: what to call the checkpoint.
+        weights: of the checkpoint, under official names.
+        model: weights of the backbone.
+        label: name of the checkpoint.
 
     Raises:
         ValueError: they differ.
@@ -69,7 +69,7 @@ def check_variant(weights: Mapping[str, Tensor], model: Mapping[str, Tensor], la
 
 
 def _describe(weights: Mapping[str, Tensor], heads: Mapping[int, int]) -> str:
-    """The variant that weights under official names are of, with the attention heads of each stage."""
+    """Variant of weights under official names, as text, with the attention heads of each stage."""
     blocks = {match.groups() for key in weights if (match := re.match(r"layers\.(\d+)\.blocks\.(\d+)\.", key))}
     counts = Counter(int(stage) for stage, _ in blocks)
     depths = tuple(counts[stage] for stage in sorted(counts))
@@ -81,7 +81,7 @@ def _describe(weights: Mapping[str, Tensor], heads: Mapping[int, int]) -> str:
 
 
 def _num_heads(weights: Mapping[str, Tensor]) -> dict[int, int]:
-    """Attention heads of each stage, where one of its blocks shows them."""
+    """Number of attention heads of each stage, as far as its blocks show it."""
     heads: dict[int, int] = {}
     for key, value in weights.items():
         if match := re.fullmatch(r"layers\.(\d+)\.blocks\.\d+\.attn\.logit_scale", key):
@@ -90,13 +90,13 @@ def _num_heads(weights: Mapping[str, Tensor]) -> dict[int, int]:
 
 
 def check_coverage(inside: Sequence[str], loaded: Collection[str], unexpected: Sequence[str], label: str) -> None:
-    """Compare what the backbone has with what is loaded; log what lacks but the norms of outputs.
+    """Raise unless a checkpoint fills half of the backbone; warn about missing tensors other than output norms.
 
     Args:
         inside: tensors of the backbone.
         loaded: tensors of the model that the checkpoint fills.
         unexpected: tensors of the checkpoint without a place in the model.
-        label: what to call the checkpoint.
+        label: name of the checkpoint.
 
     Raises:
         ValueError: less than half of the backbone is loaded.
@@ -115,13 +115,13 @@ def check_coverage(inside: Sequence[str], loaded: Collection[str], unexpected: S
 
 
 def fit(value: Tensor, shape: Sequence[int], name: str, in_backbone: bool) -> tuple[Tensor | None, str]:
-    """A tensor in the shape of the model's, None if it is no use, and what was done.
+    """Tensor of a checkpoint in the shape of the model's, None if it cannot be used, and the change as text.
 
     Args:
-        value: the checkpoint's.
-        shape: that of the model's.
-        name: that in the model.
-        in_backbone: whether it belongs to the backbone, which is either loaded or not the same.
+        value: tensor of the checkpoint.
+        shape: of the model's tensor.
+        name: of the model's tensor.
+        in_backbone: whether it belongs to the backbone, where a shape that does not fit is an error.
 
     Raises:
         ValueError: a tensor of the backbone has another shape.
@@ -141,7 +141,7 @@ def fit(value: Tensor, shape: Sequence[int], name: str, in_backbone: bool) -> tu
 
 
 def _fit_patches(weight: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, str]:
-    """Filters (C, in_channels, *patch) for other channels of the input, and for clips."""
+    """Weight of the patch embedding (C, in_channels, *patch) for other input channels, and for clips."""
     given, asked, frames = weight.shape[1], shape[1], shape[2 : len(shape) - weight.ndim + 2]
     changes = []
     if asked != given:
@@ -155,7 +155,7 @@ def _fit_patches(weight: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, str]:
 
 
 def made_of(key: str) -> str:
-    """Why a tensor is not yet a weight but what one is computed from, and what to do; nothing if it is not such a part.
+    """Reason why a tensor is only a factor of a weight, and advice; empty if it is none.
 
     Args:
         key: name of the tensor.
@@ -165,11 +165,11 @@ def made_of(key: str) -> str:
 
 
 def defect(value: Tensor, dtype: torch.dtype = torch.float64) -> str:
-    """Why a tensor is no weight for a model, and what to do; nothing if it is one.
+    """Reason why a tensor cannot be a weight of a model, and advice; empty if it can.
 
     Args:
-        value: the checkpoint's.
-        dtype: that of the model's.
+        value: tensor of the checkpoint.
+        dtype: of the model's tensor.
     """
     save = "save the weights as they were trained, model.float().state_dict()."
     if value.is_quantized or value.is_nested or value.layout != torch.strided:

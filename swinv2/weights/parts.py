@@ -1,4 +1,4 @@
-"""The parts of a checkpoint: its backbone, the classifier of that, and what else stands beside it."""
+"""Parts of a checkpoint: backbone and classifier, and all other tensors."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ _CLASSIFIERS = ("head", "head.fc", "classifier", "fc", "cls_head", "cls_head.fc"
 
 @dataclass(frozen=True)
 class Parts:
-    """The tensors of a checkpoint.
+    """Tensors of a checkpoint, by part.
 
     Attributes:
-        inside: those of the backbone and of the classifier, under official names.
-        beside: what else is there, by the names that it has.
-        prefix: what precedes the names of the backbone.
-        classifier: name of the linear layer that classifies; nothing if there is none.
+        inside: tensors of backbone and classifier, under official names.
+        beside: all other tensors, under their own names.
+        prefix: of the names of the backbone.
+        classifier: name of the classifier's linear layer; empty if there is none.
     """
 
     inside: dict[str, Tensor]
@@ -29,12 +29,12 @@ class Parts:
 
     @property
     def all(self) -> dict[str, Tensor]:
-        """Both in one, where the backbone's names come first."""
+        """All tensors; where names collide, those of the backbone win."""
         return self.inside | {key: value for key, value in self.beside.items() if key not in self.inside}
 
 
 def split(state: Mapping[str, Tensor], source: str) -> Parts:
-    """The tensors of backbone and classifier under official names, and what else is there.
+    """Tensors of backbone and classifier under official names, apart from all others.
 
     Args:
         state: weights and buffers.
@@ -63,15 +63,15 @@ def split(state: Mapping[str, Tensor], source: str) -> Parts:
 
 
 def _classifier(state: Mapping[str, Tensor], inside: Mapping[str, str], prefix: str, usual: str) -> str:
-    """The name of the linear layer that classifies the backbone's last features; nothing if there is none.
+    """Name of the classifier's linear layer on the backbone's last features; empty if there is none.
 
-    It has the layout's name for it beside the backbone, inside, or further out; else a usual name and the width of the
-    features, there, or anywhere if only one layer has.
+    Searched first by the layout's name beside the backbone, inside it, and further out; then by usual names among
+    layers of the features' width, in the same places, or anywhere if only one layer fits.
 
     Args:
         state: weights and buffers.
         inside: keys of the backbone by official name.
-        prefix: that of the backbone.
+        prefix: of the backbone.
         usual: name in the layout.
     """
     beside, *outer = outer_prefixes(prefix)
@@ -87,17 +87,17 @@ def _classifier(state: Mapping[str, Tensor], inside: Mapping[str, str], prefix: 
 
 
 def outer_prefixes(prefix: str) -> list[str]:
-    """What precedes the names in the modules around a backbone, from the inside out: for `a.b.` it is `a.`, then ``."""
+    """Prefixes of the modules around a backbone, from the inside out: for `a.b.`, `a.` and the empty one."""
     parts = prefix.split(".")[:-1]
     return [".".join((*parts[:depth], "")) for depth in reversed(range(len(parts)))] or [""]
 
 
 def inner_names(keys: Collection[str], backbone: str) -> dict[str, str]:
-    """The names in a model, to the keys of a checkpoint in which that is a part of something else.
+    """Keys of a checkpoint by their names in a model that is only a part of the saved one.
 
     Args:
         keys: of the checkpoint.
-        backbone: what precedes the names of the backbone in the model, e.g. `backbone.`.
+        backbone: prefix of the backbone in the model, e.g. `backbone.`.
     """
     prefix = find_prefix(keys, "official")
     outer = prefix.removesuffix(backbone) if f".{prefix}".endswith(f".{backbone}") else outer_prefixes(prefix)[0]

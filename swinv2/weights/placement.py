@@ -1,4 +1,4 @@
-"""Which tensor of a checkpoint goes where in a model."""
+"""Assignment of a checkpoint's tensors to those of a model."""
 
 from collections.abc import Iterator, Mapping
 
@@ -12,16 +12,16 @@ from .parts import CLASSIFIER, Parts, outer_prefixes
 def match(
     parts: Parts, wanted: Mapping[str, Tensor], prefix: str, last: int
 ) -> tuple[dict[str, Tensor], list[tuple[str, str]], list[str]]:
-    """Tensors for a model under its names, what was done to fit them, and those without a place in it.
+    """Tensors for a model under its names, changes made to fit them, and keys without a place in the model.
 
     Args:
         parts: of the checkpoint.
         wanted: tensors of the model.
-        prefix: that of the backbone in the model.
-        last: number of its last stage.
+        prefix: of the backbone in the model.
+        last: number of the backbone's last stage.
 
     Raises:
-        ValueError: a tensor of the backbone has another shape, or numbers that are none.
+        ValueError: a tensor of the backbone has another shape, or NaN or other unusable values.
     """
     loaded: dict[str, Tensor] = {}
     adapted: list[tuple[str, str]] = []
@@ -44,7 +44,7 @@ def match(
 
 
 def _placed(parts: Parts, prefix: str, last: int) -> Iterator[tuple[str, Tensor, list[str]]]:
-    """Each tensor of a checkpoint with its official name, or its own, and the names that it may have in a model."""
+    """Each tensor of a checkpoint with its official or own name, and its possible names in a model."""
     for key, value in parts.inside.items():
         if key in CLASSIFIER:
             own = key.replace("head", parts.classifier, 1)
@@ -57,12 +57,12 @@ def _placed(parts: Parts, prefix: str, last: int) -> Iterator[tuple[str, Tensor,
 
 
 def _beside(key: str, prefix: str, own_prefix: str) -> list[str]:
-    """Names in a model of a tensor beside the backbone: what it is called in the modules around that.
+    """Possible names in a model of a tensor beside the backbone: its name in each module around the backbone.
 
     Args:
         key: name in the checkpoint.
-        prefix: that of the backbone in the checkpoint.
-        own_prefix: that of the backbone in the model.
+        prefix: of the backbone in the checkpoint.
+        own_prefix: of the backbone in the model.
     """
     inner = [key.removeprefix(outer) for outer in outer_prefixes(prefix) if key.startswith(outer)]
     return [f"{outer}{name}" for name in inner for outer in outer_prefixes(own_prefix)]

@@ -1,4 +1,4 @@
-"""The weights that the authors published (microsoft/Swin-Transformer, MODELHUB.md), by the name of the model."""
+"""Addresses of the weights that the authors published (microsoft/Swin-Transformer, MODELHUB.md), by model name."""
 
 _RELEASE = "https://github.com/SwinTransformer/storage/releases/download/v2.0.0/swinv2_"
 _BASE = f"{_RELEASE}base_patch4_window12_192_22k.pth"
@@ -30,15 +30,15 @@ PRETRAINED = {
     },
 }
 
-TAGS = ("imagenet1k", "imagenet22k")  # data of the last training
+TAGS = ("imagenet1k", "imagenet22k")  # data that the weights were trained on last
 
 
 def weights_url(name: str, tag: str) -> str:
     """Address of the authors' weights.
 
     Args:
-        name: name of the model.
-        tag: "imagenet1k" or "imagenet22k", the data of the last training.
+        name: of the model.
+        tag: "imagenet1k" or "imagenet22k", the data that the weights were trained on last.
 
     Raises:
         ValueError: none are published for the model, or not under this tag.

@@ -1,4 +1,4 @@
-"""Files of safetensors with a digest of their tensors in the header, by which an altered one is noticed."""
+"""Safetensors files with a digest of the tensors in the header, to detect changed files."""
 
 import hashlib
 import json
@@ -9,18 +9,18 @@ from torch import Tensor
 
 from ..files.whole import write_whole
 
-DIGEST = "swinv2_sha256"  # of the bytes of all tensors; an entry of the metadata, which other programs pass over
-LENGTH = 8  # bytes that say how long the header is, which is a multiple of as many
-LONGEST = 100_000_000  # bytes of a header, as the library has it
+DIGEST = "swinv2_sha256"  # key in the metadata, which other programs ignore; digest of the bytes of all tensors
+LENGTH = 8  # bytes of the header's length, which is a multiple of 8
+LONGEST = 100_000_000  # bytes of a header, the limit of the library
 
 
 def write_safetensors(path: Path, tensors: dict[str, Tensor]) -> None:
     """Write contiguous tensors that share no memory.
 
     Raises:
-        OSError: they cannot be written; an earlier file is as it was.
+        OSError: the file cannot be written; an earlier one stays as it was.
     """
-    from safetensors.torch import save  # save_file would leave a file of its own if it is killed
+    from safetensors.torch import save  # save_file would leave a temporary file if killed
 
     data = memoryview(save(tensors, metadata={"format": "pt"}))
     header, start = read_header(data)
@@ -37,10 +37,10 @@ def write_safetensors(path: Path, tensors: dict[str, Tensor]) -> None:
 
 
 def check_digest(path: Path) -> None:
-    """Compare the tensors of a file with the digest in its header, where there is one.
+    """Raise unless the tensors of a file have the digest in its header, if there is one.
 
     Raises:
-        ValueError: they are not what was written.
+        ValueError: the tensors were changed.
     """
     with path.open("rb") as file:
         length = int.from_bytes(file.read(LENGTH), "little")
@@ -51,6 +51,6 @@ def check_digest(path: Path) -> None:
 
 
 def read_header(data: memoryview) -> tuple[dict[str, Any], int]:
-    """The header of a file, and where the tensors begin."""
+    """Header of a file, and offset of the tensors."""
     start = LENGTH + int.from_bytes(data[:LENGTH], "little")
     return json.loads(bytes(data[LENGTH:start])), start

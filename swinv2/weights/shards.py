@@ -1,4 +1,4 @@
-"""Weights in several files, with an index that says which tensor is in which (transformers, accelerate, diffusers)."""
+"""Weights in several files with an index of their tensors (transformers, accelerate, diffusers)."""
 
 import json
 import re
@@ -16,7 +16,7 @@ _EXAMPLE = '{"weight_map": {"norm.bias": "model-00001-of-00002.safetensors"}}'
 
 
 def read_shards(index: Path, find: Callable[[str], Path]) -> dict[Any, Any]:
-    """The tensors of all shards.
+    """Tensors of all shards.
 
     Args:
         index: file of the index.
@@ -24,8 +24,8 @@ def read_shards(index: Path, find: Callable[[str], Path]) -> dict[Any, Any]:
 
     Raises:
         FileNotFoundError: a shard is missing.
-        ValueError: the index is none, or a shard leads out of its folder, cannot be read or lacks a tensor; the message
-            is the reason alone.
+        ValueError: the index is invalid, or a shard lies outside its folder, cannot be read or lacks a tensor; the
+            message is the reason alone.
     """
     places = read_index(index)
     content: dict[Any, Any] = {}
@@ -44,13 +44,13 @@ def read_shards(index: Path, find: Callable[[str], Path]) -> dict[Any, Any]:
 
 
 def read_index(path: Path) -> dict[str, str]:
-    """The name of the shard of each tensor.
+    """Shard of each tensor, by the names of tensor and file.
 
     Args:
         path: file of the index.
 
     Raises:
-        ValueError: it is no index, or a shard leads out of its folder; the message is the reason alone.
+        ValueError: it is no index, or a shard lies outside its folder; the message is the reason alone.
     """
     try:
         content = json.loads(read_small(path, _MOST_BYTES))
@@ -68,10 +68,10 @@ def read_index(path: Path) -> dict[str, str]:
 
 
 def shards_beside(index: Path) -> Callable[[str], Path]:
-    """Finds shards in the folder of their index.
+    """Function that finds shards in the folder of their index; it raises FileNotFoundError if one is missing.
 
     Args:
-        index: file of the index; a shard that is not beside it raises FileNotFoundError.
+        index: file of the index.
     """
     finder = Finder(index.parent)
 
@@ -90,7 +90,7 @@ def shards_beside(index: Path) -> Callable[[str], Path]:
 
 
 def check_whole(path: Path) -> None:
-    """See that a file is not one shard of several, by its name.
+    """Raise if a file is one shard of several, by its name.
 
     Args:
         path: file of weights.

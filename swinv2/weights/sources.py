@@ -1,4 +1,4 @@
-"""Where a checkpoint lies: at a path, at an address or on the Hugging Face hub, and what else lies beside it."""
+"""Location of a checkpoint by path, address or name on the Hugging Face hub, downloaded if necessary."""
 
 import hashlib
 import os
@@ -26,19 +26,19 @@ SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 _WHOLE = ("model.safetensors", "pytorch_model.bin")
 _IN_DIRECTORY = (*_WHOLE, *(f"{name}.index.json" for name in _WHOLE))
 _DEEPSPEED = "mp_rank_{:02}_model_states.pt"
-_MOST_BYTES = 1 << 12  # of a note of a folder's name
-_DISTRIBUTED = ".metadata"  # of a distributed checkpoint of torch
+_MOST_BYTES = 1 << 12  # of DeepSpeed's file `latest`
+_DISTRIBUTED = ".metadata"  # file in a distributed checkpoint of torch
 
 
 @dataclass
 class Located:
-    """A file on this machine.
+    """Local file of a checkpoint.
 
     Attributes:
         path: the file.
         find: gives the file of a shard by its name; raises FileNotFoundError.
-        downloads: files that are to be deleted if they cannot be read, so that a new try downloads them anew.
-        notes: what is noted beside the file of its model, see `configuration`.
+        downloads: files to delete if they cannot be read, so that a new try downloads them again.
+        notes: model and window by a config.json beside the file, see `configuration`.
     """
 
     path: Path
@@ -48,7 +48,7 @@ class Located:
 
 
 def locate(source: str) -> Located:
-    """The file of a checkpoint, downloaded if it is not here.
+    """File of a checkpoint, downloaded if it is not local.
 
     Args:
         source: path, address or name on the hub.
@@ -56,7 +56,7 @@ def locate(source: str) -> Located:
     Raises:
         FileNotFoundError: there is no such file.
         ConnectionError: it cannot be downloaded.
-        ValueError: what was downloaded is no checkpoint, or was altered since.
+        ValueError: the download is no checkpoint, or was changed since.
     """
     if source.startswith(HUB):
         return _on_hub(source.removeprefix(HUB))
@@ -82,8 +82,8 @@ def _allowed() -> str:
 
 
 def _in_directory(folder: Path) -> Path:
-    """The file of the weights in a folder that a training or a library has saved."""
-    latest = folder / "latest"  # where DeepSpeed notes the folder of its last checkpoint
+    """File of the weights in a folder saved by a training or a library."""
+    latest = folder / "latest"  # DeepSpeed's file with the folder of its last checkpoint
     inner = folder / read_small(latest, _MOST_BYTES).decode(errors="replace").strip() if latest.is_file() else folder
     if (inner / _DEEPSPEED.format(1)).is_file():
         raise FileNotFoundError(
@@ -115,7 +115,9 @@ def _at_address(address: str) -> Located:
 
 
 def _download(address: str) -> Path:
-    known = hashlib.sha256(address.encode(errors="surrogatepass")).hexdigest()[:8]  # many end in model.safetensors
+    known = hashlib.sha256(address.encode(errors="surrogatepass")).hexdigest()[
+        :8
+    ]  # many addresses end in model.safetensors
     name = Path(re.split(r"[?#]", address)[0]).name
     path = Path(torch.hub.get_dir(), "checkpoints", safe_part(f"{known}-{name}"))
     if not path.exists():
@@ -125,10 +127,10 @@ def _download(address: str) -> Path:
 
 
 def _check_start(address: str, path: Path) -> None:
-    """See by the first bytes that it is worth to wait for the others.
+    """Raise, by the first bytes of a download, unless it may be a checkpoint or an index of one.
 
     Raises:
-        ValueError: they are of no checkpoint and no index of one.
+        ValueError: it is neither.
     """
     with path.open("rb") as file:
         start = file.read(4)

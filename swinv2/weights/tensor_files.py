@@ -1,4 +1,4 @@
-"""What is in one file of weights: read by what the file is, never by its suffix, and nothing in it is ever run."""
+"""Reading of one file of weights, by its content, never by its suffix, and without running any code in it."""
 
 import mmap
 import zipfile
@@ -15,15 +15,15 @@ from ..files.kinds import describe, kind_of
 from ..files.regular import SPECIAL, is_special
 from .safetensors_files import check_digest
 
-_PART = 1 << 22  # bytes that are read at a time
-_UNPACKED, _SMALL = 100, 1 << 26  # most bytes that one of an archive stands for, and what may always be unpacked
-_BYTES = (b"c__builtin__\nbytearray\n", b"cbuiltins\nbytearray\n")  # makes as many bytes as a pickle says
+_PART = 1 << 22  # bytes to read at a time
+_UNPACKED, _SMALL = 100, 1 << 26  # most ratio of unpacked to packed bytes, and bytes that are always unpacked
+_BYTES = (b"c__builtin__\nbytearray\n", b"cbuiltins\nbytearray\n")  # opcodes that allocate bytes by a given number
 
 
 def read_file(path: Path) -> Mapping[Any, Any]:
-    """The content of a file of safetensors or torch: tensors, in containers or not, and what was saved beside them.
+    """Content of a file of safetensors or torch: tensors, possibly in containers, and other entries.
 
-    Objects of the program that wrote a file of torch (a configuration, NumPy numbers) are mappings without items.
+    Objects of the program that wrote a file of torch (a configuration, NumPy numbers) become mappings without items.
 
     Args:
         path: a file.
@@ -48,13 +48,17 @@ def read_file(path: Path) -> Mapping[Any, Any]:
         raise
     except MemoryError:
         raise ValueError(f"it does not fit into memory ({path.stat().st_size:,} bytes), or is damaged.") from None
-    except Exception as error:  # whatever safetensors, zipfile and torch raise for bytes that are not as they should be
-        raise ValueError(_reason(path, error)) from None  # not torch's own text, which advises to run the file
+    except Exception as error:  # whatever safetensors, zipfile and torch raise for invalid bytes
+        raise ValueError(
+            _reason(path, error)
+        ) from None  # not torch's message, which advises to run the code in the file
     return content if isinstance(content, Mapping) else {type(content).__name__: content}
 
 
 def _load(path: Path, zipped: bool) -> Any:
-    mapped = zipped and _check_parts(path) and path.suffix != ".safetensors"  # by which torch would read it otherwise
+    mapped = (
+        zipped and _check_parts(path) and path.suffix != ".safetensors"
+    )  # torch reads a file with this suffix differently
     if not zipped:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             _check_pickle(data)
@@ -63,7 +67,7 @@ def _load(path: Path, zipped: bool) -> Any:
 
 
 def damage_of(path: Path) -> str | None:
-    """What is wrong with a checkpoint that torch has written, by its sizes and check sums; None if nothing is.
+    """Description of the damage of a file of torch, by its sizes and checksums; None if it is whole.
 
     Raises:
         OSError: it cannot be opened.
@@ -80,31 +84,31 @@ def damage_of(path: Path) -> str | None:
 
 
 def _check_parts(path: Path) -> bool:
-    """Compare sizes and check sums of an archive, which torch does not, and say whether its parts are not compressed.
+    """Check sizes and checksums of an archive, which torch does not; True if all its parts are uncompressed.
 
     Raises:
-        zipfile.BadZipFile: a part is not what was written, or they unpack to far more than weights do.
-        UnpicklingError: it makes bytes by their number.
+        zipfile.BadZipFile: a part was changed, or the parts unpack to far more than weights do.
+        UnpicklingError: its pickle allocates bytes by a given number.
     """
     with zipfile.ZipFile(path) as archive:
         parts = archive.infolist()
         unpacked = sum(part.file_size for part in parts)
         if unpacked > max(_UNPACKED * path.stat().st_size, _SMALL):
             raise zipfile.BadZipFile(f"its parts unpack to {unpacked:,} bytes, which those of weights do not")
-        for part in parts if any(part.CRC for part in parts) else ():  # torch can be told to write none
+        for part in parts if any(part.CRC for part in parts) else ():  # torch can be told to write no checksums
             with archive.open(part) as file:
                 while file.read(_PART):
                     pass
         for part in parts:
             if part.filename.endswith("data.pkl"):
                 if not part.CRC:
-                    del part.CRC  # which zipfile would compare
+                    del part.CRC  # zipfile would compare it
                 _check_pickle(archive.read(part))
     return all(part.compress_type == zipfile.ZIP_STORED for part in parts)
 
 
 def _check_pickle(data: bytes | mmap.mmap) -> None:
-    """See that a pickle makes no bytes by their number: torch would make terabytes.
+    """Raise if a pickle allocates bytes by a given number, which torch allows even for terabytes.
 
     Raises:
         UnpicklingError: it does.
@@ -114,14 +118,14 @@ def _check_pickle(data: bytes | mmap.mmap) -> None:
 
 
 def _placeholders(path: Path) -> list[Any]:
-    """Classes that keep nothing, in place of those that a checkpoint names and torch does not trust."""
+    """Empty classes in place of those in a checkpoint that torch does not allow."""
     names = [name.rpartition(".") for name in torch.serialization.get_unsafe_globals_in_checkpoint(path)]
     return [type(n, (_NumPy if m.startswith("numpy") else _Object,), {"__module__": m}) for m, _, n in names]
 
 
 class _Object:
     def __new__(cls, *args: object) -> OrderedDict:  # type: ignore[misc]
-        return OrderedDict()  # the only type that torch fills with items as well as with attributes
+        return OrderedDict()  # the only type for which torch sets items as well as attributes
 
 
 class _NumPy:

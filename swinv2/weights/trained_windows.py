@@ -1,4 +1,4 @@
-"""The window that weights were trained with, in which the position bias measures offsets."""
+"""Pretraining windows of weights, the unit of the offsets of the position bias."""
 
 import json
 import logging
@@ -17,17 +17,17 @@ from .parts import split
 logger = logging.getLogger(__name__)
 
 _MOST_BYTES = 1 << 20  # of config.json
-_NAME = re.compile(r"window(\d+)(to\d+)?[_-](\d+)([^/\\]*)")  # window, that of fine-tuning, side, the rest
+_NAME = re.compile(r"window(\d+)(to\d+)?[_-](\d+)([^/\\]*)")  # window, fine-tuning window, image size, the rest
 _SIDE = re.compile(r"(?:img|image|input|res|size)(?:[_=-]?size)?[_=-]?(\d{2,4})(?!\d)|[._-](\d{2,4})(?:px|x\2)(?!\w)")
 
 
 def training_windows(state: Mapping[str, Tensor], source: str, name: str) -> tuple[list[tuple[int, ...]] | None, str]:
-    """Window of the training of each stage, and where it is known from; None if it is not.
+    """Pretraining window of each stage, None if unknown, and its source as text.
 
-    Told by our checkpoints; else by tables of relative coordinates: one of a window W trained at W' reaches
-    log2(1 + 8 (W - 1) / (W' - 1)) / 3 (eq. 4), from which W' follows; else by a name such as
-    `swinv2_base_window12to16_192to256` or `swinv2_tiny_window8_256_img128`, where no window is larger than the stage's
-    map.
+    The source is the note in a checkpoint of this package; else tables of relative coordinates: the greatest entry of
+    a table for a window W pretrained at W' is log2(1 + 8 (W - 1) / (W' - 1)) / 3 (eq. 4), from which W' follows; else a
+    name such as `swinv2_base_window12to16_192to256` or `swinv2_tiny_window8_256_img128`, where a window is at most as
+    large as the feature map.
 
     Args:
         state: weights and buffers.
@@ -35,7 +35,7 @@ def training_windows(state: Mapping[str, Tensor], source: str, name: str) -> tup
         name: path, address or name of the checkpoint.
 
     Raises:
-        ValueError: what tells the windows is damaged.
+        ValueError: the note or a table is damaged.
     """
     buffers = split(state, source).inside
     stages = range(last_stage(buffers) + 1)
@@ -47,14 +47,16 @@ def training_windows(state: Mapping[str, Tensor], source: str, name: str) -> tup
         return [_trained_at(buffers[key], key) for key in keys], "the checkpoint"
     if found := _NAME.findall(name):
         window, other, side, rest = found[-1]
-        given = None if other else _SIDE.search(rest)  # timm's windows shrink with its images, if not pre-trained
+        given = (
+            None if other else _SIDE.search(rest)
+        )  # timm's windows shrink with the images, unless pretrained in others
         side = next(filter(None, given.groups())) if given else side
         return [(max(1, min(int(window), int(side) // 4 // 2**i)),) * 2 for i in stages], "its name"
     return None, "the model, since the checkpoint does not say"
 
 
 def architecture(content: Mapping[Any, Any]) -> str:
-    """The name of the model and the side of its images, which the training of timm notes beside the weights."""
+    """Name of the model and image size by the options that timm's training saves with the weights."""
     name, options = content.get("arch"), getattr(content.get("args"), "__dict__", {})
     more = options.get("model_kwargs")
     given = options.get("img_size") or (more.get("img_size") if isinstance(more, Mapping) else None)
@@ -62,17 +64,17 @@ def architecture(content: Mapping[Any, Any]) -> str:
 
 
 def _at_size(name: str, given: Any) -> str:
-    """The name of a model with the side of its images: a number or equal ones; nothing if the images are no squares."""
+    """Name of a model with its image size, a number or equal numbers; empty if images are not square."""
     sides = set(given) if isinstance(given, list | tuple) else {given}
     side = sides.pop() if len(sides) == 1 else ""
     return name if side is None else f"{name}_img{side}" if isinstance(side, int) else ""
 
 
 def configuration(path: Path) -> str:
-    """The name of the model, or its window and the side of its images, as timm or transformers note them.
+    """Name of the model and image size by timm's config.json, or window and image size by that of transformers.
 
     Args:
-        path: config.json beside the weights; where there is none, or another, nothing is known.
+        path: config.json beside the weights; the result is empty if it is missing or another file.
     """
     try:
         content = json.loads(read_small(path, _MOST_BYTES))
@@ -85,11 +87,11 @@ def configuration(path: Path) -> str:
 
 
 def warn_of_guess(label: str, windows: Sequence[Sequence[int]]) -> None:
-    """Say that nothing tells the windows of a training.
+    """Warn that the pretraining windows of a checkpoint are unknown.
 
     Args:
-        label: what to call the checkpoint.
-        windows: those that are taken for them.
+        label: name of the checkpoint.
+        windows: assumed in their place.
     """
     logger.warning(
         "%s does not say in which windows it was trained, the unit of its position bias; taken are the "
@@ -102,10 +104,10 @@ def warn_of_guess(label: str, windows: Sequence[Sequence[int]]) -> None:
 
 
 def _noted(windows: Tensor, shape: tuple[int, int]) -> list[tuple[int, ...]]:
-    """The windows that our checkpoints note, by stage and axis.
+    """Windows in the note of a checkpoint of this package, by stage and axis.
 
     Raises:
-        ValueError: they are not of such a shape, or no numbers of tokens.
+        ValueError: they have another shape, or are no positive integers.
     """
     rows = windows.tolist() if windows.shape == shape and not windows.is_complex() else []
     if not rows or any(not token >= 1 or token % 1 for row in rows for token in row):
@@ -117,10 +119,10 @@ def _noted(windows: Tensor, shape: tuple[int, int]) -> list[tuple[int, ...]]:
 
 
 def _trained_at(table: Tensor, key: str) -> tuple[int, ...]:
-    """The unit of a table, along each axis.
+    """Pretraining window by a table of relative coordinates, along each axis.
 
     Raises:
-        ValueError: it has another shape, or measures in no unit.
+        ValueError: the table has another shape, or values of no window.
     """
     windows = [(length + 1) // 2 for length in table.shape[1:-1]]
     if table.is_floating_point() and table.numel() and table.ndim == table.shape[-1] + 2:

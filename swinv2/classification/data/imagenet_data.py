@@ -128,8 +128,8 @@ class ImageNetData(ImageData):
 
         Raises:
             FileNotFoundError: a folder, a shard or a file is missing, or has no images.
-            ValueError: classes are not those of the training, labels do not fit, most images cannot be read, a setting of
-                mixing is out of range, or there is nothing to validate on or to predict.
+            ValueError: classes are not those of the training, labels do not fit, most images cannot be read, a setting
+                of mixing is out of range, or there is nothing to validate on or to predict.
         """
         if stage == "predict":
             self.find_predicted()
