@@ -27,7 +27,7 @@ __all__ = [
     "optimize_for_inference",
     "use_engine",
 ]
-_MODULES = {  # of the names above; imported when they are asked for, so that the command answers Ctrl-C from its start
+_MODULES = {  # of the names above; imported on first use, so that the command reacts to Ctrl-C from its start
     "backbone": ("SwinTransformerV2",),
     "classifier": ("create_model",),
     "engines": ("Watch", "explain", "optimize_for_inference", "use_engine"),

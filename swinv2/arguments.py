@@ -1,4 +1,4 @@
-"""What the backbone is told, checked, and spelled out for every stage."""
+"""Checks of the backbone's arguments, and their expansion to every stage."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,13 +9,13 @@ Window = int | Sequence[int] | Sequence[Sequence[int]]  # one number, one per ax
 
 
 def window_per_stage(window: Window, stages: int, axes: int, name: str) -> list[Size]:
-    """Window of each stage along each axis, from one number, one a axis, one a stage, or one a stage and axis.
+    """Window of each stage along each axis, from one number, one per axis, one per stage, or one per stage and axis.
 
     Args:
-        window: the window, in tokens; where there are as many stages as axes, a flat list means axes.
+        window: the window, in tokens; if there are as many stages as axes, a flat list means axes.
         stages: number of stages.
         axes: number of axes.
-        name: what to call the window in an error.
+        name: of the argument, for errors.
 
     Raises:
         ValueError: the numbers fit neither the axes nor the stages, or are not positive.
@@ -44,7 +44,7 @@ def check_lengths(
     shift: Sequence[bool],
     checkpointing: Sequence[bool],
 ) -> None:
-    """See that there is a number for each axis, and for each stage.
+    """Raise unless there is one number per axis, or per stage.
 
     Raises:
         ValueError: there are more or fewer.
@@ -67,7 +67,7 @@ def check_lengths(
 
 
 def check_stages(out_indices: Sequence[int], frozen_stages: int, stages: int) -> None:
-    """See that the stages that are named exist.
+    """Raise unless the given stages exist.
 
     Raises:
         ValueError: they do not.
@@ -81,10 +81,10 @@ def check_stages(out_indices: Sequence[int], frozen_stages: int, stages: int) ->
 
 
 def check_heads(dims: Sequence[int], num_heads: Sequence[int]) -> None:
-    """See that the heads of each stage can share its channels.
+    """Raise unless the channels of each stage are a multiple of its heads.
 
     Raises:
-        ValueError: they cannot.
+        ValueError: they are not.
     """
     for i, (dim, heads) in enumerate(zip(dims, num_heads, strict=True)):
         if dim % heads:

@@ -1,4 +1,4 @@
-"""Image classifier: the backbone's last features, averaged, and one linear layer; the named ones of the release."""
+"""Image classifier: a linear layer on the average of the backbone's last features; the named models of the release."""
 
 from dataclasses import replace
 from typing import Any
@@ -11,12 +11,12 @@ from .variants import BackboneConfig, load_named, variant
 
 
 class ImageClassifier(nn.Module):
-    """Classes of images, or of clips, from the mean of the backbone's last features.
+    """Classifier of images or clips: a linear layer on the mean of the backbone's last features.
 
     Args:
-        backbone: gives the features; only those of its last output are used. Of one that is described, the weights fill
-            the classifier too, where it has as many classes.
-        num_classes: number of classes, 0 for none: the output is then the pooled feature; a recipe may leave it out.
+        backbone: a backbone or its configuration; only its last output is used. Weights in a configuration fill the
+            classifier, too, if they have as many classes.
+        num_classes: number of classes; 0 for the pooled features as output; a recipe may leave it out.
 
     Raises:
         ValueError: the number of classes is missing or negative.
@@ -42,16 +42,16 @@ class ImageClassifier(nn.Module):
 
 
 def create_model(name: str, *, num_classes: int | None = None, **options: Any) -> ImageClassifier:
-    """A named model that classifies images.
+    """Named image classifier.
 
     Args:
         name: one of `list_models()`.
-        num_classes: number of classes, if not that of the release; the head of weights with another number is not used.
-        options: the other attributes of `BackboneConfig`, e.g. `weights`, `window_size`, `drop_path_rate`.
+        num_classes: number of classes, if not that of the release; a head of weights with another number is not used.
+        options: other attributes of `BackboneConfig`, e.g. `weights`, `window_size`, `drop_path_rate`.
 
     Raises:
         ValueError: no such model or weights, or numbers that do not fit each other.
-        TypeError: an option that there is not.
+        TypeError: an unknown option.
     """
     classes = variant(name).num_classes if num_classes is None else num_classes
     return ImageClassifier(BackboneConfig(name, **options), classes)

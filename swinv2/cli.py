@@ -1,4 +1,4 @@
-"""The `swinv2` command; what a command needs is imported when it runs."""
+"""The `swinv2` command; each subcommand is imported only when it runs."""
 
 import argparse
 import os
@@ -37,13 +37,13 @@ fault of swinv2 is best reported with it and with the output of swinv2 doctor.
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run a command; an error is one message, not a traceback, and a fault of swinv2 asks for a report.
+    """Run a command; errors are printed as one message, not a traceback, and bugs of swinv2 with a request to report.
 
     Args:
-        args: the command line, that of the process if None.
+        args: command line; that of the process if None.
 
     Returns:
-        The exit code: 0, 1 for an error, 130 if stopped by Ctrl-C, 141 if nobody reads on, 2 for a wrong command line.
+        Exit code: 0, 1 for an error, 130 if stopped by Ctrl-C, 141 for a closed pipe; argparse exits with 2.
     """
     try:
         try:
@@ -84,13 +84,15 @@ def _run(args: list[str]) -> int:
 
 def _nobody_reads() -> bool:
     """Whether the standard output is a pipe whose reader has ended; other pipes break, too."""
+    if not hasattr(select, "poll"):  # Windows
+        return True
     poll = select.poll()
     poll.register(1, 0)  # errors are always told
     return bool(poll.poll(0))
 
 
 def _import(module: str) -> Any:
-    """Import a module; Ctrl-C ends the process at once, as some libraries take an interrupted import for a fault."""
+    """Import a module; Ctrl-C ends the process at once, since some libraries misread an interrupted import."""
     if threading.current_thread() is not threading.main_thread():
         return import_module(module)
     before = signal.signal(signal.SIGINT, _stop_at_once)

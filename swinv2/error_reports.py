@@ -1,4 +1,4 @@
-"""What a command says of an exception: what the user can do about it, or that it looks like a fault of swinv2."""
+"""Message for an exception of a command: advice for the user, or a request to report a bug of swinv2."""
 
 import re
 import traceback
@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("swinv2", "detection", "segmentation", "video")  # whose code is ours
-GIVEN = (ValueError, OSError, ImportError)  # what is raised where something that a user gave is wrong
-OUTSIDE = (OSError, ImportError)  # of these also what Python itself finds, as a file that does not exist
+PACKAGES = ("swinv2", "detection", "segmentation", "video")  # of this project
+GIVEN = (ValueError, OSError, ImportError)  # raised for wrong input of the user
+OUTSIDE = (OSError, ImportError)  # a subset that Python itself may raise for wrong input, e.g. a missing file
 IN_WORKER = re.compile(r"Caught (\w+) in .+?\nOriginal (Traceback .*)\Z", re.DOTALL)
 FRAME = re.compile(r'^ +File "(.+?)", line (\d+), in .+(?:\n +(.+))?', re.MULTILINE)
 MESSAGE = re.compile(r"^[\w.]+: (.*)\Z", re.MULTILINE | re.DOTALL)
@@ -17,7 +17,7 @@ FAULT = (
     "and of this command with SWINV2_DEBUG=1 in front, which shows the whole traceback."
 )
 MEMORY = "A smaller data.batch_size, smaller images or trainer.precision bf16-mixed need less."
-LIBRARIES = {  # what they say where the cause is outside of the program, and what to do
+LIBRARIES = {  # patterns of messages whose cause is outside of the program, and advice
     r"out of memory|can't allocate memory|Unable to allocate|Cannot allocate memory": MEMORY,
     r"DataLoader worker \(pid.*\) (is killed|exited)": (
         "A process that loads data was killed, as the system does where memory is short. Take fewer data.num_workers "
@@ -45,7 +45,7 @@ LIBRARIES = {  # what they say where the cause is outside of the program, and wh
 
 
 class Step(NamedTuple):
-    """A place in a traceback: a file, the number of a line in it, and what stands there, if that is known."""
+    """Frame of a traceback: file, line number, and the line's code if known."""
 
     file: Path
     line: int
@@ -53,7 +53,7 @@ class Step(NamedTuple):
 
     @property
     def ours(self) -> bool:
-        """Whether it is code of this project."""
+        """Whether the file belongs to this project."""
         return self.file.is_relative_to(ROOT) and self.file.relative_to(ROOT).parts[0] in PACKAGES
 
     def __str__(self) -> str:
@@ -61,10 +61,10 @@ class Step(NamedTuple):
 
 
 def describe(error: Exception) -> str:
-    """The message for an exception: what is wrong and what to do, or where in swinv2 the fault seems to be.
+    """Message for an exception: the problem and advice, or the place of a probable bug in swinv2.
 
     Args:
-        error: what a command raised, maybe for a process that loads data.
+        error: raised by a command, or passed on from a data loading process.
     """
     name, text, steps = _raised(error)
     ours = bool(steps) and steps[-1].ours
@@ -81,11 +81,11 @@ def describe(error: Exception) -> str:
 
 
 def _raised(error: BaseException) -> tuple[str, str, list[Step]]:
-    """Kind, message and places of an exception; of one in a process that loads data they stand in the message."""
-    while error.__cause__ is not None and str(error.__cause__) == str(error):  # the same, given another type
+    """Type, message and frames of an exception; for one from a data loading process, those in its message."""
+    while error.__cause__ is not None and str(error.__cause__) == str(error):  # an error raised again as another type
         error = error.__cause__
     if match := IN_WORKER.search(str(error)):
-        last = match[2].rpartition("Traceback (most recent call last):")[2]  # others stand before it
+        last = match[2].rpartition("Traceback (most recent call last):")[2]  # tracebacks of its causes come first
         frames, message = FRAME.findall(last), MESSAGE.search(last)
         return match[1], message[1].strip() if message else "", [Step(Path(f), int(n), code) for f, n, code in frames]
     frames = traceback.extract_tb(error.__traceback__)

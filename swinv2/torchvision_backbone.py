@@ -1,4 +1,4 @@
-"""The backbone under the detectors of torchvision."""
+"""Backbone for the detectors of torchvision."""
 
 from collections import OrderedDict
 
@@ -12,12 +12,12 @@ EXTRA_LEVELS = ("pool", "p6p7", None)
 
 
 class TorchvisionBackbone(nn.Module):
-    """A backbone and a pyramid on it, with the names and attributes that torchvision's detectors look for.
+    """Backbone and feature pyramid with the names and attributes that torchvision's detectors expect.
 
     Args:
         body: the backbone.
-        fpn: the maps by name to those of the pyramid.
-        out_channels: channels of all maps that come out, or of each.
+        fpn: feature pyramid, from feature maps by name to feature maps by name.
+        out_channels: channels of all output maps, or of each.
     """
 
     def __init__(self, body: SwinTransformerV2, fpn: nn.Module, out_channels: int | list[int]):
@@ -27,9 +27,9 @@ class TorchvisionBackbone(nn.Module):
         self.out_channels = out_channels
 
     def forward(self, images: Float[Tensor, "b channels h w"]) -> OrderedDict[str, Float[Tensor, "b _ _ _"]]:
-        """Maps by name, finest first: "0", "1", … and those of the extra levels.
+        """Feature maps by name, finest first: "0", "1", … and those of the extra levels.
 
-        They are of the images' type under autocast too, since torchvision makes its anchors of the maps' type.
+        They have the images' dtype even under autocast, since torchvision makes anchors in the maps' dtype.
         """
         maps = self.fpn(OrderedDict((str(level), x) for level, x in enumerate(self.body(images))))
         return OrderedDict((name, x.to(images)) for name, x in maps.items())
@@ -41,13 +41,13 @@ def as_torchvision_backbone(
     extra_levels: str | None = "pool",
     weights: str | None = None,
 ) -> TorchvisionBackbone:
-    """A backbone for any detector of torchvision, e.g. `FasterRCNN(as_torchvision_backbone(name), num_classes=91)`.
+    """Backbone for any detector of torchvision, e.g. `FasterRCNN(as_torchvision_backbone(name), num_classes=91)`.
 
-    FasterRCNN, MaskRCNN and KeypointRCNN take it as it is; RetinaNet and FCOS want `extra_levels="p6p7"`; SSD wants
+    FasterRCNN, MaskRCNN and KeypointRCNN take it as it is; RetinaNet and FCOS need `extra_levels="p6p7"`; SSD needs
     `fpn_channels=None`. These detectors scale, pad and normalise the images themselves.
 
     Args:
-        backbone: a backbone, or the name of one: with "p6p7" it gives the maps of its last three stages, else of all.
+        backbone: a backbone, or the name of one, which then returns its last three stages with "p6p7", else all.
         fpn_channels: channels of the feature pyramid; None for the backbone's own maps, without a pyramid.
         extra_levels: coarser levels on top of the pyramid: "pool" for one by subsampling (Faster R-CNN's P6), "p6p7"
             for two by convolution (RetinaNet's), None for none.
@@ -56,8 +56,8 @@ def as_torchvision_backbone(
 
     Raises:
         ImportError: torchvision is not installed.
-        ValueError: a backbone for clips or without some stage in between, weights for a backbone that is there
-            already, or other extra levels.
+        ValueError: a backbone for clips or with a gap in its stages, weights for a backbone that is not given by
+            name, or unknown extra levels.
     """
     try:
         from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelMaxPool, LastLevelP6P7
@@ -66,7 +66,7 @@ def as_torchvision_backbone(
     if extra_levels not in EXTRA_LEVELS:
         raise ValueError(f"extra_levels is one of {', '.join(map(repr, EXTRA_LEVELS))}, got {extra_levels!r}.")
     body = _body(backbone, (1, 2, 3) if extra_levels == "p6p7" else (0, 1, 2, 3), weights)
-    if fpn_channels is None:  # nothing is on top, whatever extra_levels says
+    if fpn_channels is None:  # no pyramid, so extra_levels has no effect
         return TorchvisionBackbone(body, nn.Identity(), body.channels if len(body.channels) > 1 else body.channels[0])
     on_top = LastLevelP6P7(fpn_channels, fpn_channels) if extra_levels == "p6p7" else LastLevelMaxPool()
     fpn = FeaturePyramidNetwork(body.channels, fpn_channels, on_top if extra_levels else None)

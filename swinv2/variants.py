@@ -1,4 +1,4 @@
-"""The named models, from tiny to giant, and how they are made."""
+"""Named models, from tiny to giant, and their configuration."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from .weights.published import TAGS
 
 @dataclass(frozen=True)
 class Variant:
-    """A model of the paper.
+    """Model of the paper.
 
     Attributes:
         embed_dim: channels of the first stage.
@@ -26,11 +26,11 @@ class Variant:
         num_heads: attention heads of each stage.
         image_size: side of the square images it was trained on, in pixels.
         window_size: window in tokens.
-        pretrained_window_sizes: window of each stage in the first training, the unit of the position bias.
+        pretrained_window_sizes: window of each stage in pretraining, the unit of the position bias.
         num_classes: classes of the released head.
         extra_norm_period: blocks from one extra normalisation to the next, 0 for none.
-        top1: ImageNet-1K accuracy in percent, published in the official model hub, if there is one.
-        top5: the same among five.
+        top1: ImageNet-1K top-1 accuracy in percent, published in the official model hub; None if there is none.
+        top5: top-5 accuracy in percent.
     """
 
     embed_dim: int
@@ -69,7 +69,7 @@ VARIANTS = {
     "swinv2_huge_window12_192": Variant(*_HUGE, 192, 12, _W12, extra_norm_period=6),
     "swinv2_giant_window12_192": Variant(*_GIANT, 192, 12, _W12, extra_norm_period=6),
 }
-VIDEO_WINDOW, VIDEO_PATCH, VIDEO_STRIDE = 8, 2, 1  # in time: tokens of a window, frames of a patch, tokens merged
+VIDEO_WINDOW, VIDEO_PATCH, VIDEO_STRIDE = 8, 2, 1  # along time: tokens per window, frames per patch, merging stride
 
 
 def list_models(pattern: str = "*") -> list[str]:
@@ -78,7 +78,7 @@ def list_models(pattern: str = "*") -> list[str]:
 
 
 def variant(name: str) -> Variant:
-    """The model of a name.
+    """Named model of the paper.
 
     Raises:
         ValueError: there is no such model.
@@ -90,16 +90,16 @@ def variant(name: str) -> Variant:
 
 
 def create_backbone(name: str, *, video: bool = False, **options: Any) -> SwinTransformerV2:
-    """A named model without its head, giving hierarchical features.
+    """Named backbone without a head; its output is a list of feature maps.
 
     Args:
         name: one of `list_models()`.
         video: whether the model takes clips (B, in_channels, T, H, W); image weights are inflated.
-        options: the other attributes of `BackboneConfig`, e.g. `window_size`, `weights`, `out_indices`.
+        options: other attributes of `BackboneConfig`, e.g. `window_size`, `weights`, `out_indices`.
 
     Raises:
         ValueError: no such model or weights, or numbers that do not fit each other.
-        TypeError: an option that there is not.
+        TypeError: an unknown option.
     """
     return BackboneConfig(name, **options).build(video)
 
@@ -107,10 +107,10 @@ def create_backbone(name: str, *, video: bool = False, **options: Any) -> SwinTr
 def load_named(model: nn.Module, name: str, weights: str | None) -> None:
     """Load weights, unless they are None, into a backbone or a model around it.
 
-    A file that is there is read, even if its name begins like that of published weights.
+    An existing file is read even if its name begins like that of published weights.
 
     Args:
-        model: what they are loaded into.
+        model: changed in place.
         name: of the backbone, one of `list_models()`.
         weights: `imagenet1k` or `imagenet22k` for published weights, or the path, URL or hub id of a checkpoint.
 
@@ -126,19 +126,19 @@ def load_named(model: nn.Module, name: str, weights: str | None) -> None:
 
 @dataclass
 class BackboneConfig:
-    """How a named model is made: the options of `create_backbone`, and the keys of `backbone` in a recipe.
+    """Configuration of a named backbone: the options of `create_backbone`, and the keys of `backbone` in a recipe.
 
     Attributes:
         name: one of `list_models()`.
         window_size: window in tokens, if not that of the name; one number, one per axis, or one entry per stage.
         weights: `imagenet1k` or `imagenet22k` for published weights, or the path, URL or hub id of a checkpoint.
-        out_indices: stages whose features are given, finest first.
+        out_indices: stages whose features are returned, finest first.
         in_channels: channels of the input; weights for three channels are adapted.
         drop_path_rate: stochastic depth of the last block, growing linearly from 0 at the first.
         frozen_stages: -1 to train everything, 0 to freeze the patch embedding, i to freeze the first i stages too.
-        checkpointing: whether the backward pass computes blocks again rather than keep what they need; for all
-            stages, or one word per stage.
-        engine: what computes the blocks: "auto", "plain", "cpu" or "gpu", see `use_engine`.
+        checkpointing: whether activations of blocks are recomputed in the backward pass to save memory; one value for
+            all stages, or one per stage.
+        engine: of the blocks: "auto", "plain", "cpu" or "gpu", see `use_engine`.
         embed_dim: channels of the first stage, if not those of the name.
         depths: blocks of each stage, if not those of the name.
         num_heads: attention heads of each stage, if not those of the name.
@@ -158,7 +158,7 @@ class BackboneConfig:
     num_heads: Sequence[int] | None = None
 
     def build(self, video: bool = False) -> SwinTransformerV2:
-        """The backbone, with its weights, for images or for clips; errors as those of `create_backbone`."""
+        """Build the backbone with its weights, for images or clips; raises as `create_backbone`."""
         model = variant(self.name)
         depths = self.depths or model.depths
         frames: tuple[int, ...] = (VIDEO_WINDOW,) if video else ()
@@ -183,5 +183,5 @@ class BackboneConfig:
         return backbone
 
     def of_last_stage(self) -> "BackboneConfig":
-        """The same backbone, which gives the features of its last stage only."""
+        """Copy of this configuration that returns only the features of the last stage."""
         return replace(self, out_indices=(len(self.depths or variant(self.name).depths) - 1,))

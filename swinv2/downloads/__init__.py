@@ -1,1 +1,1 @@
-"""Files of the web and of the Hugging Face hub."""
+"""Downloads from the web and the Hugging Face hub."""

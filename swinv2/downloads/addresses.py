@@ -1,4 +1,4 @@
-"""Answers of web servers, waited for within limits; redirects stay on the web and out of private networks."""
+"""HTTP responses with time limits; redirects may not leave the web or enter private networks."""
 
 import re
 import socket
@@ -26,16 +26,16 @@ from urllib.request import (
     UnknownHandler,
 )
 
-ANSWER = 12.0  # seconds for name, connection, redirects and the head of the answer
-PATIENCE = 10.0  # seconds without a byte, and over which the rate is measured
+ANSWER = 12.0  # seconds for name, connection, redirects and response headers
+PATIENCE = 10.0  # longest seconds without a byte, and interval over which the rate is measured
 SLOWEST = 1024  # bytes a second
 LONGEST = 1 << 34  # bytes of a file whose length is not declared
-_PIECE = 1 << 20  # bytes that are read at once
+_PIECE = 1 << 20  # bytes to read at once
 
 
 @dataclass(frozen=True)
 class _Head:
-    """The beginning of an answer."""
+    """Status and headers of a response."""
 
     status: int
     headers: Message
@@ -43,17 +43,17 @@ class _Head:
 
 
 class Answer:
-    """What a server answers: its head at once, the body in pieces.
+    """HTTP response: status and headers on construction, the body in pieces.
 
-    All that may wait for the network happens in a thread, which is left behind if nothing comes in time. Proxies are
-    those of the environment (https_proxy, no_proxy, …).
+    All network access happens in a thread, which is abandoned if nothing comes in time. Proxies are those of the
+    environment (https_proxy, no_proxy, …).
 
     Args:
-        address: http:// or https://; what browsers accept is quoted as they do.
-        headers: of the request, beside the usual.
+        address: http:// or https://; special characters are quoted as browsers do.
+        headers: further headers of the request.
 
     Raises:
-        ConnectionError: the address is none, or cannot be had; the message is the reason alone.
+        ConnectionError: the address is invalid or unreachable; the message is the reason alone.
     """
 
     def __init__(self, address: str, headers: Mapping[str, str] | None = None) -> None:
@@ -64,10 +64,10 @@ class Answer:
         self.status, self.headers, self.digest = head.status, head.headers, head.digest
 
     def pieces(self) -> Iterator[bytes]:
-        """The body.
+        """Pieces of the body.
 
         Raises:
-            ConnectionError: it breaks off or comes too slowly.
+            ConnectionError: the transfer breaks off or is too slow.
         """
         received, waited = 0, 0.0
         while True:
@@ -83,7 +83,7 @@ class Answer:
             yield piece
 
     def close(self) -> None:
-        """Receive no more."""
+        """Stop receiving."""
         self._stopped.set()
         while not self._came.empty():
             self._came.get_nowait()
@@ -94,7 +94,9 @@ class Answer:
         except Empty:
             self.close()
             raise ConnectionError(f"no answer within {seconds:.0f} seconds") from None
-        if isinstance(came, OSError | HTTPException | ValueError | OverflowError):  # of sockets, http.client and urllib
+        if isinstance(
+            came, OSError | HTTPException | ValueError | OverflowError
+        ):  # raised by sockets, http.client and urllib
             raise ConnectionError(_reason(came)) from came
         if isinstance(came, Exception):
             raise came
@@ -110,17 +112,17 @@ class Answer:
                     left -= len(piece)
                     self._came.put(piece)
             self._came.put(b"")
-        except Exception as error:  # raised again where the answer is awaited
+        except Exception as error:  # raised again by `_next`
             self._came.put(error)
 
 
 def _open(address: str, headers: Mapping[str, str]) -> tuple[HTTPResponse, str]:
-    """The response of the last server, and the SHA-256 that one on the way has published."""
+    """Response of the last server, and the SHA-256 that it or a redirecting server has published."""
     parts = urlsplit(address)
     if parts.username is not None:
         raise ConnectionError("a name or password in an address is seen by others; download the file with it yourself")
     redirects = _Redirects(parts.hostname or "")
-    opener = OpenerDirector()  # of these alone: build_opener adds file:// and ftp://
+    opener = OpenerDirector()  # with the handlers below alone; build_opener would add file:// and ftp://
     answers = (HTTPErrorProcessor(), HTTPDefaultErrorHandler(), redirects)
     for handler in (ProxyHandler(), HTTPHandler(), HTTPSHandler(), UnknownHandler(), *answers):
         opener.add_handler(handler)
@@ -130,10 +132,10 @@ def _open(address: str, headers: Mapping[str, str]) -> tuple[HTTPResponse, str]:
 
 
 class _Redirects(HTTPRedirectHandler):
-    """Redirects that may be followed, at most ten.
+    """Handler of up to ten redirects that refuses unsafe ones.
 
     Args:
-        host: that the user has named; only from a private one may a redirect lead to a private one.
+        host: of the user's address; a redirect may lead to a private host only if this one is private.
     """
 
     def __init__(self, host: str) -> None:
@@ -143,10 +145,10 @@ class _Redirects(HTTPRedirectHandler):
     def redirect_request(
         self, req: Request, fp: Any, code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> Request | None:
-        """The request for the new address.
+        """Request for the new address.
 
         Raises:
-            ConnectionError: it leads off the web, or into a private network.
+            ConnectionError: the redirect leaves http(s), drops https, or leads into a private network.
         """
         self.digest = self.digest or published_digest(headers)
         new = urlsplit(newurl)
@@ -158,10 +160,10 @@ class _Redirects(HTTPRedirectHandler):
 
 
 def is_public(host: str) -> bool:
-    """Whether no address of a host is this machine's or of a private network; one that is not found here is public."""
+    """Whether all addresses of a host are public; True for a host whose name cannot be resolved here."""
     try:
         found = {str(entry[4][0]).partition("%")[0] for entry in socket.getaddrinfo(host, None)}
-    except (OSError, UnicodeError):  # as behind a proxy, which knows names that this machine does not
+    except (OSError, UnicodeError):  # e.g. behind a proxy, which resolves names itself
         return True
     addresses = [ip_address(text) for text in found]
     mapped = [(address.ipv4_mapped if isinstance(address, IPv6Address) else None) or address for address in addresses]
@@ -169,13 +171,13 @@ def is_public(host: str) -> bool:
 
 
 def published_digest(headers: Message) -> str:
-    """The SHA-256 that the Hugging Face hub tells of a file; nothing if there is none."""
+    """SHA-256 of a file by the headers of the Hugging Face hub; empty if there is none."""
     etag = headers.get("X-Linked-Etag", "").strip('"')
     return etag if re.fullmatch(r"[0-9a-f]{64}", etag) else ""
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, on one line."""
+    """Reason of an error, on one line."""
     if isinstance(error, HTTPError):
         error.close()
     elif isinstance(error, URLError):

@@ -1,4 +1,4 @@
-"""SHA-256 of downloaded files: compared with what is published, and recorded beside the file where nothing is."""
+"""Digests of downloaded files: computed, found in file names, and recorded beside the files."""
 
 import hashlib
 import logging
@@ -11,52 +11,52 @@ logger = logging.getLogger(__name__)
 
 
 def sha256(path: Path) -> str:
-    """The digest of a file, in hexadecimal digits."""
+    """SHA-256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def git_sha1(path: Path) -> str:
-    """The digest by which git, and so the Hugging Face hub, knows a small file."""
+    """Git's blob SHA-1 of a file, which the Hugging Face hub uses for small files."""
     digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: digest).hexdigest()
 
 
 def digest_in(name: str) -> str:
-    """The beginning of the SHA-256 that a file is named by, as torch.hub has it: swin_v2_t-b137f0e2.pth.
+    """Beginning of the SHA-256 in a file name, as in torch.hub: swin_v2_t-b137f0e2.pth.
 
     Args:
-        name: of the file; digits alone are taken for a date.
+        name: of the file; decimal digits alone are taken for a date.
 
     Returns:
-        At least 8 hexadecimal digits, or nothing.
+        At least 8 hexadecimal digits, or an empty string.
     """
     found = re.search(r"-([0-9a-f]{8,64})\.\w+$", name)
     return found[1] if found and not found[1].isdigit() else ""
 
 
 def record(path: Path, digest: str) -> None:
-    """Write the digest of a file beside it, as `sha256sum --check` reads it.
+    """Write the digest of a file beside it, in the format of `sha256sum --check`.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the record cannot be written.
     """
     text = f"{digest}  {path.name}\n"
     write_whole(_record(path), lambda part: part.write_text(text))
 
 
 def check_recorded(path: Path) -> None:
-    """Compare a file with its record; one without is recorded now.
+    """Raise unless a file has the digest of its record; if there is no record, write it.
 
     Raises:
-        ValueError: it is not as it was.
+        ValueError: the file was changed.
     """
     found, noted = sha256(path), _record(path)
     if not noted.exists():
         try:
             record(path, found)
-        except OSError as error:  # a closed folder, whose files nobody else alters
+        except OSError as error:  # a read-only folder
             logger.info("%s", error)
         return
     expected = noted.read_text(errors="replace")[:64].lower()

@@ -1,4 +1,4 @@
-"""Files of the web into a folder on the disk, continued where an earlier try broke off."""
+"""Download of files from the web, resumed where an earlier try broke off."""
 
 import errno
 import hashlib
@@ -18,25 +18,25 @@ from .digests import record, sha256
 
 logger = logging.getLogger(__name__)
 
-_HEAD = 512  # bytes that tell what a file is
-_PROGRESS = 1 << 20  # bytes after which a try that breaks off is followed by another
+_HEAD = 512  # bytes from which a file's kind is recognized
+_PROGRESS = 1 << 20  # bytes that a try must have received for another one to follow
 
 
 def download(address: str, path: Path, digest: str, check: Callable[[Path], object]) -> None:
-    """Fetch the file at an address; of several processes one does, and the others wait for it.
+    """Download the file at an address; of several processes one does, and the others wait for it.
 
-    What came is kept, and continued by the next try, if the server tells versions apart (ETag, Last-Modified).
+    A partial file is kept, and continued by the next try, if the server identifies versions (ETag, Last-Modified).
 
     Args:
         address: http:// or https://.
-        path: where the file will be; its SHA-256 is recorded beside it.
-        digest: what its SHA-256 begins with; "" if nobody says.
-        check: is called with a part of at least the first bytes; raises ValueError if they are of no use.
+        path: of the result; its SHA-256 is recorded beside it.
+        digest: beginning of its SHA-256; "" if unknown.
+        check: called with a partial file once its first bytes are there; raises ValueError if they are of no use.
 
     Raises:
-        ConnectionError: it cannot be had.
+        ConnectionError: the file cannot be downloaded.
         NoRoomError: the disk has no room for it.
-        ValueError: it is of no use.
+        ValueError: `check` rejects it.
     """
     from filelock import FileLock
 
@@ -57,14 +57,14 @@ def download(address: str, path: Path, digest: str, check: Callable[[Path], obje
 
 @dataclass(frozen=True)
 class _Transfer:
-    """A file on its way.
+    """Transfer of a file.
 
     Attributes:
         answer: of the server.
-        length: bytes of the whole file, None if they are not declared.
-        version: what tells it from other versions at the address; "" if nothing does, and it cannot be continued.
-        part: where it goes.
-        start: bytes that are there already.
+        length: bytes of the whole file, None if not declared.
+        version: identifies the version of the file at the address; "" if unknown, and it cannot be resumed.
+        part: partial file.
+        start: bytes of the partial file at the start.
     """
 
     answer: Answer
@@ -75,7 +75,7 @@ class _Transfer:
 
 
 def _keep(part: Path, published: str, path: Path, digest: str) -> None:
-    """Compare the SHA-256 of a file that is all here, record it, and give the file its name."""
+    """Check the SHA-256 of a complete file, record it, and give the file its final name."""
     found, expected = sha256(part), published or digest
     if not found.startswith(expected):
         part.unlink()
@@ -92,7 +92,7 @@ def _keep(part: Path, published: str, path: Path, digest: str) -> None:
 
 
 def _fetch(address: str, path: Path, check: Callable[[Path], object]) -> tuple[Path, str]:
-    """A file that is all here, but for its name, and its SHA-256 if the server tells it."""
+    """Complete file under a temporary name, and its SHA-256 if the server publishes it."""
     while True:
         transfer = _start(address, path)
         try:
@@ -111,7 +111,7 @@ def _fetch(address: str, path: Path, check: Callable[[Path], object]) -> tuple[P
 
 
 def _start(address: str, path: Path) -> _Transfer:
-    """Ask for a file, or for the rest of it if its beginning is here."""
+    """Transfer of a file, or of its rest if a partial file is there."""
     whole = _transfer(Answer(address), path)
     here = whole.part.stat().st_size if whole.part.exists() else 0
     if not whole.version or not 0 < here < (whole.length or 0):
@@ -119,7 +119,7 @@ def _start(address: str, path: Path) -> _Transfer:
     whole.answer.close()
     try:
         rest = Answer(address, {"Range": f"bytes={here}-", "If-Range": whole.version})
-    except ConnectionError:  # a server that has no ranges
+    except ConnectionError:  # a server without range requests
         return _transfer(Answer(address), path)
     promised = f"bytes {here}-{(whole.length or 0) - 1}/{whole.length}"
     if (rest.status, rest.headers.get("Content-Range"), _content_version(rest)) == (206, promised, whole.version):
@@ -129,10 +129,10 @@ def _start(address: str, path: Path) -> _Transfer:
 
 
 def _transfer(answer: Answer, path: Path) -> _Transfer:
-    """Check what the server says of a file before it comes.
+    """Transfer by the headers of a response, checked.
 
     Raises:
-        ConnectionError: it does not send the file as it is.
+        ConnectionError: the server does not send the plain file.
         NoRoomError: the disk has no room for it.
     """
     encoding, lengths = answer.headers.get("Content-Encoding", ""), answer.headers.get_all("Content-Length", [])
@@ -157,14 +157,14 @@ def _transfer(answer: Answer, path: Path) -> _Transfer:
 
 
 def _content_version(answer: Answer) -> str:
-    """What tells a file from other versions of it: a strong ETag, or the time of its last change."""
+    """Version of the file in a response: a strong ETag, or the time of its last change."""
     etag = answer.headers.get("ETag", "")
     return etag if etag.startswith('"') else answer.headers.get("Last-Modified", "")
 
 
 @contextmanager
 def _left_whole(transfer: _Transfer) -> Iterator[None]:
-    """Whatever ends within, only what can be continued is left."""
+    """Delete the partial file on an error within a `with` statement, unless it can be resumed; close the response."""
     try:
         yield
     except BaseException as error:
@@ -176,17 +176,19 @@ def _left_whole(transfer: _Transfer) -> Iterator[None]:
 
 
 def _save(transfer: _Transfer, name: str, check: Callable[[Path], object]) -> None:
-    """Write a file as it comes.
+    """Write the body of a response to the partial file.
 
     Raises:
-        ConnectionError: it broke off.
+        ConnectionError: the transfer broke off.
         NoRoomError: the disk is full.
-        ValueError: it is of no use.
+        ValueError: `check` rejects the file.
     """
     from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
     here, part = transfer.start, transfer.part
-    bar = tqdm(total=transfer.length, initial=here, desc=name, unit="B", unit_scale=True, disable=None)  # on a terminal
+    bar = tqdm(
+        total=transfer.length, initial=here, desc=name, unit="B", unit_scale=True, disable=None
+    )  # shown on a terminal only
     try:
         with bar, part.open("ab" if here else "wb", buffering=0) as file:
             for piece in transfer.answer.pieces():

@@ -1,4 +1,4 @@
-"""Files of the Hugging Face hub, found within a time limit and compared with the digests that the hub has of them."""
+"""Files of the Hugging Face hub, with a time limit for finding them and a check of their digests."""
 
 import os
 import re
@@ -19,7 +19,7 @@ ANSWER = 12.0  # seconds to find a file; the hub's own library would try for min
 
 
 def from_hub(repository: str, filename: str) -> Path | None:
-    """A file of a repository, downloaded or continued if it is not in the hub's cache; None if there is no such file.
+    """File of a repository, downloaded or resumed if it is not in the hub's cache; None if there is no such file.
 
     Args:
         repository: owner/name.
@@ -56,7 +56,7 @@ def from_hub(repository: str, filename: str) -> Path | None:
         return None
     except (errors.HfHubHTTPError, errors.HFValidationError) as error:
         raise FileNotFoundError(f"{name} is not on the hub ({_line(error)}); write {HUB}owner/name.") from error
-    except Exception as error:  # whatever the hub's library and those beneath it raise for names and networks
+    except Exception as error:  # whatever the hub's library and its dependencies raise for names and networks
         raise ConnectionError(
             f"{filename} of {name} cannot be downloaded ({_line(error)}); check name and network, or give a file."
         ) from error
@@ -65,17 +65,17 @@ def from_hub(repository: str, filename: str) -> Path | None:
 
 
 def _within(seconds: float, call: Callable[[], T]) -> T:
-    """What a call returns; it is left behind in its thread if that takes longer.
+    """Result of a call in a thread, which is abandoned after a time limit.
 
     Raises:
-        TimeoutError: it does.
+        TimeoutError: the call takes longer.
     """
     outcome: Future[T] = Future()
 
     def run() -> None:
         try:
             outcome.set_result(call())
-        except Exception as error:  # raised again where the result is awaited
+        except Exception as error:  # raised again by `outcome.result`
             outcome.set_exception(error)
 
     Thread(target=run, daemon=True).start()
@@ -92,8 +92,8 @@ def _check_room(path: Path, size: int) -> None:
 
 
 def _check_published(path: Path, name: str) -> None:
-    """Compare a file with its ETag, by which the cache names it: SHA-256 of a large one, git's SHA-1 of a small one."""
-    etag = Path(os.readlink(path)).name if path.is_symlink() else ""  # without links, as on Windows, nobody says
+    """Check a file by its ETag, which is its name in the cache: SHA-256 of large files, git's SHA-1 of small ones."""
+    etag = Path(os.readlink(path)).name if path.is_symlink() else ""  # unknown without links, as on Windows
     if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", etag):
         return
     found = sha256(path) if len(etag) == 64 else git_sha1(path)

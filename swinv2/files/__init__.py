@@ -1,1 +1,1 @@
-"""Files of any kind: whole, text, arrays."""
+"""Files in general: atomic writing, text, arrays, paths."""

@@ -1,4 +1,4 @@
-"""Arrays of NumPy in a file of ours, an index, that anybody may have changed."""
+"""NumPy arrays in an index file, read safely, since anybody may have changed it."""
 
 import io
 from pathlib import Path
@@ -9,7 +9,7 @@ from .regular import SPECIAL, is_special
 
 
 def read_arrays(path: Path, most: int) -> dict[str, np.ndarray]:
-    """The arrays in a file; nothing is unpacked or executed.
+    """Arrays in a file; nothing in it is decompressed or executed.
 
     Args:
         path: a file of `numpy.savez`.
@@ -17,7 +17,7 @@ def read_arrays(path: Path, most: int) -> dict[str, np.ndarray]:
 
     Raises:
         ValueError: it is a pipe or a device, larger, or compressed.
-        Exception: what zipfile and NumPy raise for a file that is not there or damaged, MemoryError among it.
+        Exception: any that zipfile and NumPy raise for a missing or damaged file, including MemoryError.
     """
     if is_special(path):
         raise ValueError(f"{path} {SPECIAL}.")

@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, whatever its suffix says, and what to do with one that is no checkpoint."""
+"""Kind of a file by its first bytes, whatever its suffix, and advice for files that are no checkpoints."""
 
 import struct
 import zipfile
@@ -7,9 +7,9 @@ from typing import Literal
 
 Kind = Literal["safetensors", "zip", "legacy", "other"]
 
-_HEAD = 512  # bytes that tell
+_HEAD = 512  # bytes from which the kind is recognized
 _LONGEST_HEADER = 100_000_000  # bytes, the limit of safetensors
-_LEGACY = b"l\xfc\x9cF\xf9 j\xa8P\x19"  # the number that files of torch begin with, from before its zip format
+_LEGACY = b"l\xfc\x9cF\xf9 j\xa8P\x19"  # magic number of torch's files before its zip format
 _UNPACK = "take the checkpoint out of it and give that"
 _EXPORT = "export the weights to PyTorch in the program that wrote it"
 _SAVE = "save the weights alone in the program that wrote it: torch.save(model.state_dict(), path)"
@@ -33,7 +33,7 @@ _STARTS: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"\xff\xd8\xff", "an image", "give the file of the weights"),
     (0, b"%pdf", "a PDF document", "give the file of the weights"),
 )
-_SUFFIXES: dict[str, tuple[str, str]] = {  # of files without a start of their own
+_SUFFIXES: dict[str, tuple[str, str]] = {  # of files that are not recognized by first bytes
     ".onnx": ("a model of ONNX", _EXPORT),
     ".pb": ("a graph of TensorFlow", _EXPORT),
     ".index": ("a checkpoint of TensorFlow", _EXPORT),
@@ -44,7 +44,7 @@ _SUFFIXES: dict[str, tuple[str, str]] = {  # of files without a start of their o
         "join the parts: python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER weights.pth",
     ),
 }
-_MEMBERS = (  # endings of names in a zip archive that is none of torch's, and what it then is
+_MEMBERS = (  # endings of names in zip archives of other kinds, with description and advice
     (".npy", "an archive of NumPy arrays (.npz)", _EXPORT),
     ("model.weights.h5", "a model of Keras", _EXPORT),
     ("archive_format", "an exported program of torch (.pt2)", _SAVE),
@@ -57,7 +57,7 @@ _MEMBERS = (  # endings of names in a zip archive that is none of torch's, and w
 
 
 def kind_of(path: Path) -> Kind:
-    """How the tensors of a file are stored: as safetensors, by torch in a zip archive or as before, or not at all.
+    """Format of a checkpoint file: safetensors, torch's zip archive, torch's legacy format, or other.
 
     Args:
         path: a file.
@@ -67,12 +67,14 @@ def kind_of(path: Path) -> Kind:
         return "safetensors"
     if head[:4] == b"PK\x03\x04":
         names = {name.rpartition("/")[2] for name in _members(path)}
-        return "zip" if "data.pkl" in names and "constants.pkl" not in names else "other"  # else TorchScript's
+        return (
+            "zip" if "data.pkl" in names and "constants.pkl" not in names else "other"
+        )  # constants.pkl is TorchScript's
     return "legacy" if _LEGACY in head[:64] else "other"
 
 
 def describe(path: Path) -> str:
-    """What a file is that is no checkpoint, and what to do, as a part of a sentence.
+    """Description of a file that is no checkpoint, and advice, as a part of a sentence.
 
     Args:
         path: a file.
@@ -108,11 +110,11 @@ def _describe_zip(names: list[str]) -> str:
 
 
 def _members(path: Path) -> list[str]:
-    """What is in a zip archive; nothing if the file is none, or damaged."""
+    """Names in a zip archive; empty if the file is none, or damaged."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.namelist()
-    except Exception:  # whatever zipfile raises for bytes that are not as they should be
+    except Exception:  # whatever zipfile raises for invalid bytes
         return []
 
 

@@ -1,4 +1,4 @@
-"""Where the files of a data set are, and names of files that are made of its names."""
+"""Search for files by the names in a data set, and safe file names made of such names."""
 
 import hashlib
 import os
@@ -6,24 +6,24 @@ import re
 import unicodedata
 from pathlib import Path
 
-LONGEST = 180  # bytes of a part of a name; file systems take 255, and suffixes are added
-FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")  # in parts of names
+LONGEST = 180  # bytes of a part of a path; file systems allow 255, and suffixes are added
+FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")  # in parts of paths
 
 
 def locate(root: Path, name: str) -> Path:
-    """`root / name` if that is a file, else `name` by itself."""
+    """Path `root / name`, or `name` alone if only that is a file."""
     below, alone = root / name, Path(name)
     return alone if alone.is_file() and not below.is_file() else below
 
 
 class Finder:
-    """Finds files below a folder by the names that a list or an annotation file gives them.
+    """Finds files below a folder by their names in a list or an annotation file.
 
-    A name that is not there as it is written is looked for with / in place of the backslashes of Windows, and with its
-    accents in the other form of Unicode (macOS writes them decomposed). Each folder is listed once.
+    If a name does not exist as written, it is tried with / in place of the backslashes of Windows, and with accents in
+    the other form of Unicode (macOS writes them decomposed). Each folder is listed only once.
 
     Args:
-        folder: names are paths below it; an absolute one is taken as it is.
+        folder: that names are relative to; absolute names are taken as they are.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -31,7 +31,7 @@ class Finder:
         self._listings: dict[Path, dict[str, str]] = {}
 
     def find(self, name: str) -> Path | None:
-        """The file or folder of a name; None if there is none."""
+        """File or folder of a name; None if there is none."""
         if "\0" in name or not name.strip():
             return None
         found = self._walk(name)
@@ -51,11 +51,11 @@ class Finder:
         return path
 
     def _listing(self, folder: Path) -> dict[str, str]:
-        """Entries of a folder by their names, and by these in Unicode's composed form."""
+        """Entries of a folder by name, and by name in Unicode's composed form (NFC)."""
         if folder not in self._listings:
             try:
                 entries = os.listdir(folder)
-            except OSError:  # no folder, or a closed one
+            except OSError:  # no folder, or not readable
                 entries = []
             composed = {unicodedata.normalize("NFC", entry): entry for entry in entries}
             self._listings[folder] = composed | {entry: entry for entry in entries}
@@ -63,9 +63,9 @@ class Finder:
 
 
 def safe_name(name: str) -> str:
-    """The name of a file to write that is made of what data says: it leads nowhere else, and is not too long.
+    """Safe name for an output file, made of a name in data: it stays below its folder, and is not too long.
 
-    Parts between slashes stay. What is changed in a part is told apart by some letters of a digest.
+    Parts between slashes are kept. A changed part gets some digits of a digest, so that names stay different.
 
     Args:
         name: parts with slashes between them, e.g. "pictures/000000000139.png".
@@ -74,7 +74,7 @@ def safe_name(name: str) -> str:
 
 
 def safe_part(part: str) -> str:
-    """A part of a name, likewise; the suffix stays."""
+    """Safe form of one part of a path, see `safe_name`; the suffix stays."""
     stem, dot, suffix = part.rpartition(".")
     encoded = os.fsencode(part)
     if len(encoded) <= LONGEST and not FORBIDDEN.search(part) and not set(part) <= {"."}:

@@ -1,4 +1,4 @@
-"""Files that can be read to their end: neither pipes nor devices, and no larger than such a file can be."""
+"""Checks of files before they are read: neither pipes nor devices, and not too large."""
 
 import stat
 from pathlib import Path
@@ -7,20 +7,23 @@ SPECIAL = "is a pipe, a socket or a device, which may never end; write what it g
 
 
 def is_special(path: Path) -> bool:
-    """Whether a path is a pipe, a socket or a device, which would wait for a writer or never end.
+    """Whether a path is a pipe, a socket or a device, which would block or never end.
 
     Args:
-        path: to what may be there or not.
+        path: which need not exist.
     """
     try:
         mode = path.stat().st_mode
-    except (OSError, ValueError):  # nothing is there, or it is closed; ValueError: a name with a zero byte
+    except (
+        OSError,
+        ValueError,
+    ):  # it does not exist, or its folder is not readable; ValueError: a name with a zero byte
         return False
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
 def read_small(path: Path, most: int) -> bytes:
-    """The content of a file that cannot be large.
+    """Content of a file of limited size.
 
     Args:
         path: a file.

@@ -1,4 +1,4 @@
-"""Texts that hold lists and objects, whatever the file is called: JSON, YAML, and what programs in Python print."""
+"""Parsing of text with lists and objects: JSON, YAML, and literals that Python programs print."""
 
 import ast
 import json
@@ -9,17 +9,17 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]  # its types are a package of their own
 
 PYTHON = re.compile(r"""\s*(?:\w+\s*=\s*)?(?=[\[{(]\s*(?:["']|\d+\s*:|\[|\{|\())""")  # "names = ['cat', 'dog']"
-MOST_PYTHON = 1 << 22  # letters that are read as Python, which takes far more memory
+MOST_PYTHON = 1 << 22  # letters that are parsed as Python, which takes far more memory
 YAML = (".yaml", ".yml")
 CLASSES = ("categories", "classes", "class_names", "labels", "names", "id2label", "label2id", "class_to_idx")
 
 
 def is_tree(text: str, suffix: str) -> bool:
-    """Whether a text is a list or an object, and no lines of names, of which one may be in brackets.
+    """Whether a text is a list or an object, not lines of names, one of which may be in brackets.
 
     Args:
         text: content of a file.
-        suffix: of its name, in small letters.
+        suffix: of the file, in lower case.
     """
     start = text.lstrip()
     is_json = start[:1] in ("{", "[") and start[1:].lstrip()[:1] in ("", '"', "{", "[", "]", "}")
@@ -27,14 +27,14 @@ def is_tree(text: str, suffix: str) -> bool:
 
 
 def load_tree(text: str, suffix: str = ".json") -> Any:
-    """What a text holds, with texts for all keys and, of YAML, for all values.
+    """Parsed text; all keys are strings, and so are all values of YAML.
 
     Args:
         text: content of a file.
-        suffix: of its name, in small letters.
+        suffix: of the file, in lower case.
 
     Raises:
-        ValueError: it is none of these formats, nested too deep, or has a key twice.
+        ValueError: it has none of these formats, is nested too deep, or has a key twice.
     """
     if suffix in YAML:
         return load_yaml(text)
@@ -50,14 +50,14 @@ def load_tree(text: str, suffix: str = ".json") -> Any:
 
 
 def load_python(text: str, reason: Exception) -> Any:
-    """The list or dict that a text of Python is.
+    """List or dict by a literal of Python.
 
     Args:
         text: from the bracket on.
-        reason: why it is no JSON.
+        reason: error of parsing it as JSON.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is no such literal.
     """
     try:
         return as_json(ast.literal_eval(text.rstrip()))
@@ -66,31 +66,31 @@ def load_python(text: str, reason: Exception) -> Any:
 
 
 def as_json(value: object) -> object:
-    """A value of Python as JSON has it: with lists for tuples, and texts for keys."""
+    """Value of Python in JSON's types: lists for tuples, strings for keys."""
     if isinstance(value, dict):
         return unique([(str(key), as_json(one)) for key, one in value.items()])
     return [as_json(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def load_yaml(text: str) -> Any:
-    """What YAML holds; numbers and words like "no" are texts.
+    """Parsed YAML; numbers and words like "no" stay strings.
 
     Raises:
-        ValueError: it is none, or has aliases, which may stand for far more than there is memory for.
+        ValueError: it is no YAML, or has aliases, which could expand beyond the memory.
     """
     try:
         if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
             raise ValueError("The YAML has aliases (*name); write out what they stand for.")
-        return as_json(yaml.load(text, yaml.BaseLoader))  # of texts, lists and dicts only
+        return as_json(yaml.load(text, yaml.BaseLoader))  # strings, lists and dicts only
     except (yaml.YAMLError, RecursionError, TypeError) as error:
         raise ValueError(f"It is no YAML: {' '.join(str(error).split())}.") from error
 
 
 def class_part(content: object) -> object:
-    """Where a larger object has the classes under a usual key, what is there; otherwise all of it.
+    """Part of an object under a usual key for classes; the whole content if there is none.
 
     Raises:
-        ValueError: several keys may be that of the classes.
+        ValueError: it has several such keys.
     """
     found = [key for key in CLASSES if isinstance(content, dict) and isinstance(content.get(key), list | dict)]
     found = [key for key in found if key != "label2id" or "id2label" not in found]  # the two say the same
@@ -100,7 +100,7 @@ def class_part(content: object) -> object:
 
 
 def unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON.
+    """Object of JSON with unique keys.
 
     Raises:
         ValueError: it has a key twice.

@@ -1,4 +1,4 @@
-"""Lines of a text file that somebody wrote by hand: checked for its encoding, without comments, with their numbers."""
+"""Lines of a handwritten text file, with their numbers and without comments; its encoding is checked."""
 
 import codecs
 import re
@@ -10,11 +10,11 @@ LONGEST = 4096  # characters of a line
 COMMENT = re.compile(r"#+(\s.*)?")  # '#' alone or before a blank; '#name' is a name
 CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-SEPARATOR = re.compile("sep=.")  # first line by which Excel is told how a table is parted
+SEPARATOR = re.compile("sep=.")  # first line that tells Excel the delimiter of a table
 SHOWN = 60  # characters of a line in a message
 
 PAGE = re.compile(rb"\s*<(?:!doctype|\?xml|html|(\w+)[\s>].*</\1>\s*\Z)", re.IGNORECASE | re.DOTALL)
-OTHERS = {  # what a file is that is no text, by its first bytes, and what to do
+OTHERS = {  # files that are no text by their first bytes: description, and advice
     b"version https://git-lfs": ("a pointer of git-lfs", "run git lfs pull"),
     b"PK\x03\x04": ("a ZIP archive or a table of Excel", "extract it, or save the table as CSV in UTF-8"),
     b"\xd0\xcf\x11\xe0": ("a document of Office", "save the table as CSV in UTF-8"),
@@ -28,7 +28,7 @@ OTHERS = {  # what a file is that is no text, by its first bytes, and what to do
 
 
 class Line(NamedTuple):
-    """A line of a file.
+    """Line of a file.
 
     Attributes:
         number: from 1.
@@ -44,11 +44,11 @@ class Line(NamedTuple):
 
 
 def read_text(path: Path, advice: str) -> str:
-    """The content of a text file in UTF-8, with or without a byte order mark.
+    """Content of a text file in UTF-8, with or without a byte order mark.
 
     Args:
-        path: a file that is there.
-        advice: what it should be, for messages.
+        path: an existing file.
+        advice: description of the expected format, for messages.
 
     Raises:
         ValueError: it is too large, no text in UTF-8, or a page of HTML or XML.
@@ -75,10 +75,10 @@ def read_text(path: Path, advice: str) -> str:
 
 
 def lines_of(text: str) -> list[Line]:
-    """The lines of a text that are neither empty nor comments, nor say how a table is parted ("sep=;").
+    """Lines of a text without empty lines, comments, and Excel's first line that names the delimiter ("sep=;").
 
     Raises:
-        ValueError: an over-long line, or a control character, which no text has.
+        ValueError: a line is too long, or has a control character.
     """
     lines = []
     for number, full in enumerate(text.splitlines(), 1):

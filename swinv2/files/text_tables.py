@@ -1,4 +1,4 @@
-"""Lines of text as the rows of a table, and what the headings of its columns mean."""
+"""Tables in lines of text: cells, delimiters and headings."""
 
 import csv
 import re
@@ -8,7 +8,7 @@ from .text_lines import Line
 
 DELIMITERS = "\t;|,"
 SPLITS = ("split", "set", "subset", "fold", "usage", "phase", "partition")  # headings, see `check_one_split`
-PARTS = frozenset(  # what parts of a data set are called
+PARTS = frozenset(  # names of splits of a data set
     ("train", "training", "val", "valid", "validate", "validation", "dev", "test", "testing", "eval", "evaluation")
 )
 NUMBERED = re.compile(
@@ -17,10 +17,10 @@ NUMBERED = re.compile(
 
 
 def split(line: Line, delimiter: str) -> list[str]:
-    """The cells of a line, without quotes and the blanks around them.
+    """Cells of a line, without quotes and surrounding blanks.
 
     Raises:
-        ValueError: the quotes do not fit.
+        ValueError: the quotes are unbalanced.
     """
     if '"' not in line.text and "'" not in line.text:
         return [cell.strip() for cell in line.text.split(delimiter)]
@@ -32,7 +32,7 @@ def split(line: Line, delimiter: str) -> list[str]:
 
 
 def delimiter_of(lines: Sequence[Line]) -> str | None:
-    """The sign that parts all lines into the same number of cells, 2 or more; None if there is none.
+    """Delimiter that splits all lines into the same number of cells, 2 or more; None if there is none.
 
     Args:
         lines: one or more.
@@ -46,25 +46,25 @@ def delimiter_of(lines: Sequence[Line]) -> str | None:
 
 
 def plain(heading: str) -> str:
-    """A heading in small letters, without blanks and signs: "Class Name", "class_name" and "className" are one."""
+    """Heading in lower case without blanks and signs: the same for "Class Name", "class_name" and "className"."""
     return re.sub(r"[\W_]+", "", heading.lower())
 
 
 def positions(headings: Sequence[str], words: Collection[str]) -> list[int]:
-    """Positions of the columns with one of some headings, the likeliest word first.
+    """Positions of columns with given headings, in the order of `words`.
 
     Args:
         headings: of the columns.
-        words: as `plain` makes them, the likeliest first.
+        words: headings to find, in the form of `plain`, the likeliest first.
     """
     plainly = [plain(heading) for heading in headings]
     return [at for word in words for at, heading in enumerate(plainly) if heading == word]
 
 
 def plain_list(lines: Sequence[Line]) -> list[Line]:
-    """Lines of a list without the commas that programs put behind each, and with "1: name" for "1) name" and the like.
+    """Lines of a list without trailing commas, and with "1: name" for "1) name" and similar numbers.
 
-    Lines stay as they are where not all but the last have a comma, or not all a number of one kind.
+    Commas are removed only if all lines but the last have one, numbers are changed only if all lines have one.
     """
     if len(lines) > 1 and all(line.text.endswith(",") for line in lines[:-1]):
         lines = [line._replace(text=line.text.rstrip(", ") or line.text) for line in lines]
@@ -74,14 +74,14 @@ def plain_list(lines: Sequence[Line]) -> list[Line]:
 
 
 def check_one_split(heading: str, values: Collection[str]) -> None:
-    """See that a column of training, validation and test has only one of them, as all rows are taken.
+    """Raise if a column of splits names several of them, because all rows would be used.
 
     Args:
-        heading: of the column; others than those of splits may have any values.
-        values: in it.
+        heading: of the column; columns other than those of splits may have any values.
+        values: in the column.
 
     Raises:
-        ValueError: it has several, by their names or numbers.
+        ValueError: it has several splits, by their names or numbers.
     """
     several = sorted({*values} - {""})
     known = any(value.isdecimal() or plain(value) in PARTS for value in several)
@@ -92,7 +92,7 @@ def check_one_split(heading: str, values: Collection[str]) -> None:
 
 
 def unquoted(text: str) -> str:
-    """Text without the quotes around it; quotes that are doubled inside are single ones."""
+    """Text without surrounding quotes; doubled quotes inside become single."""
     quote, inner = text[:1], text[1:-1]
     if len(text) < 2 or quote not in ("'", '"') or text[-1] != quote or quote in inner.replace(2 * quote, ""):
         return text

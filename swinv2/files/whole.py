@@ -1,4 +1,4 @@
-"""Files and folders that are either whole or as they were: written beside their place, synced, and then renamed."""
+"""Atomic writing of files: to a temporary file beside the target, synced, then renamed."""
 
 import os
 import re
@@ -13,21 +13,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-SPARE = 1 << 16  # bytes that a disk must have left beside the file
+SPARE = 1 << 16  # bytes that must stay free on the disk
 HOST = re.sub(r"[^\w-]", "-", socket.gethostname())
 PART = re.compile(r"\.(?P<name>.+)\.(?P<host>[\w-]*)\.(?P<process>\d+)\.[0-9a-f]{32}\.part")
 
 
 def write_whole(path: Path, write: Callable[[Path], object], size: int = 0) -> None:
-    """Write a file so that a power cut, a kill or a full disk leaves either all of it or what was there before.
+    """Write a file so that a power cut, a kill or a full disk leaves either all of it or the earlier file.
 
     Args:
-        path: the file, whose folder is made.
-        write: writes what it is given the path of.
-        size: bytes that it will take at least, if they are known.
+        path: the file; its folder is made.
+        write: writes the content to the path that it is given.
+        size: least bytes of the file, if known.
 
     Raises:
-        OSError: there is too little room, or it cannot be written; what was there before still is.
+        OSError: there is too little room, or the file cannot be written; the earlier one stays.
     """
     part = beside(path)
     try:
@@ -37,7 +37,7 @@ def write_whole(path: Path, write: Callable[[Path], object], size: int = 0) -> N
         sync(part)
         os.replace(part, path)
         sync(path.parent)
-    except (OSError, RuntimeError) as error:  # the latter where PyTorch's writer finds the disk full
+    except (OSError, RuntimeError) as error:  # PyTorch's writer raises the latter if the disk is full
         if isinstance(error, NoRoomError):
             raise
         raise OSError(
@@ -45,32 +45,32 @@ def write_whole(path: Path, write: Callable[[Path], object], size: int = 0) -> N
             "earlier file is as it was. Is the disk full, or the folder closed? Make room, or choose another disk."
         ) from error
     finally:
-        with suppress(OSError):  # where there is no such folder
+        with suppress(OSError):  # the folder may not exist
             part.unlink(missing_ok=True)
 
 
 def write_torch(path: Path, content: Any) -> None:
-    """Write what torch can save likewise; a disk that has no room for its tensors is told before.
+    """Write an object with `torch.save`, by `write_whole`; room for its tensors is checked before.
 
     Raises:
-        OSError: there is too little room, or it cannot be written; what was there before still is.
+        OSError: there is too little room, or the file cannot be written; the earlier one stays.
     """
 
     def write(part: Path) -> None:
-        with part.open("wb") as file:  # of a path torch would write the name into the file
+        with part.open("wb") as file:  # given a path, torch would write its name into the file
             torch.save(content, file)
 
     write_whole(path, write, size_of(content))
 
 
 def size_of(content: Any) -> int:
-    """Bytes of all tensors in a checkpoint, those that share memory once."""
+    """Bytes of all tensors in a checkpoint; shared memory counts once."""
     storages = [one.untyped_storage() for one in tensors_in(content)]
     return sum({storage._cdata: storage.nbytes() for storage in storages}.values())
 
 
 def tensors_in(content: Any) -> Iterator[Tensor]:
-    """All tensors in mappings and sequences, one in another."""
+    """All tensors in nested mappings and sequences."""
     if isinstance(content, Tensor):
         yield content
     elif isinstance(content, Mapping | list | tuple):
@@ -79,26 +79,26 @@ def tensors_in(content: Any) -> Iterator[Tensor]:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write one of many small files that can be made again, without waiting for the disk.
+    """Write a small file that can be made again, without waiting for the disk.
 
     Raises:
-        OSError: it cannot be written; nothing is left of it.
+        OSError: it cannot be written; no part of it is left.
     """
     try:
         path.write_bytes(data)
     except OSError as error:
-        path.unlink(missing_ok=True)  # half of a picture looks like a damaged one
+        path.unlink(missing_ok=True)  # half a picture would look like a damaged file
         raise OSError(
             f"{path} cannot be written: {error.strerror}; does the folder exist, and is there space?"
         ) from error
 
 
 class NoRoomError(OSError):
-    """The disk has less room than a file takes."""
+    """Error for a disk with less room than a file takes."""
 
 
 def sync(path: Path) -> None:
-    """Have the content of a file, or the names in a folder, put on the disk; Windows does so for files only."""
+    """Flush the content of a file, or the entries of a folder, to the disk; on Windows, of files only."""
     if os.name == "nt" and path.is_dir():
         return
     handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
@@ -109,19 +109,19 @@ def sync(path: Path) -> None:
 
 
 def beside(path: Path) -> Path:
-    """A hidden name of this process's own beside a file or folder, to write it under before it takes its place."""
+    """Hidden temporary path beside a file or folder, unique to this process."""
     return path.with_name(f".{path.name}.{HOST}.{os.getpid()}.{uuid.uuid4().hex}.part")
 
 
 def remove_leftovers(folder: Path, name: str | None = None) -> list[Path]:
-    """Remove what killed processes of this computer had begun to write.
+    """Remove temporary files that killed processes of this computer have left.
 
     Args:
-        folder: in which to look.
-        name: of the file or folder that was being written; all by default.
+        folder: to search.
+        name: of the file or folder that was being written; any by default.
 
     Returns:
-        What was there.
+        The removed paths.
     """
     found = []
     for path in folder.glob(".*.part") if folder.is_dir() else ():
@@ -133,14 +133,14 @@ def remove_leftovers(folder: Path, name: str | None = None) -> list[Path]:
 
 
 def is_running(process: int) -> bool:
-    """Whether there is a process of some number on this computer; on Windows it is taken that there is."""
+    """Whether a process of this ID runs on this computer; always True on Windows."""
     if os.name == "nt":
-        return True  # there os.kill would end it
+        return True  # os.kill would end the process there
     try:
         os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):  # the latter of a number that no process has
+    except (ProcessLookupError, OverflowError):  # the latter for an impossible ID
         return False
-    except PermissionError:  # of somebody else
+    except PermissionError:  # a process of another user
         return True
     return True
 

@@ -1,4 +1,4 @@
-"""Sample data, generated on the spot: textured shapes in ImageFolder, COCO, ADE20K and Kinetics layout."""
+"""Generated sample data: textured shapes in ImageFolder, COCO, ADE20K and Kinetics layout."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,11 +29,11 @@ TASKS = {
 
 @dataclass
 class Shapes:
-    """Sample data to be made where it is missing.
+    """Size of sample data, which is made if it is missing.
 
     Attributes:
-        train: number of pictures or clips to learn from.
-        val: number of pictures or clips to be scored on.
+        train: number of training pictures or clips.
+        val: number of validation pictures or clips.
         size: side of the square pictures, pixels.
         seed: other seeds give other data.
     """
@@ -52,13 +52,13 @@ def write_shapes(
     size: int = 128,
     seed: int = 0,
 ) -> Path:
-    """Make the sample data of some tasks, each in a folder of its name, unless it is there already.
+    """Make the sample data of tasks, each in a folder of its name, unless it is there already.
 
     Args:
         root: folder to make them in, e.g. data/shapes.
         tasks: any of classification, detection, segmentation, video.
-        train: number of pictures or clips to learn from, each task, 1 or more.
-        val: number of pictures or clips to be scored on, each task, 1 or more.
+        train: number of training pictures or clips of each task, 1 or more.
+        val: number of validation pictures or clips of each task, 1 or more.
         size: side of the square pictures in pixels, even, 32 or more.
         seed: other seeds give other data, 0 or more.
 
@@ -66,8 +66,8 @@ def write_shapes(
         The root.
 
     Raises:
-        ValueError: if a task is unknown or a number out of range.
-        FileExistsError: if the folder of a task holds anything else.
+        ValueError: a task is unknown or a number out of range.
+        FileExistsError: the folder of a task holds anything else.
     """
     unknown = [task for task in tasks if task not in TASKS]
     if unknown:

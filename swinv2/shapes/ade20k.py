@@ -1,4 +1,4 @@
-"""Scenes of shapes in ADE20K's layout: index PNGs of textures and shapes, 0 where it is neither."""
+"""Scenes of shapes in ADE20K's layout: label maps of textures and shapes as PNG, 0 for neither."""
 
 from collections import Counter
 from pathlib import Path
@@ -10,7 +10,7 @@ from swinv2.shapes.build import Plan, make_once, save_image
 from swinv2.shapes.drawing import CLUTTER, KINDS, TEXTURES
 from swinv2.shapes.scenes import Scene, scene
 
-CLASSES = TEXTURES + KINDS  # classes 1, 2, …; 0 is whatever is none of them
+CLASSES = TEXTURES + KINDS  # classes 1, 2, …; 0 is for all other pixels
 FOLDERS = {"train": "training", "val": "validation"}
 
 
@@ -18,21 +18,21 @@ def make_segmentation(folder: Path, train: int = 1000, val: int = 200, size: int
     """Make the segmentation data unless it is there: `{images,annotations}/{training,validation}` and `objectInfo.txt`.
 
     Args:
-        folder: where it shall be.
-        train: number of pictures to learn from.
-        val: number of pictures to be scored on.
+        folder: of the data.
+        train: number of training pictures.
+        val: number of validation pictures.
         size: side of the square pictures, pixels.
         seed: other seeds give other pictures.
 
     Raises:
-        ValueError: if a number is out of range.
-        FileExistsError: if the folder holds anything else.
+        ValueError: a number is out of range.
+        FileExistsError: the folder holds anything else.
     """
     return make_once(folder, Plan("segmentation", train, val, size, seed), write_segmentation)
 
 
 def write_segmentation(folder: Path, plan: Plan) -> None:
-    """Write pictures, index maps and class list of all splits."""
+    """Write pictures, label maps and the class list of all splits."""
     pixels = np.zeros(len(CLASSES) + 1, np.int64)
     appearances = {split: Counter[int]() for split in plan.splits}
     for split, count in plan.splits.items():
@@ -51,7 +51,7 @@ def write_segmentation(folder: Path, plan: Plan) -> None:
 
 
 def class_map(made: Scene) -> UInt8[np.ndarray, "h w"]:
-    """The class of each pixel, 0 where the clutter shows."""
+    """Class of each pixel, 0 for visible clutter."""
     classes = made.textures + np.uint8(1)
     for instance in made.instances:
         classes[instance.mask] = 0 if instance.kind == CLUTTER else CLASSES.index(instance.kind) + 1
@@ -59,7 +59,7 @@ def class_map(made: Scene) -> UInt8[np.ndarray, "h w"]:
 
 
 def class_list(ratios: np.ndarray, appearances: dict[str, Counter[int]]) -> str:
-    """The classes in the columns of ADE20K's objectInfo150.txt.
+    """Table of classes with the columns of ADE20K's objectInfo150.txt.
 
     Args:
         ratios: share of each class in all pixels, 0 to 1.

@@ -1,4 +1,4 @@
-"""Making a data set once: a folder is either complete, with a record of how it was made, or not there."""
+"""Making a data set once: its folder is either complete, with a record of its settings, or absent."""
 
 import json
 import logging
@@ -15,25 +15,25 @@ from jaxtyping import UInt8
 from swinv2.files.whole import beside, remove_leftovers
 
 RECORD = "shapes.json"
-VERSION = 2  # to be raised when the same plan no longer gives the same files
+VERSION = 2  # raise it when the same plan no longer gives the same files
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to make; the same plan always gives the same files.
+    """Settings of a data set; the same plan always gives the same files.
 
     Attributes:
         task: one of the tasks of `write_shapes`.
-        train: number of pictures or clips to learn from, 1 or more.
-        val: number of pictures or clips to be scored on, 1 or more.
+        train: number of training pictures or clips, 1 or more.
+        val: number of validation pictures or clips, 1 or more.
         size: side of the square pictures in pixels, even, 32 or more.
         seed: 0 or more.
         version: of the generator.
 
     Raises:
-        ValueError: if a number is out of range.
+        ValueError: a number is out of range.
     """
 
     task: str
@@ -58,7 +58,7 @@ class Plan:
         return {"train": self.train, "val": self.val}
 
     def rng(self, split: str, index: int) -> np.random.Generator:
-        """Randomness of one picture or clip, whichever others are made, before or beside it."""
+        """Random generator of one picture or clip, independent of all others."""
         return np.random.default_rng([self.seed, zlib.crc32(f"{self.task}/{split}".encode()), index])
 
 
@@ -68,13 +68,13 @@ def make_once(folder: Path, plan: Plan, write: Callable[[Path, Plan], None]) -> 
     The files are written beside the folder and moved into place when all are there.
 
     Args:
-        folder: where the data set shall be.
-        plan: what to make.
+        folder: of the data set.
+        plan: settings of the data set.
         write: writes the files of a plan into a folder.
 
     Raises:
-        FileExistsError: if the folder holds anything but this data set.
-        OSError: if it cannot be written.
+        FileExistsError: the folder holds anything but this data set.
+        OSError: it cannot be written.
     """
     final = folder.resolve()
     if is_made(final, plan):
@@ -101,10 +101,10 @@ def make_once(folder: Path, plan: Plan, write: Callable[[Path, Plan], None]) -> 
 
 
 def is_made(folder: Path, plan: Plan) -> bool:
-    """Whether a folder holds the data set of a plan; false where there is none or an empty one.
+    """Whether a folder holds the data set of a plan; False if it is missing or empty.
 
     Raises:
-        FileExistsError: if the folder holds anything else.
+        FileExistsError: the folder holds anything else.
     """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
@@ -128,7 +128,7 @@ def save_image(path: Path, image: UInt8[np.ndarray, "h w *rgb"]) -> None:
     """Write an RGB or grey picture in the format of its suffix.
 
     Raises:
-        OSError: if it cannot be written.
+        OSError: it cannot be written.
     """
     pixels = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     _, encoded = cv2.imencode(path.suffix, pixels)

@@ -1,4 +1,4 @@
-"""Painting with OpenCV: outlines, typical colours, textures. Pictures are RGB and float32, 0 to 255."""
+"""Drawing of shapes with OpenCV: outlines, colours, textures. Pictures are RGB and float32, 0 to 255."""
 
 import colorsys
 
@@ -7,17 +7,17 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 KINDS = ("circle", "rectangle", "star", "triangle")
-CLUTTER = "cross"  # something grey that is none of the kinds
+CLUTTER = "cross"  # grey distractor of no class
 TEXTURES = ("gradient", "noise", "stripes", "checker")
 
-HUES = {"circle": 8.0, "rectangle": 215.0, "star": 300.0, "triangle": 110.0}  # typical, degrees
+HUES = {"circle": 8.0, "rectangle": 215.0, "star": 300.0, "triangle": 110.0}  # mean, degrees
 HUE_SPREAD = 15.0  # standard deviation, degrees
-SUBPIXELS = 4  # drawn per pixel and axis, then averaged
-SHIFT = 8  # binary digits after the point in OpenCV's coordinates
+SUBPIXELS = 4  # per pixel and axis, averaged after drawing
+SHIFT = 8  # fractional bits of OpenCV's coordinates
 
 
 def outline(rng: np.random.Generator, kind: str) -> Float[np.ndarray, "corners 2"]:
-    """Corners (x, y) of a shape of random proportions and turn, about the origin and within radius 1."""
+    """Corners (x, y) of a shape of random proportions and rotation, about the origin and within radius 1."""
     if kind == "circle":
         angles, radii = 2 * np.pi / 64 * np.arange(64), np.ones(64)
     elif kind == "rectangle":
@@ -35,10 +35,10 @@ def outline(rng: np.random.Generator, kind: str) -> Float[np.ndarray, "corners 2
 
 
 def coverage(corners: Float[np.ndarray, "corners 2"], size: int) -> Float32[np.ndarray, "{size} {size}"]:
-    """How much of each pixel a polygon covers, 0 to 1.
+    """Share of each pixel that a polygon covers, 0 to 1.
 
     Args:
-        corners: x, y in pixels; (0, 0) is the upper left corner of the picture, not the middle of its first pixel.
+        corners: x, y in pixels; (0, 0) is the upper left corner of the picture, not the centre of its first pixel.
         size: side of the square picture, pixels.
     """
     fine = np.zeros((size * SUBPIXELS, size * SUBPIXELS), np.uint8)
@@ -48,7 +48,7 @@ def coverage(corners: Float[np.ndarray, "corners 2"], size: int) -> Float32[np.n
 
 
 def surface(rng: np.random.Generator, kind: str, alpha: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w 3"]:
-    """The look of a shape that covers `alpha`: about its typical colour, shaded across, grainy, with a darker rim."""
+    """Pixels of a shape that covers `alpha`: near its typical colour, with a shading, noise, and a darker rim."""
     along = ramp(alpha.shape, rng.uniform(0, 2 * np.pi))
     within = along[alpha > 0]
     shade = (along - within.mean()) / np.ptp(within) * rng.uniform(0.05, 0.4)
@@ -58,14 +58,14 @@ def surface(rng: np.random.Generator, kind: str, alpha: Float32[np.ndarray, "h w
 
 
 def typical_colour(rng: np.random.Generator, kind: str) -> Float32[np.ndarray, "3"]:
-    """A colour about the hue that is typical of a kind; a grey for clutter."""
+    """Random colour near the typical hue of a kind; grey for clutter."""
     if kind == CLUTTER:
         return np.full(3, rng.uniform(30, 225), np.float32)
     return colour(rng.normal(HUES[kind], HUE_SPREAD), rng.uniform(0.55, 1), rng.uniform(0.55, 1))
 
 
 def ground(rng: np.random.Generator, texture: str, size: int) -> Float32[np.ndarray, "{size} {size} 3"]:
-    """A picture full of one texture, mixed from two dull colours, one lighter than the other."""
+    """Background of one texture, mixed from two dull colours, one lighter than the other."""
     dark = rng.uniform(0.1, 0.5)
     light = dark + rng.uniform(0.2, 0.4)
     first, second = (colour(rng.uniform(0, 360), rng.uniform(0, 0.3), value) for value in (dark, light))
@@ -74,7 +74,7 @@ def ground(rng: np.random.Generator, texture: str, size: int) -> Float32[np.ndar
 
 
 def pattern(rng: np.random.Generator, texture: str, size: int) -> Float32[np.ndarray, "{size} {size}"]:
-    """How much of the second colour each pixel of a texture has, 0 to 1."""
+    """Share of the second colour in each pixel of a texture, 0 to 1."""
     if texture == "noise":
         cells = int(rng.integers(8, 17))
         coarse = rng.random((cells, cells), np.float32)
@@ -90,7 +90,7 @@ def pattern(rng: np.random.Generator, texture: str, size: int) -> Float32[np.nda
 
 
 def ramp(shape: tuple[int, ...], angle: float) -> Float32[np.ndarray, "h w"]:
-    """How far each pixel lies along a direction from the middle, in sides of the picture."""
+    """Distance of each pixel from the centre along a direction, in sides of the picture."""
     y, x = ((np.arange(side, dtype=np.float32) + 0.5) / side - 0.5 for side in shape)
     return np.float32(np.cos(angle)) * x + np.float32(np.sin(angle)) * y[:, None]
 

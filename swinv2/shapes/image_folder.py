@@ -1,4 +1,4 @@
-"""Pictures of one shape each, in torchvision's ImageFolder layout: `train/star/00000002.jpg`."""
+"""Pictures of one shape each in torchvision's ImageFolder layout: `train/star/00000002.jpg`."""
 
 from pathlib import Path
 
@@ -8,18 +8,18 @@ from swinv2.shapes.scenes import empty_scene, place
 
 
 def make_classification(folder: Path, train: int = 1000, val: int = 200, size: int = 128, seed: int = 0) -> Path:
-    """Make the classification data unless it is there: folders of the four kinds, equally full, in `train` and `val`.
+    """Make the classification data unless it is there: balanced folders of the four kinds in `train` and `val`.
 
     Args:
-        folder: where it shall be.
-        train: number of pictures to learn from.
-        val: number of pictures to be scored on.
+        folder: of the data.
+        train: number of training pictures.
+        val: number of validation pictures.
         size: side of the square pictures, pixels.
         seed: other seeds give other pictures.
 
     Raises:
-        ValueError: if a number is out of range.
-        FileExistsError: if the folder holds anything else.
+        ValueError: a number is out of range.
+        FileExistsError: the folder holds anything else.
     """
     return make_once(folder, Plan("classification", train, val, size, seed), write_classification)
 

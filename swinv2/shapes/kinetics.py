@@ -1,7 +1,7 @@
-"""Clips of one moving shape with lists as for Kinetics: the class is the motion, which no frame tells, nor all of them.
+"""Clips of one moving shape in Kinetics' layout: the class is the motion, which only the order of the frames shows.
 
-A shape goes round a row of 17 places, left or right, one or two places a frame. As 17 is a prime number, all four
-motions visit all places; only the order of the frames tells them apart.
+A shape moves around a row of 17 positions, left or right, one or two positions per frame. As 17 is a prime number, all
+four motions visit all positions, so that the set of frames does not tell the class.
 """
 
 from pathlib import Path
@@ -14,8 +14,8 @@ from swinv2.imaging.video_writer import write_video as write_movie
 from swinv2.shapes.build import Plan, make_once
 from swinv2.shapes.drawing import KINDS, coverage, ground, outline, surface
 
-MOTIONS = {"left": -1, "right": 1, "fast left": -2, "fast right": 2}  # places per frame
-PLACES = 17  # across the picture; what leaves at one border comes in at the opposite one
+MOTIONS = {"left": -1, "right": 1, "fast left": -2, "fast right": 2}  # positions per frame
+PLACES = 17  # positions across the picture, which wraps around at its borders
 FRAMES = 2 * PLACES
 FRAMES_PER_SECOND = 16.0
 
@@ -24,15 +24,15 @@ def make_video(folder: Path, train: int = 1000, val: int = 200, size: int = 128,
     """Make the video data unless it is there: `{train,val}/*.mp4`, `train.txt`, `val.txt`, `classes.txt`.
 
     Args:
-        folder: where it shall be.
-        train: number of clips to learn from.
-        val: number of clips to be scored on.
+        folder: of the data.
+        train: number of training clips.
+        val: number of validation clips.
         size: side of the square frames, pixels.
         seed: other seeds give other clips.
 
     Raises:
-        ValueError: if a number is out of range.
-        FileExistsError: if the folder holds anything else.
+        ValueError: a number is out of range.
+        FileExistsError: the folder holds anything else.
     """
     return make_once(folder, Plan("video", train, val, size, seed), write_video)
 
@@ -52,10 +52,10 @@ def write_video(folder: Path, plan: Plan) -> None:
 
 
 def clip(rng: np.random.Generator, size: int, motion: str) -> list[UInt8[np.ndarray, "h w 3"]]:
-    """Frames of a shape, 12 to 25 % of the side in radius, that moves over a calm ground from any place in it."""
+    """Frames of a shape, 12 to 25 % of the side in radius, that moves over a gradient from a random position."""
     still, kind = ground(rng, "gradient", size), str(rng.choice(KINDS))
     alpha = coverage(outline(rng, kind) * rng.uniform(0.12, 0.25) * size + size / 2, size)
-    shape = np.dstack([surface(rng, kind, alpha) * alpha[..., None], alpha])  # (h, w, 4), in the middle
+    shape = np.dstack([surface(rng, kind, alpha) * alpha[..., None], alpha])  # (h, w, 4), centred
     x, y = rng.uniform(0, size, 2)
     frames = []
     for time in range(FRAMES):

@@ -1,4 +1,4 @@
-"""Scenes: shapes laid one over another on a textured ground, each known by the pixels that show."""
+"""Scenes of overlapping shapes on a textured background, with the visible mask of each shape."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -8,19 +8,19 @@ from jaxtyping import Bool, Float32, UInt8
 
 from swinv2.shapes.drawing import CLUTTER, KINDS, TEXTURES, coverage, ground, outline, ramp, surface
 
-ATTEMPTS = 10  # at finding a place where a shape fits
+ATTEMPTS = 10  # to find a place for a shape
 LEAST_VISIBLE = 0.5  # of a shape's whole area
 
 
 @dataclass(frozen=True, eq=False)
 class Instance:
-    """One shape of a scene, or a crowd of small ones.
+    """Shape of a scene, or a crowd of small shapes.
 
     Attributes:
-        kind: what it is, one of `KINDS` or `CLUTTER`.
-        mask: the pixels where it shows.
-        whole: area of all of it, were nothing in front of it and no border, pixels.
-        crowd: many shapes of one kind, not told apart.
+        kind: one of `KINDS` or `CLUTTER`.
+        mask: visible pixels.
+        whole: area without occlusion and borders, pixels.
+        crowd: whether it is many shapes of one kind that are not told apart.
     """
 
     kind: str
@@ -31,12 +31,12 @@ class Instance:
 
 @dataclass(eq=False)
 class Scene:
-    """A picture and what it shows; shapes are added from the back to the front.
+    """Picture and the shapes in it, which are added from back to front.
 
     Attributes:
         canvas: the picture, RGB, 0 to 255.
-        textures: the ground's texture at each pixel, as an index of `TEXTURES`.
-        instances: the shapes, from the back to the front.
+        textures: texture of the background at each pixel, as an index of `TEXTURES`.
+        instances: the shapes, from back to front.
     """
 
     canvas: Float32[np.ndarray, "h w 3"]
@@ -50,19 +50,19 @@ class Scene:
 
     @property
     def image(self) -> UInt8[np.ndarray, "h w 3"]:
-        """The finished picture, RGB."""
+        """Finished picture, RGB."""
         return np.clip(np.round(self.canvas), 0, 255).astype(np.uint8)
 
     def add(
         self, rng: np.random.Generator, kind: str, parts: Sequence[Float32[np.ndarray, "h w"]], whole: float
     ) -> None:
-        """Paint a shape, or a crowd of several parts, over all others; what it covers of them shows no longer.
+        """Paint a shape, or a crowd of several parts, over all others, and update their visible masks.
 
         Args:
-            rng: where all that is random comes from.
+            rng: random generator.
             kind: one of `KINDS` or `CLUTTER`.
-            parts: how much of each pixel each part covers, 0 to 1.
-            whole: area of all of it, in sight or not, pixels.
+            parts: share of each pixel that each part covers, 0 to 1.
+            whole: whole area, visible or not, pixels.
         """
         for alpha in parts:
             self.canvas += alpha[..., None] * (surface(rng, kind, alpha) - self.canvas)
@@ -72,15 +72,15 @@ class Scene:
 
 
 def scene(rng: np.random.Generator, size: int, crowd: bool = False, clutter: bool = False) -> Scene:
-    """Two to six shapes of any kind, with radii of 10 to 30 % of the side, on a textured ground.
+    """Scene of two to six shapes of any kind, with radii of 10 to 30 % of the side, on a textured background.
 
-    Of each one, half or more shows; there are fewer where no place is left.
+    At least half of each shape is visible; shapes without a place are left out.
 
     Args:
-        rng: where all that is random comes from.
+        rng: random generator.
         size: side of the square picture, pixels.
         crowd: put a crowd of small shapes behind the others.
-        clutter: put something that is none of the kinds among them.
+        clutter: put a distractor among them.
     """
     made = empty_scene(rng, size)
     if crowd:
@@ -92,7 +92,7 @@ def scene(rng: np.random.Generator, size: int, crowd: bool = False, clutter: boo
 
 
 def empty_scene(rng: np.random.Generator, size: int) -> Scene:
-    """A ground of one texture, or of two on either side of a straight line."""
+    """Background of one texture, or of two on either side of a straight line."""
     first, second = (int(texture) for texture in rng.choice(len(TEXTURES), 2, replace=False))
     made = Scene(ground(rng, TEXTURES[first], size), np.full((size, size), first, np.uint8))
     if rng.random() < 0.5:
@@ -104,13 +104,13 @@ def empty_scene(rng: np.random.Generator, size: int) -> Scene:
 
 
 def place(rng: np.random.Generator, made: Scene, kind: str, radius: float) -> bool:
-    """Add a shape where half of it or more shows, as well as of every other one.
+    """Add a shape at a place where at least half of it and of every other shape is visible.
 
     Args:
-        rng: where all that is random comes from.
+        rng: random generator.
         made: the scene to add to.
         kind: one of `KINDS` or `CLUTTER`.
-        radius: of the circle about the shape, pixels.
+        radius: of the circle around the shape, pixels.
 
     Returns:
         Whether such a place was found.
@@ -128,7 +128,7 @@ def place(rng: np.random.Generator, made: Scene, kind: str, radius: float) -> bo
 
 
 def place_crowd(rng: np.random.Generator, made: Scene, kind: str) -> None:
-    """Add a crowd: 12 to 20 shapes of one kind, with radii of 3 to 6 % of the side, close to one another."""
+    """Add a crowd: 12 to 20 shapes of one kind, with radii of 3 to 6 % of the side, close together."""
     middle = rng.uniform(0.25, 0.75, 2)
     centres = np.clip(rng.normal(middle, 0.1, (rng.integers(12, 21), 2)), 0, 1) * made.size
     radii = rng.uniform(0.03, 0.06, len(centres)) * made.size

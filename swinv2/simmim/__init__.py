@@ -1,1 +1,1 @@
-"""Pre-training on images without labels: masked patches are predicted from the others (SimMIM, arXiv:2111.09886)."""
+"""SimMIM (arXiv:2111.09886): pre-training on images without labels by prediction of masked patches."""

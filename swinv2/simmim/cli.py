@@ -19,7 +19,7 @@ def main(args: Sequence[str]) -> None:
 
 
 def complete(config: Namespace) -> None:
-    """Weights to start from are not needed where a checkpoint is.
+    """Remove initial weights from the configuration if there is a checkpoint.
 
     Args:
         config: of one command, changed in place.

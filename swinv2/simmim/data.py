@@ -1,4 +1,4 @@
-"""Images without labels for Lightning: for pre-training, for its validation, and to look at what was learned."""
+"""Images without labels for Lightning: for pre-training, validation and prediction."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,22 +26,22 @@ TrainBatch = UInt8[Tensor, "b 3 s s"]
 
 
 class SimMIMData(ImageData):
-    """Images, whose labels do not matter: in class folders, in one folder, in folders of any depth, or in shards.
+    """Images without labels: in class folders, in one folder, in nested folders, or in shards.
 
     Defaults are those of the authors' pre-training on ImageNet-1K.
 
     Args:
         root: folder that `train` and `val` are below.
-        train: the training images: a folder, or a pattern of WebDataset shards as in `read_shards`, e.g.
+        train: training images: a folder, or a pattern of WebDataset shards as in `read_shards`, e.g.
             train-{0000..0146}.tar, which need no labels.
-        val: the validation images, likewise; null for none.
+        val: validation images in the same form; null for none.
         batch_size: images a step and device.
         num_workers: processes that load images, at most one a core.
-        size: height and width that the model is given, pixels, a multiple of the patches that are hidden.
-        scale_range: least and greatest share of the area that is cut out of training images.
-        flip_prob: how often left and right are exchanged in training.
-        images: what to predict: files, folders with their subfolders, and globs.
-        shapes: make this sample data in `root` if there is none.
+        size: height and width of the model's inputs, pixels, a multiple of the masked patches.
+        scale_range: least and greatest share of the area of random crops in training.
+        flip_prob: probability of a horizontal flip in training.
+        images: images to predict: files, folders with their subfolders, and globs.
+        shapes: sample data to make in `root` if it is missing.
 
     Raises:
         ValueError: a setting out of range.
@@ -61,7 +61,7 @@ class SimMIMData(ImageData):
         shapes: Shapes | None = None,
     ) -> None:
         check_crops(size, scale_range, flip_prob)
-        crop = v2.RandomResizedCrop(size, scale_range)  # in shape from 3:4 to 4:3, bilinear
+        crop = v2.RandomResizedCrop(size, scale_range)  # aspect ratio 3:4 to 4:3, bilinear
         transforms = (
             v2.Compose([crop, v2.RandomHorizontalFlip(flip_prob)]),
             v2.Compose([Middle(), v2.Resize(size), v2.CenterCrop(size)]),
@@ -69,14 +69,14 @@ class SimMIMData(ImageData):
         super().__init__(root, train, val, batch_size, num_workers, size, *transforms, images, shapes)
 
     def setup(self, stage: str) -> None:
-        """Find what a stage needs, and see that a sample of the images can be read.
+        """Build the data sets of a stage, and check that a sample of the images can be read.
 
         Args:
             stage: fit, validate or predict.
 
         Raises:
             FileNotFoundError: a folder is missing or has no images.
-            ValueError: images most of which cannot be read, or nothing to validate on or to predict.
+            ValueError: most images cannot be read, or there is nothing to validate on or to predict.
         """
         if stage == "predict":
             self.find_predicted()
@@ -94,7 +94,7 @@ class SimMIMData(ImageData):
 
 
 def read_images(root: Path, source: str) -> ImageItems:
-    """The images of a folder and its subfolders, hidden ones left out, or of shards.
+    """Images of a folder and its subfolders, but for hidden ones, or of shards.
 
     Args:
         root: folder that the source is below.
@@ -102,7 +102,7 @@ def read_images(root: Path, source: str) -> ImageItems:
 
     Raises:
         FileNotFoundError: there is no such folder, there are no such shards, or no images in them.
-        ValueError: more pictures are passed over than there are images.
+        ValueError: more pictures are skipped than there are images.
     """
     if names_shards(root, source):
         return read_shards(root, source, labelled=False)

@@ -1,4 +1,4 @@
-"""Which patches of an image are hidden (arXiv:2111.09886, section 3.2)."""
+"""Random masks of images' patches (arXiv:2111.09886, section 3.2)."""
 
 import math
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class MaskGenerator:
-    """Hides a share of an image's square patches, drawn at random.
+    """Masks a random share of an image's square patches.
 
     Args:
-        patch_size: side of what is hidden as a whole, pixels.
-        ratio: share of the patches that is hidden, above 0, at most 1; their number is rounded up.
+        patch_size: side of a masked patch, pixels.
+        ratio: share of the patches that is masked, above 0, at most 1; their number is rounded up.
         token_size: side of the model's patches, pixels.
 
     Raises:
@@ -37,11 +37,11 @@ class MaskGenerator:
             raise ValueError(f"mask_ratio is the share that is hidden, above 0 and at most 1, got {self.ratio}.")
 
     def __call__(self, size: Sequence[int], generator: torch.Generator | None = None) -> Bool[Tensor, "h w"]:
-        """The mask of an image, True where a token is hidden.
+        """Mask of an image, True for a masked token.
 
         Args:
             size: height and width of the image, pixels.
-            generator: of random numbers, if not torch's own.
+            generator: of random numbers; torch's default one if None.
 
         Raises:
             ValueError: the image cannot be divided into such patches.

@@ -1,4 +1,4 @@
-"""SimMIM: a backbone that sees an image with hidden patches, and a linear decoder that predicts them."""
+"""SimMIM: a backbone that encodes an image with masked patches, and a linear decoder that predicts them."""
 
 import math
 from collections.abc import Sequence
@@ -14,18 +14,18 @@ from .targets import local_statistics
 
 
 class SimMIM(nn.Module):
-    """Predicts the pixels of hidden patches from the rest of an image (arXiv:2111.09886).
+    """Predicts the pixels of masked patches from the rest of an image (arXiv:2111.09886).
 
-    Hidden tokens are replaced by a learned one after the patch embedding; a 1 × 1 convolution gives, for each of the
-    backbone's last features, all pixels that it stands for. For SwinV2, the authors predict pixels normalised by mean
-    and deviation of their neighbourhood.
+    Masked tokens are replaced by a learned one after the patch embedding; a 1 × 1 convolution predicts, from each of
+    the backbone's last features, all pixels of its patch. For SwinV2, the authors predict pixels normalised by mean
+    and standard deviation of their neighbourhood.
 
     Args:
         backbone: its model, window, …; only the features of its last stage are used.
-        mask_patch_size: side of the squares that are hidden, pixels, a multiple of the model's patch.
-        mask_ratio: share of them that is hidden, above 0, at most 1.
-        norm_patch_size: side of the neighbourhood that pixels are normalised in, an odd number from 3; None for pixels
-            as the backbone sees them.
+        mask_patch_size: side of the masked squares, pixels, a multiple of the model's patch.
+        mask_ratio: share of the squares that is masked, above 0, at most 1.
+        norm_patch_size: side of the neighbourhood for normalising pixels, an odd number from 3; None for the pixels of
+            the backbone's input.
 
     Raises:
         ValueError: a number out of range.
@@ -57,11 +57,11 @@ class SimMIM(nn.Module):
         nn.init.trunc_normal_(self.mask_token, std=0.02)
 
     def forward(self, images: Shaped[Tensor, "b 3 h w"], masks: Bool[Tensor, "b th tw"]) -> Float[Tensor, "b 3 h w"]:
-        """The target as predicted, also where the image is seen.
+        """Predicted target of all pixels, masked or not.
 
         Args:
             images: RGB, uint8 or float from 0 to 1.
-            masks: True where a token is hidden.
+            masks: True for masked tokens.
         """
         tokens = self.backbone.patch_embed(normalize(images, self.mask_token.dtype))  # (b, th, tw, c)
         tokens = torch.where(masks.unsqueeze(-1), self.mask_token, tokens)
@@ -70,14 +70,14 @@ class SimMIM(nn.Module):
     def draw_masks(
         self, images: Shaped[Tensor, "b 3 h w"], generators: Sequence[torch.Generator] | None = None
     ) -> Bool[Tensor, "b th tw"]:
-        """A mask for each image.
+        """Random mask for each image.
 
         Args:
             images: only their number and size matter.
-            generators: of random numbers, one an image, if not torch's own.
+            generators: of random numbers, one per image; torch's default one if None.
 
         Raises:
-            ValueError: such images cannot be divided into hidden patches, or into what a feature stands for.
+            ValueError: the images cannot be divided into masked patches, or into patches of the last features.
         """
         size = tuple(images.shape[2:])
         step = math.lcm(self.stride, self.mask_generator.patch_size)
@@ -95,12 +95,12 @@ class SimMIM(nn.Module):
         images: Shaped[Tensor, "b 3 h w"],
         masks: Bool[Tensor, "b th tw"],
     ) -> Float[Tensor, ""]:
-        """Mean absolute error of the hidden pixels.
+        """Mean absolute error of the masked pixels.
 
         Args:
-            prediction: what `forward` gives.
-            images: what it was given.
-            masks: likewise.
+            prediction: output of `forward`.
+            images: input of `forward`.
+            masks: input of `forward`.
         """
         pixels = normalize(images, torch.float32)
         if self.norm_patch_size is not None:
@@ -115,14 +115,14 @@ class SimMIM(nn.Module):
         images: Shaped[Tensor, "b 3 h w"],
         masks: Bool[Tensor, "b th tw"],
     ) -> tuple[UInt8[Tensor, "b 3 h w"], UInt8[Tensor, "b 3 h w"]]:
-        """The images as the model sees them, hidden pixels grey, and with what it puts in their place.
+        """Masked images, with grey for masked pixels, and reconstructed images, with predictions for them.
 
         A normalised prediction gets mean and deviation of the true neighbourhood, which the model does not know.
 
         Args:
-            prediction: what `forward` gives.
-            images: what it was given.
-            masks: likewise.
+            prediction: output of `forward`.
+            images: input of `forward`.
+            masks: input of `forward`.
         """
         pixels, hidden = normalize(images, torch.float32), self._pixels(masks)
         if self.norm_patch_size is not None:
@@ -132,13 +132,13 @@ class SimMIM(nn.Module):
         return _to_bytes(seen), _to_bytes(torch.where(hidden, prediction, pixels))
 
     def _pixels(self, masks: Bool[Tensor, "b th tw"]) -> Bool[Tensor, "b 1 h w"]:
-        """True where a pixel is hidden."""
+        """Mask of pixels, True for masked ones."""
         side = self.mask_generator.token_size
         return masks.repeat_interleave(side, 1).repeat_interleave(side, 2).unsqueeze(1)
 
 
 def _to_bytes(pixels: Float[Tensor, "b 3 h w"]) -> UInt8[Tensor, "b 3 h w"]:
-    """RGB in bytes from what `normalize` gives."""
+    """RGB bytes of normalized images, the inverse of `normalize`."""
     mean, deviation = (
         torch.tensor(three, device=pixels.device).view(3, 1, 1) for three in (IMAGENET_MEAN, IMAGENET_STD)
     )

@@ -1,4 +1,4 @@
-"""What SwinV2 is to predict: pixels relative to their neighbourhood, as in the authors' pre-training of SwinV2."""
+"""Statistics for the targets of SwinV2's pre-training: pixels normalised by their neighbourhood."""
 
 import torch
 import torch.nn.functional as F
@@ -9,9 +9,9 @@ from torch import Tensor
 def local_statistics(
     images: Float[Tensor, "b c h w"], size: int
 ) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, "b c h w"]]:
-    """Mean and standard deviation of the square neighbourhood of each pixel, of what lies within the image.
+    """Mean and standard deviation of the square neighbourhood of each pixel, clipped to the image.
 
-    The variance is that of a sample (n - 1), not below 0, plus 1e-6.
+    The variance is unbiased (n - 1), at least 0, plus 1e-6.
 
     Args:
         images: any numbers.
@@ -25,12 +25,12 @@ def local_statistics(
 
 
 def _local_mean(images: Float[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c h w"]:
-    """Mean over rows, then over columns: within an image a neighbourhood is a rectangle, too."""
+    """Mean of each neighbourhood, computed by axis, since its part within the image is a rectangle."""
     rows = F.avg_pool2d(images, (size, 1), 1, (size // 2, 0), count_include_pad=False)
     return F.avg_pool2d(rows, (1, size), 1, (0, size // 2), count_include_pad=False)
 
 
 def _within(length: int, size: int, like: Tensor) -> Float[Tensor, " length"]:
-    """How many of the `size` places around each of `length` places lie within them."""
+    """Number of positions within the axis, out of `size` around each of its `length` positions."""
     place = torch.arange(length, device=like.device, dtype=like.dtype)
     return (place + size // 2).clamp(max=length - 1) - (place - size // 2).clamp(min=0) + 1

@@ -1,4 +1,4 @@
-"""Pre-training by masked images, as Lightning runs it."""
+"""Training, validation and prediction of SimMIM with Lightning."""
 
 import zlib
 from pathlib import Path
@@ -20,14 +20,14 @@ from ..training.task import Task
 from .data import SimMIMData, TrainBatch
 from .model import SimMIM
 
-GREATEST_SIDE = 1024  # of each picture; those of other sizes are enlarged or made smaller
+GREATEST_SIDE = 1024  # pixels of each picture's long side
 
 
 class SimMIMTask(Task):
-    """Trains a backbone to predict hidden patches with AdamW; scored by the error on those of validation images.
+    """Trains a backbone to predict masked patches with AdamW; the score is the error on those of validation images.
 
-    In validation an image has the same patches hidden each time. Pictures of the first ones, masked, reconstructed and
-    original, go to the run's folder and to TensorBoard. Checkpoints are `weights` to start other tasks from.
+    In validation the mask of an image is always the same. Pictures of the first images, masked, reconstructed and
+    original, go to the run's folder and to TensorBoard. Checkpoints can be the `weights` of other tasks.
 
     Args:
         model: the backbone and its decoder.
@@ -54,7 +54,7 @@ class SimMIMTask(Task):
         self.drawn = 0
 
     def validation_metrics(self) -> list[str]:
-        """Names of what a validation logs."""
+        """Names of the metrics of a validation."""
         return ["val_loss"]
 
     @property
@@ -63,13 +63,13 @@ class SimMIMTask(Task):
         return self.trainer.datamodule  # type: ignore[attr-defined]
 
     def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
-        """Error on the hidden patches of a batch."""
+        """Error on the masked patches of a batch."""
         masks = self.model.draw_masks(batch)
         loss = self.model.loss(self.model(batch, masks), batch, masks)
         return self.log_losses({"loss_reconstruction": loss}, len(batch))
 
     def on_validation_start(self) -> None:
-        """Count and draw from none in each validation."""
+        """Reset the counts."""
         self.measured = self.drawn = 0
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -87,16 +87,16 @@ class SimMIMTask(Task):
                 self.drawn += 1
 
     def forward(self, images: TrainBatch, names: list[str]) -> tuple[Float[Tensor, "b 3 s s"], Bool[Tensor, "b t t"]]:
-        """What is predicted for images, and where they are hidden, which depends on their names only."""
+        """Prediction for images, and their masks, which depend only on the names."""
         seeds = [zlib.crc32(name.encode("utf-8", "surrogateescape")) for name in names]
         masks = self.model.draw_masks(images, [torch.Generator().manual_seed(seed) for seed in seeds])
         return self.model(images, masks), masks
 
     def on_validation_epoch_end(self) -> None:
-        """Give the mean error.
+        """Compute and log the mean error.
 
         Raises:
-            ValueError: outside of a training, no image could be read.
+            ValueError: no image could be read, outside of a training.
         """
         if self.trainer.sanity_checking:
             self.errors.reset()
@@ -110,12 +110,12 @@ class SimMIMTask(Task):
             print(f"\nerror on hidden pixels {error:.4f}\n{skipped}pictures: {self.folder / 'pictures'}")
 
     def summary(self) -> str:
-        """The error of the last validation, and where its pictures are."""
+        """Error of the last validation, and the folder of its pictures."""
         error = self.trainer.callback_metrics.get("val_loss")
         return "" if error is None else f"error on hidden pixels {error:.4f}\npictures: {self.folder / 'pictures'}"
 
     def predict_step(self, batch: Batch, batch_idx: int) -> None:
-        """Draw what the model puts in the place of hidden patches of any images; what is not finite is left out."""
+        """Draw reconstructions of images; outputs that are not finite are skipped."""
         images, targets = batch
         if not targets:
             return
@@ -130,7 +130,7 @@ class SimMIMTask(Task):
             self.predicted += 1
 
     def on_predict_end(self) -> None:
-        """Say where the pictures are.
+        """Print the folder of the pictures.
 
         Raises:
             ValueError: no image could be read, or no output was finite.
@@ -140,21 +140,21 @@ class SimMIMTask(Task):
             print(f"\n{skipped}pictures: {self.folder / 'pictures'}")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Windows travel with the weights; there are no classes."""
+        """Save the windows with the weights; there are no classes."""
         checkpoint["window_size"] = backbone_of(self.model).window_size
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """See that it is a checkpoint of such a model, whose weights are numbers.
+        """Raise unless a checkpoint has the tensors of this model, without NaN or infinity.
 
         Raises:
-            ValueError: it is not.
+            ValueError: it has not.
         """
         check_finite(checkpoint)
         check_tensors(self.model, checkpoint)
         check_windows(self.model, checkpoint["window_size"])
 
     def _draw(self, prediction: Tensor, images: Tensor, masks: Tensor, count: int) -> list[Picture]:
-        """Masked, reconstructed and original image side by side, for the first ones."""
+        """Pictures of the first `count` images: masked, reconstructed and original side by side."""
         parts = self.model.reconstruct(prediction[:count], images[:count], masks[:count])
         rows = zip(*parts, images[:count], strict=True)
         titles = ("masked", "reconstructed", "original")
