@@ -1,4 +1,4 @@
-"""Whether model and data are meant for each other, asked before anything is computed."""
+"""Check that model and data fit each other, before anything is computed."""
 
 from detection.data.coco_data import CocoData
 from detection.detectors.detector import Detector
@@ -6,10 +6,10 @@ from swinv2.imaging.datasets import check_readable
 
 
 def check_supervision(model: Detector, data: CocoData) -> None:
-    """See that the training data has what the model learns from.
+    """Raise unless the training data has the masks and semantic maps that the model learns from.
 
     Raises:
-        ValueError: masks or semantic maps are missing, or most maps have classes that the model has not.
+        ValueError: masks or semantic maps are missing, or most maps have classes that the model lacks.
     """
     if model.has_masks and data.train_set is not None and not data.train_set.annotations.has_masks:
         raise ValueError(

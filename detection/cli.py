@@ -1,4 +1,4 @@
-"""`swinv2 detection fit | validate | predict`."""
+"""The command `swinv2 detection fit | validate | predict`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from swinv2.shapes import make_detection
 
 
 def main(args: Sequence[str]) -> None:
-    """Run a command.
+    """Run `fit`, `validate` or `predict`.
 
     Args:
         args: the command line after `swinv2 detection`.
@@ -22,32 +22,32 @@ def main(args: Sequence[str]) -> None:
 
 
 def complete(config: Namespace) -> None:
-    """Fill in what other options say already.
+    """Fill in options that follow from others: classes, image size, weights.
 
     Args:
-        config: of one command, changed in place.
+        config: options of one command, changed in place.
 
     Raises:
-        FileNotFoundError: there is no such data.
-        ValueError: the checkpoint or the annotations are not what they should be.
+        FileNotFoundError: the annotation file is missing.
+        ValueError: the checkpoint is not of such a task, or the annotations are not valid.
     """
     start_from_checkpoint(config)
     if config.ckpt_path is not None:
         config.model.class_map = None
     if config.model.tiles is not None or config.model.views is not None:
-        config.data.keep_size = True  # they take images as they are
+        config.data.keep_size = True  # they need images in the size of their files
     count_classes(config)
 
 
 def count_classes(config: Namespace) -> None:
-    """Give a recipe that leaves `num_classes` open as many as its data has.
+    """Set `num_classes` to the number of categories in the data, if the recipe leaves it open.
 
     Args:
-        config: of one command; its detector is changed in place.
+        config: options of one command; those of its detector are changed in place.
 
     Raises:
-        FileNotFoundError: there is no such data.
-        ValueError: the annotations are not what they should be.
+        FileNotFoundError: the annotation file is missing.
+        ValueError: the annotations are not valid.
     """
     detector, data = config.model.model.init_args, config.data
     if "num_classes" not in detector or detector.num_classes is not None:

@@ -1,6 +1,6 @@
 """SwinV2 inside detectron2: backbone, cascade with a mask head per stage, optimiser, training (docs/detectron2.md).
 
-The only file that imports detectron2. Importing it registers what detectron2 looks up by name.
+The only file that imports detectron2. Importing it registers the backbones and heads that detectron2 looks up by name.
 """
 
 from argparse import Namespace
@@ -42,7 +42,7 @@ FIRST_LEVEL = 2  # the first stage has stride 2**2, and detectron2 calls its out
 
 
 class SwinV2Backbone(Backbone):
-    """A SwinV2 backbone as detectron2 wants it: features by name, `res2` to `res5`.
+    """SwinV2 backbone with detectron2's interface: features by name, `res2` to `res5`.
 
     Args:
         backbone: the backbone, for example from `create_backbone`.
@@ -61,17 +61,17 @@ class SwinV2Backbone(Backbone):
 
     @property
     def size_divisibility(self) -> int:
-        """What detectron2 pads images to a multiple of: the backbone takes any size, a pyramid on it does not."""
+        """Stride to whose multiples detectron2 pads images: the backbone takes any size, a pyramid on it does not."""
         return self.swin.strides[-1]
 
     @property
     def padding_constraints(self) -> dict[str, int]:
-        """The same in detectron2's newer form, without padding to squares."""
+        """`size_divisibility` in detectron2's newer form, without padding to squares."""
         return {"size_divisibility": self.size_divisibility, "square_size": 0}
 
 
 def add_swinv2_config(cfg: CfgNode) -> None:
-    """Add `MODEL.SWINV2`, what `create_backbone` takes, and `SOLVER.LAYER_DECAY` and `SOLVER.BACKBONE_LR_SCALE`.
+    """Add `MODEL.SWINV2` (arguments of `create_backbone`), `SOLVER.LAYER_DECAY` and `SOLVER.BACKBONE_LR_SCALE`.
 
     Only keys are added. The weights were trained on RGB: set `INPUT.FORMAT`, `MODEL.PIXEL_MEAN` and `MODEL.PIXEL_STD`
     as the recipes in configs/detectron2 do.
@@ -81,16 +81,14 @@ def add_swinv2_config(cfg: CfgNode) -> None:
     """
     cfg.MODEL.SWINV2 = CfgNode()
     cfg.MODEL.SWINV2.NAME = "swinv2_tiny_window8_256"
-    cfg.MODEL.SWINV2.WINDOW_SIZE = None  # that of the name
-    cfg.MODEL.SWINV2.WEIGHTS = (
-        None  # imagenet1k, imagenet22k or a checkpoint; none if ""; MODEL.WEIGHTS is loaded after it
-    )
+    cfg.MODEL.SWINV2.WINDOW_SIZE = None  # None: window of the named model
+    cfg.MODEL.SWINV2.WEIGHTS = None  # imagenet1k, imagenet22k or a checkpoint, "" for none; before MODEL.WEIGHTS
     cfg.MODEL.SWINV2.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
     cfg.MODEL.SWINV2.DROP_PATH_RATE = 0.0
     cfg.MODEL.SWINV2.FROZEN_STAGES = -1
     cfg.MODEL.SWINV2.CHECKPOINTING = False
     cfg.MODEL.SWINV2.ENGINE = "auto"
-    cfg.MODEL.SWINV2.EMBED_DIM = None  # this and the next two: those of the name
+    cfg.MODEL.SWINV2.EMBED_DIM = None  # None here and in the next two lines: as in the named model
     cfg.MODEL.SWINV2.DEPTHS = None
     cfg.MODEL.SWINV2.NUM_HEADS = None
     cfg.SOLVER.LAYER_DECAY = 1.0
@@ -102,11 +100,11 @@ def build_swinv2_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> SwinV2Backbon
     """The backbone of `cfg.MODEL.SWINV2`, for images of as many channels as `MODEL.PIXEL_MEAN` has.
 
     Args:
-        cfg: with the keys of `add_swinv2_config`.
-        input_shape: says the number of channels.
+        cfg: configuration with the keys of `add_swinv2_config`.
+        input_shape: its `channels` are the channels of the images.
 
     Raises:
-        ValueError: a feature that does not exist, or what `create_backbone` does not accept.
+        ValueError: a feature that does not exist, or an option that `create_backbone` does not accept.
     """
     options = {key.lower(): value for key, value in cfg.MODEL.SWINV2.items()}
     options["weights"] = options["weights"] or None
@@ -120,11 +118,12 @@ def build_swinv2_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> SwinV2Backbon
 
 @BACKBONE_REGISTRY.register()
 def build_swinv2_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN:
-    """That backbone under detectron2's feature pyramid, with `p6` by subsampling.
+    """`build_swinv2_backbone` under detectron2's feature pyramid, with `p6` by subsampling.
 
     Args:
-        cfg: with the keys of `add_swinv2_config`; `MODEL.FPN.IN_FEATURES` are among `MODEL.SWINV2.OUT_FEATURES`.
-        input_shape: says the number of channels.
+        cfg: configuration with the keys of `add_swinv2_config`; `MODEL.FPN.IN_FEATURES` are among
+            `MODEL.SWINV2.OUT_FEATURES`.
+        input_shape: its `channels` are the channels of the images.
     """
     return FPN(
         bottom_up=build_swinv2_backbone(cfg, input_shape),
@@ -138,9 +137,9 @@ def build_swinv2_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN:
 
 @ROI_HEADS_REGISTRY.register()
 class CascadeMaskROIHeads(CascadeROIHeads):
-    """detectron2's cascade with a mask head for every stage, as mmdetection and this project have it; stock has one.
+    """detectron2's cascade with a mask head in every stage, as in mmdetection; detectron2's own has only one.
 
-    In training each learns from the boxes of its own stage; in evaluation their probabilities are averaged. `mask_head`
+    In training each head learns from the boxes of its stage; in evaluation the probabilities are averaged. `mask_head`
     is a ModuleList, in a LazyConfig `L(nn.ModuleList)(modules=[…])`; the box losses are as in detectron2.
     """
 
@@ -154,7 +153,7 @@ class CascadeMaskROIHeads(CascadeROIHeads):
     def _forward_box(
         self, features: dict[str, Tensor], proposals: list[Instances], targets: list[Instances] | None = None
     ) -> Any:
-        self.labelled = [proposals]  # of each stage, while training
+        self.labelled = [proposals]  # proposals of each stage, while training
         return super()._forward_box(features, proposals, targets)
 
     def _match_and_label_boxes(
@@ -190,12 +189,12 @@ class CascadeMaskROIHeads(CascadeROIHeads):
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-    """AdamW by `SOLVER.BASE_LR`, `WEIGHT_DECAY`, `LAYER_DECAY`, `BACKBONE_LR_SCALE` and `CLIP_GRADIENTS`.
+    """AdamW from `SOLVER.BASE_LR`, `WEIGHT_DECAY`, `LAYER_DECAY`, `BACKBONE_LR_SCALE` and `CLIP_GRADIENTS`.
 
-    What shall not decay does not, see `parameter_groups`; a LazyConfig takes that function itself.
+    `parameter_groups` says which parameters do not decay; a LazyConfig calls that function directly.
 
     Args:
-        cfg: with the keys of `add_swinv2_config`.
+        cfg: configuration with the keys of `add_swinv2_config`.
         model: the detector.
     """
     solver = cfg.SOLVER
@@ -209,7 +208,7 @@ class SwinV2Trainer(engine.DefaultTrainer):
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-        """See `build_optimizer`."""
+        """AdamW of `build_optimizer`."""
         return build_optimizer(cfg, model)
 
     @classmethod
@@ -232,7 +231,7 @@ def main(args: Sequence[str]) -> None:
 
 
 def run(args: Namespace) -> None:
-    """What `main` starts in each process."""
+    """Train or score in one process, by the suffix of the configuration file."""
     (run_lazy if args.config_file.endswith(".py") else run_yacs)(args)
 
 
@@ -277,7 +276,7 @@ def run_lazy(args: Namespace) -> None:
 
 
 def lazy_hooks(cfg: Any, model: nn.Module, checkpointer: DetectionCheckpointer) -> list[Any]:
-    """What happens between the steps: schedule, checkpoints, evaluation, figures; the first process writes."""
+    """Hooks between the steps: timer, schedule, checkpoints, evaluation, metrics; only the first process writes."""
     main_process = comm.is_main_process()
     writers = engine.default_writers(cfg.train.output_dir, cfg.train.max_iter) if main_process else []
     return [
@@ -290,7 +289,7 @@ def lazy_hooks(cfg: Any, model: nn.Module, checkpointer: DetectionCheckpointer) 
 
 
 def score(cfg: Any, model: nn.Module) -> dict[str, Any]:
-    """The figures of `cfg.dataloader.evaluator` over `cfg.dataloader.test`, printed too."""
+    """Metrics of `cfg.dataloader.evaluator` on `cfg.dataloader.test`, also printed."""
     figures = inference_on_dataset(model, instantiate(cfg.dataloader.test), instantiate(cfg.dataloader.evaluator))
     print_csv_format(figures)
     return figures

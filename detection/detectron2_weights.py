@@ -1,4 +1,4 @@
-"""Weights of detectors and backbones under detectron2's names, and back; detectron2 itself is not needed.
+"""Conversion of weights to detectron2's names and back; detectron2 itself is not needed.
 
 Both compute the same from the same tensors (anchors, classes and channels have one order), so only names change.
 """
@@ -23,24 +23,24 @@ logger = logging.getLogger(__name__)
 
 BACKBONE = "backbone.bottom_up.swin"
 FIRST_LEVEL = 2  # the first stage has stride 2**2, and detectron2 numbers its maps from there
-COUNTS = ("num_batches_tracked", "_extra_state", "relative_position_index")  # whole numbers
+COUNTS = ("num_batches_tracked", "_extra_state", "relative_position_index")  # buffers of whole numbers
 COMPUTED = re.compile(r"pixel_(mean|std)|proposal_generator\.anchor_generator\.")  # in old files of detectron2
 
 
 def convert(source: str | Path | Mapping[Any, Any], out: str | Path, to: str) -> None:
-    """Write a checkpoint for detectron2, or one of detectron2 for this project.
+    """Convert a checkpoint to detectron2's names or from them, and write it.
 
     Args:
-        source: what `read_checkpoint` takes: for detectron2 a checkpoint of `DetectionTask`, the state dict of a Mask
-            R-CNN or Cascade Mask R-CNN, or the weights of a backbone or classifier in any known layout; for this
-            project what detectron2's checkpointer wrote.
+        source: checkpoint as `read_checkpoint` takes it. To detectron2: one of `DetectionTask`, the state dict of a
+            Mask R-CNN or Cascade Mask R-CNN, or weights of a backbone or classifier in any known layout. From
+            detectron2: a file of its checkpointer.
         out: file to write; for detectron2 it ends in .pth.
         to: "detectron2" or "ours".
 
     Raises:
         FileNotFoundError: there is no such file.
         ConnectionError: the address cannot be reached.
-        ValueError: the checkpoint cannot be read or holds what the other side lacks, or `out` has another suffix.
+        ValueError: the checkpoint cannot be read or has parts that the other side lacks, or `out` has another suffix.
     """
     checkpoint, path = open_checkpoint(source), Path(out)
     if to == "ours":
@@ -59,11 +59,11 @@ def to_detectron2(state: Mapping[str, Tensor], name: str = "") -> dict[str, Tens
     """Weights for a `GeneralizedRCNN` on `build_swinv2_fpn_backbone`.
 
     Args:
-        state: of a detector, of its task, or of a backbone or classifier in any known layout.
-        name: path or name of the checkpoint, which may tell the windows of a backbone's training.
+        state: weights of a detector, of its task, or of a backbone or classifier in any known layout.
+        name: path or name of the checkpoint, which may contain the window that a backbone was trained with.
 
     Raises:
-        ValueError: there are no SwinV2 weights, or there are parts that detectron2 lacks.
+        ValueError: there are no SwinV2 weights, or parts that detectron2 lacks.
     """
     own = _checked({name: state[key] for name, key in inner_names(state, "backbone.").items()})
     if not any(key.startswith("roi_heads.") for key in own):
@@ -81,10 +81,10 @@ def from_detectron2(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Weights for our `MaskRCNN` or `CascadeMaskRCNN`.
 
     Args:
-        state: of a `GeneralizedRCNN` on `build_swinv2_fpn_backbone`, as detectron2 saved it.
+        state: weights of a `GeneralizedRCNN` on `build_swinv2_fpn_backbone`, as detectron2 saved them.
 
     Raises:
-        ValueError: it stands on another backbone, or has parts that our detectors lack.
+        ValueError: another backbone, or parts that our detectors lack.
     """
     names_there = inner_names(state, f"{BACKBONE}.").items()
     theirs = _checked({name: state[key] for name, key in names_there if not COMPUTED.match(name)})
@@ -106,7 +106,7 @@ def from_detectron2(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def names(first: int, cascade: bool, masks: bool, period: int) -> Names:
-    """Our and detectron2's names of the parts of a detector, the more special first.
+    """Pairs of our and detectron2's names of the parts of a detector, more specific ones first.
 
     Args:
         first: first stage of the backbone whose output is used.
@@ -140,10 +140,10 @@ def names(first: int, cascade: bool, masks: bool, period: int) -> Names:
 
 
 def _checked(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same tensors.
+    """Copy of a state dict whose tensors are all valid weights.
 
     Raises:
-        ValueError: one is no weight, or has numbers that are none.
+        ValueError: a tensor is no weight, or has NaN or infinite values.
     """
     for key, value in state.items():
         if not key.endswith(COUNTS) and (reason := defect(value)):
@@ -160,7 +160,7 @@ def _renamed(state: Mapping[str, Tensor], pairs: Names, refusal: str) -> dict[st
 
 
 def _backbone(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """A backbone alone, without a classifier, in its place under the pyramid."""
+    """Weights of a backbone alone, without a classifier, under detectron2's names."""
     layout = detect_format(state)
     inside = official_parts(state, layout).inside
     weights = {key: value for key, value in inside.items() if has_place(key, "official")}

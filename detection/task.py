@@ -1,4 +1,4 @@
-"""Training, scoring and using a detector, as Lightning runs it."""
+"""Lightning module that trains, scores and applies a detector."""
 
 import json
 from pathlib import Path
@@ -28,19 +28,19 @@ from swinv2.training.task import Task
 
 
 class DetectionTask(Task):
-    """Trains a detector with AdamW, scores it as COCO does, and draws what it finds.
+    """Train a detector with AdamW, score it as COCO does, and draw its detections.
 
     Pictures of validation images, truth beside detections, go to the run's folder and to TensorBoard. A checkpoint
-    carries the names of its classes.
+    contains the names of its classes.
 
     Args:
         model: the detector.
         optimizer: learning rate, decay, schedule.
-        weights: checkpoint of any known layout to start from: this detector's own, or a backbone's.
-        class_map: JSON file that says for each class of the data with which class of `weights` it starts, for a
-            detector of other classes; without it the layers of other classes start at random.
-        tiles: in validation and prediction, how large images are cut; None for not at all.
-        views: in validation and prediction, the sizes in which each image or tile is looked at; None for one.
+        weights: checkpoint to start from, of this detector or of a backbone, in any known layout.
+        class_map: JSON file with the class of `weights` that each class of the data starts from, if `weights` has other
+            classes; without it class-specific layers of another size start at random.
+        tiles: how large images are cut into tiles in validation and prediction; None: not at all.
+        views: sizes and flips of each image or tile in validation and prediction; None: as it is.
         score_threshold: lowest score that is drawn, 0 to 1.
         pictures: number of validation images to draw.
         output: folder for the pictures and results of validation and prediction; if None, the run's folder.
@@ -78,7 +78,7 @@ class DetectionTask(Task):
             raise ValueError(f"class_map {class_map} says how to read weights, but there are none; give model.weights.")
 
     def setup(self, stage: str) -> None:
-        """Compare the data with what the model asks for, before anything is computed.
+        """Check that data and model fit each other, before anything is computed.
 
         Raises:
             ValueError: the numbers of classes differ, masks or semantic maps are missing, or the class map does not
@@ -89,7 +89,7 @@ class DetectionTask(Task):
                 raise ValueError(
                     "A class map needs data that name the classes, which predict has not; use --ckpt_path."
                 )
-            return  # a checkpoint brings the classes
+            return  # a checkpoint contains the classes
         data = self.data
         self.take_classes()
         if stage == "fit" and data.train_set is not None:
@@ -102,7 +102,7 @@ class DetectionTask(Task):
         self.evaluator = CocoEvaluator(data.annotations)
 
     def validation_metrics(self) -> list[str]:
-        """COCO's figures of boxes and, if the model has them, masks."""
+        """Names of COCO's metrics of boxes and, if the model has them, masks."""
         kinds = ("box", "mask") if self.model.has_masks else ("box",)
         return [f"{kind}/{figure}" for kind in kinds for figure in FIGURES]
 
@@ -131,7 +131,7 @@ class DetectionTask(Task):
                 self._draw_beside_truth(image, target, detection)
 
     def on_validation_epoch_end(self) -> None:
-        """Score what was collected, unless the images are those of a test."""
+        """Score the collected detections; those of a test set without annotations are only written."""
         assert self.evaluator is not None
         self.drawn = 0
         if not self.data.annotations.scored:
@@ -150,11 +150,11 @@ class DetectionTask(Task):
         self.evaluator.reset()
 
     def summary(self) -> str:
-        """The average precisions of the last validation, and where its pictures are."""
+        """Average precision of the last validation, and the folder of its pictures."""
         return f"{_summary(self.scores)}\npictures: {self.folder / 'pictures'}" if self.scores else ""
 
     def on_predict_start(self) -> None:
-        """Without a checkpoint classes have no names but their numbers."""
+        """Prepare names and ids of the classes, numbers without a checkpoint, and the file for detections."""
         super().on_predict_start()
         self.class_names = self.class_names or self.numbered_classes()
         self.category_ids = self.category_ids or list(range(self.model.num_classes))
@@ -187,21 +187,21 @@ class DetectionTask(Task):
             print(f"\n{skipped}{len(results)} detections: {path}\npictures: {self.folder / 'pictures'}")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Classes travel with the weights."""
+        """Add names and ids of the classes to a checkpoint."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["category_ids"] = self.category_ids
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the classes over.
+        """Take names and ids of the classes from a checkpoint.
 
         Raises:
-            ValueError: the checkpoint's number of classes is not that of the model, or it is of something else.
+            ValueError: the checkpoint has other classes or is of another model.
         """
         super().on_load_checkpoint(checkpoint)
         self.category_ids = self.category_ids or checkpoint["category_ids"]
 
     def _hand_in(self, evaluator: CocoEvaluator) -> None:
-        """Write the detections of test images, whose annotations nobody has, as a benchmark server takes them."""
+        """Write the detections of test images, which have no annotations, as a benchmark server takes them."""
         evaluator.gather()
         results = evaluator.results()
         if self.trainer.is_global_zero:
@@ -225,7 +225,7 @@ class DetectionTask(Task):
 
 
 def _summary(scores: dict[str, float]) -> str:
-    """AP of boxes and masks at the usual overlaps, in one line each."""
+    """AP, AP50 and AP75 of boxes and masks, one line each."""
     lines = []
     for kind in ("box", "mask"):
         if f"{kind}/AP" in scores:

@@ -22,13 +22,13 @@ __all__ = ["CocoAnnotations", "Id", "ImageRecord", "clip_box"]
 
 
 class CocoAnnotations:
-    """The content of a COCO JSON: a small index in memory, the annotations of an image read from the file when needed.
+    """Content of a COCO JSON: a small index in memory; annotations of an image are read from the file when needed.
 
     Labels are 0, 1, … in ascending order of the category ids, which may have gaps. Crowd regions, boxes without area
-    (within the image) and objects whose segmentation is of no use are never training targets; the log counts them.
+    (within the image) and objects with an unusable segmentation are never training targets; the log counts them.
 
     Args:
-        path: JSON with `images` and `categories`, and `annotations` but for images of a test.
+        path: JSON with `images`, `categories` and, except for a test set, `annotations`.
 
     Attributes:
         category_ids: ids in the file, ascending; a label is a position in this list.
@@ -36,7 +36,7 @@ class CocoAnnotations:
         images: records by image id.
         annotated: ids of the images that have at least one object to train on.
         has_masks: whether the annotations have segmentations (all have, or none).
-        scored: whether the file has objects to find; one of test images has none.
+        scored: whether the file has objects to find; that of a test set has none.
 
     Raises:
         FileNotFoundError: no such file.
@@ -60,19 +60,19 @@ class CocoAnnotations:
         self._file: int | None = None
 
     def of_image(self, image_id: Id) -> list[dict[str, Any]]:
-        """All annotations of an image, crowds included, in the file's order; without segmentations of no use.
+        """All annotations of an image, crowds included, in the file's order; unusable segmentations are removed.
 
         Raises:
-            OSError: the file has gone or was changed.
+            OSError: the file is gone or was changed.
         """
         return [annotation for annotation, _ in self._read(image_id)]
 
     def target(self, image_id: Id, with_regions: bool) -> dict[str, Any]:
-        """The objects to detect in an image, in its pixels: `boxes`, `labels` and `regions`.
+        """The objects to detect in an image, in its pixels: `boxes`, `labels` and, on request, `regions`.
 
         Args:
             image_id: one of `images`.
-            with_regions: give the pixels of the objects, too, where the file has them.
+            with_regions: add the objects' regions, if the file has segmentations.
         """
         record = self.images[image_id]
         usable = [annotation for annotation, flag in self._read(image_id) if not flag]
@@ -88,7 +88,7 @@ class CocoAnnotations:
         return target | {"regions": [find_region(one["segmentation"], record.height, record.width) for one in usable]}
 
     def encode(self, annotation: dict[str, Any]) -> dict[str, Any]:
-        """The region of an annotation as compressed RLE, whichever way the file writes it."""
+        """Segmentation of an annotation as compressed RLE, in whichever form the file has it."""
         record = self.images[annotation["image_id"]]
         return encode_region(annotation["segmentation"], record.height, record.width)
 

@@ -1,10 +1,10 @@
-"""Whether a box can be that of an object in its image, and of its segmentation."""
+"""Checks of a box: its area, its place in the image, and its overlap with the segmentation."""
 
 from detection.data.coco_fields import Box, ImageRecord, Number
 from detection.data.segmentation_checks import FAR, Spans
 
-SLACK = 2  # pixels by which annotators miss a border
-SHARED = 0.5  # of the widths, or of the heights, of box and segmentation together
+SLACK = 2  # pixels by which annotations may miss a border
+SHARED = 0.5  # least overlap of box and segmentation along an axis, as a share of their union
 
 
 def has_size(box: Box) -> bool:
@@ -13,18 +13,18 @@ def has_size(box: Box) -> bool:
 
 
 def is_far(box: Box, record: ImageRecord) -> bool:
-    """Whether a box has area and reaches further outside of its image than anything is."""
+    """Whether a box has area and reaches more than `FAR` times the image's longer side outside of it."""
     outside = FAR * max(record.height, record.width)
     edges = box.left, box.top, box.left + box.width, box.top + box.height
     return has_size(box) and (min(edges) < -outside or max(edges) > outside)
 
 
 def is_apart(box: Box, spans: Spans) -> bool:
-    """Whether a segmentation does not span what its box does, along x or along y.
+    """Whether a box and its segmentation overlap too little, along x or along y.
 
     Args:
-        box: with area.
-        spans: where the segmentation lies, see `examine`.
+        box: a box with area.
+        spans: extent of the segmentation, see `examine`.
     """
     if shares_little(box.left, box.left + box.width, *spans[0]):
         return True
@@ -32,7 +32,7 @@ def is_apart(box: Box, spans: Spans) -> bool:
 
 
 def shares_little(start: Number, end: Number, first: Number, last: Number) -> bool:
-    """Whether two intervals are mostly not the same, by more than annotators miss."""
+    """Whether the ends of two intervals differ by more than `SLACK` and the overlap is below `SHARED` of the union."""
     if -SLACK <= first - start <= SLACK and -SLACK <= last - end <= SLACK:
         return False
     return min(end, last) - max(start, first) < SHARED * (max(end, last) - min(start, first))

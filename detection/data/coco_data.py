@@ -27,32 +27,31 @@ class CocoData(TaskData):
     Every image keeps its own size within a batch.
 
     Args:
-        root: folder that all other paths but `images` start from.
+        root: folder that all other paths, except `images`, are relative to.
         train_images: folder of the training images.
         val_images: folder of the validation images.
         train_annotations: COCO JSON of the training images.
-        val_annotations: COCO JSON of the validation images; null trains without validation. One without `annotations`,
-            as those of test images, has nothing to score: `validate` writes the detections under its image ids.
-        batch_size: images a step and device.
-        num_workers: processes that load images, at most one a core.
-        short_edge: of training images after resizing, pixels, or the least and greatest of a range.
-        long_edge: greatest length of the other edge, pixels.
-        val_short_edge: the same for validation and prediction; by default the greatest `short_edge`.
-        keep_size: give images of validation and prediction out in the size of their files, for a detector that scales
-            or cuts them itself.
-        flip_prob: how often left and right are exchanged in training.
-        random_crop: for half of the training images, first cut a part of 384 to 600 pixels out (as DETR does).
+        val_annotations: COCO JSON of the validation images; null trains without validation. With a JSON without
+            `annotations` (test set) `validate` scores nothing and writes the detections under its image ids.
+        batch_size: images per step and device.
+        num_workers: processes that load images, at most one per core.
+        short_edge: shorter side of training images after resizing, pixels, or least and greatest of a range.
+        long_edge: greatest length of the longer side, pixels.
+        val_short_edge: shorter side in validation and prediction, pixels; by default the greatest `short_edge`.
+        keep_size: do not resize images of validation and prediction, for a detector that scales or cuts them itself.
+        flip_prob: probability of a horizontal flip in training.
+        random_crop: crop half of the training images to sides of 384 to 600 pixels before the last resize (as in DETR).
         scale_jitter: least and greatest scale relative to `crop_size` (large-scale jitter), instead of `short_edge` and
             `long_edge` in training.
         crop_size: greatest side of training images under `scale_jitter`, pixels.
-        instaboost: before all else, move the objects of training images a little (needs masks).
-        semantic_maps: folder of the training images' semantic maps, 8-bit grey PNGs of the images' names; targets then
-            have `semantic`, the class of each pixel, 255 where there is none.
-        semantic_zero_is_void: in the files 0 is no class and 1 the first one (as in ADE20K), instead of 0 the first one
-            and 255 no class (as in COCO-stuff's stuffthingmaps).
+        instaboost: move the objects of training images a little, before all other transforms (needs masks).
+        semantic_maps: folder of the training images' semantic maps, 8-bit grey PNGs with the images' names; targets
+            then have `semantic`, the class of each pixel, 255 for none.
+        semantic_zero_is_void: whether 0 in the files is no class and 1 the first class (as in ADE20K); otherwise 0 is
+            the first class and 255 no class (as in COCO-stuff's stuffthingmaps).
         filter_empty: leave images without objects out of training.
-        masks: give masks to train on; null if the detector that is trained has mask heads.
-        images: what to predict: files, folders with their subfolders, and globs.
+        masks: whether training targets have masks; null: if the detector has mask heads.
+        images: images to predict: files, folders with their subfolders, and globs.
         shapes: make this sample data in `root` if there is none.
     """
 
@@ -103,10 +102,10 @@ class CocoData(TaskData):
 
     @property
     def annotations(self) -> CocoAnnotations:
-        """Categories and ground truth of the validation images, or without these of the training images.
+        """Categories and ground truth of the validation images, or of the training images if there are no others.
 
         Raises:
-            RuntimeError: before `setup` for training or validation.
+            RuntimeError: called before `setup` for training or validation.
         """
         found = self.val_set or self.train_set
         if found is None:
@@ -117,7 +116,7 @@ class CocoData(TaskData):
 
     @property
     def class_names(self) -> list[str]:
-        """Names by label."""
+        """Class names by label."""
         return self.annotations.class_names
 
     @property
@@ -126,15 +125,15 @@ class CocoData(TaskData):
         return self.annotations.category_ids
 
     def setup(self, stage: str) -> None:
-        """Read what a stage needs.
+        """Read annotations and find images for a stage.
 
         Args:
             stage: fit, validate or predict.
 
         Raises:
             FileNotFoundError: a folder, an annotation file, an image or a semantic map is missing.
-            ValueError: bad annotations or semantic maps, images most of which cannot be read, classes that differ
-                between training and validation, no masks for InstaBoost, or nothing to validate on or to predict.
+            ValueError: bad annotations or semantic maps, mostly unreadable images, different classes in training and
+                validation, no masks for InstaBoost, or nothing to validate on or to predict.
         """
         if stage == "predict":
             self.check_predicted()
@@ -174,16 +173,16 @@ class CocoData(TaskData):
         return self.loader(self.train_set, shuffle=True)
 
     def val_dataloader(self) -> DataLoader[Sample] | list[Any]:
-        """Batches of validation images; nothing if there is no validation."""
+        """Batches of validation images; an empty list without validation."""
         return [] if self.val_annotations is None else self.loader(self.val_set)
 
     def predict_dataloader(self) -> DataLoader[Sample | None]:
-        """Batches of the images to predict; one whose images all cannot be read is empty."""
+        """Batches of the images to predict; a batch without readable images is empty."""
         return self.loader(self.predict_set)
 
 
 def check_classes(train: CocoAnnotations, val: CocoAnnotations) -> None:
-    """See that two annotation files mean the same by a label.
+    """Raise unless two annotation files have the same categories.
 
     Raises:
         ValueError: their categories differ.

@@ -23,26 +23,26 @@ from swinv2.imaging.reading import UnreadableImageError, read_image
 class CocoDetection(Dataset[tuple[Image, dict[str, Any]]]):
     """Images with targets `boxes`, `labels`, `masks`, `image_id`, `orig_size` and `size`.
 
-    Both sizes are (height, width): of the image file, and of the image given out, in whose pixels boxes and masks are.
-    Masks come in training only, drawn after the transform, and so does `semantic`, the class of each pixel (height,
-    width). An image that cannot be read is left out: the next one comes in its place, and the log counts it.
+    `orig_size` and `size` are (height, width) of the file and of the returned image; boxes and masks are in pixels of
+    the latter. `masks`, drawn after the transform, and `semantic`, the class of each pixel (height, width), come in
+    training only. An image that cannot be read is replaced by the next one, and the log counts it.
 
     Args:
         folder: image folder; the JSON's `file_name` is a path below it.
         annotations: COCO JSON.
-        transform: changes image and target together. In training a target has `regions` and `origins` in place of
+        transform: joint transform of image and target. In training its targets have `regions` and `origins` instead of
             masks, see `draw_regions`.
-        training: give masks too, and use only what can be trained on.
+        training: whether targets have masks and `filter_empty` applies; there must be an object to train on.
         filter_empty: leave images without objects out of training.
-        semantic_maps: of the training images, if any.
+        semantic_maps: semantic maps of the training images, if any.
 
     Attributes:
         annotations: content of the JSON.
         records: the images in use, in the file's order.
-        skipped: positions of those that cannot be read.
+        skipped: positions of the images that cannot be read.
         with_masks: whether training targets have masks; a detector of boxes needs none.
         semantic_classes: number of classes that semantic maps may have.
-        with_regions: whether the transform is given the objects' regions even so, as one that crops boxes wants them.
+        with_regions: whether the transform gets the objects' regions even without masks, to fit boxes after a crop.
 
     Raises:
         FileNotFoundError: a folder, the JSON, an image or a semantic map is missing.
@@ -90,10 +90,10 @@ class CocoDetection(Dataset[tuple[Image, dict[str, Any]]]):
         raise UnreadableImageError(f"None of the {len(self)} images in {self.folder} can be read.")
 
     def read(self, index: int) -> tuple[Image, dict[str, Any]]:
-        """The image at a position and, if there are any, its `semantic` map, as they are in the files.
+        """Read the image at a position and its `semantic` map, if there are such maps, without transforms.
 
         Raises:
-            UnreadableImageError: one of them cannot be read, or is not of the annotated size.
+            UnreadableImageError: one of the two cannot be read, or does not have the annotated size.
             ImageDepthError: the image's values do not have 8 bits.
         """
         record = self.records[index]
@@ -117,9 +117,9 @@ class CocoDetection(Dataset[tuple[Image, dict[str, Any]]]):
 
 
 def similar(folder: Path, name: str) -> str:
-    """The name of a missing image as it should be written, or a file that the folder has, in a sentence."""
+    """Sentence with the likely name of a missing image, or else with a file of the folder."""
     files = sorted(files_below(folder))
-    wanted = PureWindowsPath(name.lower())  # which takes both kinds of slashes
+    wanted = PureWindowsPath(name.lower())  # accepts both kinds of slashes
     alike = [file for file in files if PureWindowsPath(file.lower()).stem == wanted.stem]
     if alike:
         return f" There is {alike[0]!r}: file_name is the path below the folder, with case and suffix."
@@ -127,7 +127,7 @@ def similar(folder: Path, name: str) -> str:
 
 
 def find_files(folder: Path, records: Sequence[ImageRecord]) -> list[Path]:
-    """The files of images, found by listing their folders once.
+    """Paths of the image files, found by listing each folder once.
 
     Raises:
         FileNotFoundError: the folder or some images are missing.

@@ -1,4 +1,4 @@
-"""What the fields of a COCO file may hold; an error names entry, field, value and fix."""
+"""Checks of the fields of a COCO file; an error names entry, field, value and fix."""
 
 import math
 from typing import Any, NamedTuple
@@ -6,33 +6,33 @@ from typing import Any, NamedTuple
 Id = int | str
 Number = int | float
 
-FIELDS = {  # that every use needs, as sets that keep their order
+FIELDS = {  # required ones, as sets that keep their order
     "images": dict.fromkeys(("id", "file_name", "height", "width")).keys(),
     "annotations": dict.fromkeys(("image_id", "category_id", "bbox")).keys(),
     "categories": dict.fromkeys(("id", "name")).keys(),
 }
 NUMBERS = {int, float}
-EXACT = 2**53  # up to here a number with a point is a whole number for sure
-LARGEST = 2**63  # whole numbers are below, which arrays can keep
-MOST_PIXELS = 2**32 - 1  # of an image; COCO's masks count no further
+EXACT = 2**53  # below it a float represents every whole number
+LARGEST = 2**63  # whole numbers below it fit into int64
+MOST_PIXELS = 2**32 - 1  # in an image: COCO's masks count in 32 bits
 IDS = "ids are whole numbers below 2 ** 63, or texts in the whole file."
-SHOWN = 60  # characters of a wrong value
-HINTS = {  # by a field of entries that lack others: which file it is instead
+SHOWN = 60  # characters of a wrong value in a message
+HINTS = {  # kind of file that a field suggests, where required ones are missing
     "segments_info": "This looks like a panoptic file; give the one of instances (instances_….json).",
     "caption": "This looks like a file of captions; give the one of instances (instances_….json).",
     "coco_url": "This looks like LVIS, whose file_name is the end of its coco_url; write it into each image.",
 }
-TINY, LARGE = 1e-3, 10  # least and greatest share of its box that an object's area may be said to have
+TINY, LARGE = 1e-3, 10  # least and greatest `area` of an object, relative to that of its box
 
 
 class ImageRecord(NamedTuple):
-    """What an annotation file says of one image.
+    """Image in an annotation file.
 
     Attributes:
-        id: the image's number in the file, or its text where the file has texts.
+        id: id of the image in the file, a number or a text.
         file_name: path below the image folder.
-        height: pixels.
-        width: pixels.
+        height: height, pixels.
+        width: width, pixels.
     """
 
     id: Id
@@ -42,15 +42,15 @@ class ImageRecord(NamedTuple):
 
 
 class Box(NamedTuple):
-    """An annotation's box and what belongs to it, as numbers.
+    """Box of an annotation, with its image, category and crowd flag.
 
     Attributes:
-        image_id: one of the images.
-        category_id: of its class; whether it is listed is known at the end of the file.
-        left: pixels.
-        top: pixels.
-        width: pixels.
-        height: pixels.
+        image_id: id of its image.
+        category_id: id of its category, which may not have been read yet.
+        left: left edge, pixels.
+        top: upper edge, pixels.
+        width: width, pixels.
+        height: height, pixels.
         crowd: whether it is a crowd region.
     """
 
@@ -64,16 +64,16 @@ class Box(NamedTuple):
 
 
 def name_of(value: Any, position: int) -> str:
-    """What to call an annotation in a message: by its id, or else by its position in the list."""
+    """Name of an annotation in a message: its id, or else its position in the list."""
     known = value.get("id") if isinstance(value, dict) else None
     return f"annotation {known}" if isinstance(known, int | str) else f"annotations[{position}] (without id)"
 
 
 def check_keys(value: Any, section: str, position: int) -> None:
-    """See that an entry is an object with the fields that every use needs.
+    """Raise unless an entry is an object with all required fields.
 
     Raises:
-        ValueError: it is not.
+        ValueError: it is no object, or a field is missing.
     """
     if not isinstance(value, dict):
         raise ValueError(f"{section}[{position}] is {shown(value)}, not an object with {list(FIELDS[section])}.")
@@ -86,10 +86,10 @@ def check_keys(value: Any, section: str, position: int) -> None:
 
 
 def read_image(value: Any, position: int) -> ImageRecord:
-    """An entry of `images`.
+    """Read an entry of `images`.
 
     Raises:
-        ValueError: a field is missing or cannot be meant.
+        ValueError: a field is missing or has an impossible value.
     """
     check_keys(value, "images", position)
     place = f"images[{position}]"
@@ -113,10 +113,10 @@ def read_image(value: Any, position: int) -> ImageRecord:
 
 
 def read_category(value: Any, position: int) -> tuple[int, str]:
-    """Id and name of an entry of `categories`; a name that is a number is taken as text.
+    """Read id and name of an entry of `categories`; a name that is a number becomes text.
 
     Raises:
-        ValueError: a field is missing or cannot be meant.
+        ValueError: a field is missing or has an impossible value.
     """
     check_keys(value, "categories", position)
     place, name = f"categories[{position}]", value["name"]
@@ -131,14 +131,14 @@ def read_category(value: Any, position: int) -> tuple[int, str]:
 
 
 def read_box(value: Any, position: int) -> Box:
-    """Box, class and image of an entry of `annotations`, and whether it is a crowd.
+    """Read box, category, image and crowd flag of an entry of `annotations`.
 
     Raises:
-        ValueError: a field is missing or cannot be meant.
+        ValueError: a field is missing or has an impossible value.
     """
     check_keys(value, "annotations", position)
     if not value["bbox"] and value["bbox"] in (None, []) and is_empty(value.get("segmentation")):
-        value = value | {"bbox": [0, 0, 0, 0]}  # what a tool left of a deleted object
+        value = value | {"bbox": [0, 0, 0, 0]}  # left over by a tool from a deleted object
     box, category, image_id = value["bbox"], whole(value["category_id"]), read_id(value["image_id"])
     if not isinstance(box, list) or len(box) != 4 or not {*map(type, box)} <= NUMBERS or not is_finite(sum(box)):
         raise ValueError(
@@ -157,7 +157,7 @@ def read_box(value: Any, position: int) -> Box:
 
 
 def read_crowd(value: dict[str, Any], position: int) -> bool:
-    """Whether an annotation is of a crowd: `iscrowd`, which may be missing or null.
+    """Whether an annotation is a crowd region: `iscrowd`, which may be missing or null.
 
     Raises:
         ValueError: it is neither 0 nor 1.
@@ -169,21 +169,21 @@ def read_crowd(value: dict[str, Any], position: int) -> bool:
 
 
 def is_empty(segmentation: Any) -> bool:
-    """Whether there is no segmentation: missing, null, or without any number in it, as annotation tools leave some."""
+    """Whether a segmentation is missing, null or empty, as annotation tools leave some."""
     if isinstance(segmentation, list):
         return not any(part is not None and part != [] for part in segmentation)
     return segmentation in (None, "", {})
 
 
 def likely_area(value: dict[str, Any]) -> Number | None:
-    """The `area` of an annotation whose fields were checked; None if there is none, or it cannot be of its box."""
+    """`area` of a checked annotation; None if it is missing or impossible for its box."""
     area, (_, _, width, height) = value.get("area"), value["bbox"]
     box = max(width, 0) * max(height, 0)
     return area if area is not None and TINY * box <= area <= LARGE * max(box, 1) else None
 
 
 def check_area(value: dict[str, Any], position: int) -> None:
-    """See that `area` is a number, missing or null.
+    """Raise unless `area` is a number of at least 0, missing or null.
 
     Raises:
         ValueError: it is something else.
@@ -197,19 +197,19 @@ def check_area(value: dict[str, Any], position: int) -> None:
 
 
 def read_id(value: Any) -> Id | None:
-    """An image's id, a whole number or a text; None for all else."""
+    """Id of an image, a whole number or a text; None for any other value."""
     number = whole(value)
     return value if number is None and is_text(value) else number
 
 
 def is_text(value: Any) -> bool:
-    """Whether a value is a text that can be written, neither blank nor with halves of letters (lone surrogates)."""
+    """Whether a value is a text that is not blank and has no lone surrogates."""
     whole_letters = isinstance(value, str) and (value.isascii() or value.encode("utf-8", "ignore").decode() == value)
     return whole_letters and bool(value.strip())
 
 
 def whole(value: Any) -> int | None:
-    """A whole number, also if it is written as 7.0; None for all else, and beyond all use."""
+    """A whole number, also if written as 7.0; None for any other value, and for numbers that do not fit `LARGEST`."""
     limit = LARGEST if type(value) is int else EXACT
     if type(value) not in NUMBERS or not -limit < value < limit:
         return None
@@ -218,7 +218,7 @@ def whole(value: Any) -> int | None:
 
 
 def is_finite(number: Number) -> bool:
-    """Whether a number is neither infinite nor NaN; whole ones beyond the range of floats count as infinite."""
+    """Whether a number is neither infinite nor NaN; whole numbers beyond the range of floats count as infinite."""
     try:
         return math.isfinite(number)
     except OverflowError:
@@ -226,11 +226,11 @@ def is_finite(number: Number) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value of JSON is a number."""
+    """Whether a JSON value is a number."""
     return type(value) in NUMBERS
 
 
 def shown(value: Any) -> str:
-    """A wrong value for a message, cut if it is long."""
+    """Text of a wrong value for a message, cut if it is long."""
     text = repr(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

@@ -1,8 +1,8 @@
-"""What is odd about objects of a COCO file: counted by kind, told in the log, and an error where it is most of them."""
+"""Oddities in a COCO file: counted by kind, logged, and an error where they concern most objects."""
 
 from collections import Counter
 
-TOLD = {  # by kind: what is left out, or done; in the order of the log
+TOLD = {  # sentence by kind, in the order of the log
     "placeholder": "annotations have neither a box nor a segmentation with area and are left out",
     "crowd": "annotations are crowd regions (iscrowd 1), which are left out of training",
     "flat": "boxes have no area within their image and are left out of training",
@@ -18,18 +18,18 @@ TOLD = {  # by kind: what is left out, or done; in the order of the log
     "federated": "images are annotated for some classes only (LVIS), but are scored as if for all",
 }
 BOXES = "COCO's boxes are [left, top, width, height] in pixels"
-MOST = 0.5  # share of the objects of a file that may be of no use
-CERTAIN = 20  # boxes; what all of so many have in common is no accident
-USUAL_CROWDS = 0.05  # share of the annotations that may be crowd regions without a word; COCO has 0.012
-REACHING_OUT = 0.1  # share of boxes outside of their images that tells corners from sizes
+MOST = 0.5  # greatest share of unusable objects in a file
+CERTAIN = 20  # boxes; a property that all of so many share is no accident
+USUAL_CROWDS = 0.05  # share of crowd regions up to which they are not logged; COCO has 0.012
+REACHING_OUT = 0.1  # share of boxes reaching out of their images that tells corners from sizes
 
 
 class Findings:
-    """What is odd, by kind.
+    """Oddities by kind.
 
     Attributes:
-        counts: of all kinds, and of what is compared with them.
-        first: of each kind, the entry that has it.
+        counts: number of entries by kind, and of the images, annotations, objects and so on to compare them with.
+        first: first entry of each kind.
     """
 
     def __init__(self) -> None:
@@ -37,22 +37,22 @@ class Findings:
         self.first: dict[str, str] = {}
 
     def add(self, kind: str, entry: str, detail: str = "") -> None:
-        """Count an entry.
+        """Count an odd entry.
 
         Args:
-            kind: of what is odd.
-            entry: its name.
-            detail: what it has.
+            kind: kind of oddity.
+            entry: name of the entry.
+            detail: its odd value.
         """
         self.counts[kind] += 1
         if kind not in self.first:
             self.first[kind] = entry + (f": {detail}" if detail else "")
 
     def check(self) -> None:
-        """See that most objects are of use.
+        """Raise unless most objects are usable.
 
         Raises:
-            ValueError: they are not, or what all have in common says that they are in other units.
+            ValueError: most are not, or boxes are in other units or another form.
         """
         self._check_units()
         counts, first = self.counts, self.first
@@ -83,7 +83,7 @@ class Findings:
             )
 
     def _check_units(self) -> None:
-        """See that boxes are in pixels, and left, top, width, height, by what all of them have in common."""
+        """Raise if most boxes look normalised, or all like corners instead of left, top, width, height."""
         counts = self.counts
         if counts["normalized"] > MOST * counts["boxes"]:
             raise ValueError(
@@ -98,7 +98,7 @@ class Findings:
             )
 
     def sentences(self, kinds: tuple[str, ...] = tuple(TOLD)) -> list[str]:
-        """What was counted, in a sentence for each kind that was."""
+        """One sentence for each kind that was counted; crowd regions only if they are many."""
         totals = {"same file": "images", "federated": "images", "same name": "categories"}
         return [
             f"{self.counts[kind]} of {self.counts[totals.get(kind, 'annotations')]} {TOLD[kind]}, first "

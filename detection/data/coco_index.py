@@ -1,4 +1,4 @@
-"""What a COCO file holds, remembered beside the file if it took long to find out."""
+"""Index of a COCO file, saved beside the file if it took long to make."""
 
 import json
 import logging
@@ -14,25 +14,25 @@ from swinv2.files.arrays import read_arrays
 
 logger = logging.getLogger(__name__)
 
-VERSION = 2  # to be raised when the same file no longer gives the same index
-ROOM = 1 << 20  # bytes that an index may have beyond those of its file
+VERSION = 2  # raise it when an unchanged file gives another index than before
+ROOM = 1 << 20  # bytes by which an index may be larger than its file
 CROWD, FLAT, UNMASKED, DROPPED = 1, 2, 4, 8  # flags of annotations, see `CocoIndex.flags`
 
 
 @dataclass
 class CocoIndex:
-    """What a COCO file holds.
+    """Index of a COCO file: categories, images, and positions of the annotations in the file.
 
     Attributes:
         categories: name by id, ascending ids.
         images: records in the file's order.
         spans: first byte of each annotation in the file and the one after the last, grouped by image.
-        flags: of each annotation, 0 for an object to train on: `CROWD` is neither to be found nor a mistake, `FLAT` has
-            no area within its image, `UNMASKED` has a segmentation of no use.
-        ends: number of annotations up to and with each image.
+        flags: flags of each annotation, 0 for an object to train on: `CROWD` is ignored in scoring, `FLAT` has no area
+            within its image, `UNMASKED` has an unusable segmentation.
+        ends: cumulative number of annotations up to and including each image.
         has_masks: whether the annotations have segmentations (all have, or none).
-        scored: whether there is an object to find; files of test images have none.
-        findings: what is left out, in sentences.
+        scored: whether there is an object to find; files of test sets have none.
+        findings: sentences about oddities, for the log.
     """
 
     categories: dict[int, str]
@@ -52,13 +52,13 @@ class CocoIndex:
 
 
 def stamp_of(path: Path) -> Int64[np.ndarray, "3"]:
-    """What tells the state of a file."""
+    """Fingerprint of a file: index version, size and modification time."""
     status = path.stat()
     return np.array([VERSION, status.st_size, status.st_mtime_ns])
 
 
 def load(kept: Path, stamp: Int64[np.ndarray, "3"]) -> CocoIndex | None:
-    """A kept index, or None if there is none of this state of the file."""
+    """The saved index, or None if there is none for this state of the file."""
     try:
         arrays = read_arrays(kept, int(stamp[1]) + ROOM)
         if not np.array_equal(arrays["stamp"], stamp):
@@ -73,12 +73,12 @@ def load(kept: Path, stamp: Int64[np.ndarray, "3"]) -> CocoIndex | None:
             **content,
         )
         return index if is_sound(index, int(stamp[1])) else None
-    except Exception:  # there is none, or whatever a file raises that is none of ours
+    except Exception:  # no such file, or any error from a file that is not ours
         return None
 
 
 def is_sound(index: CocoIndex, size: int) -> bool:
-    """Whether the parts of a kept index belong together, and to a file of some bytes."""
+    """Whether the parts of a saved index fit each other and a file of `size` bytes."""
     count, ends = len(index.flags), index.ends
     return (
         index.spans.shape == (count, 2)
@@ -89,7 +89,7 @@ def is_sound(index: CocoIndex, size: int) -> bool:
 
 
 def save(kept: Path, stamp: Int64[np.ndarray, "3"], index: CocoIndex) -> None:
-    """Keep an index, if the folder can be written to; several processes may do so at the same time."""
+    """Save an index, if the folder is writable; several processes may do so at the same time."""
     parts = {**vars(index), "categories": [*index.categories.items()]}
     arrays = {name: parts.pop(name) for name in ("spans", "flags", "ends")}
     partial = kept.with_name(f".{kept.name}.{uuid.uuid4().hex}")

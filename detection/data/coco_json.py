@@ -1,4 +1,4 @@
-"""A COCO JSON file as a stream of entries with their places in the file, however large it is, in little memory."""
+"""Streaming reader of COCO JSON: entries with their byte ranges, in little memory however large the file."""
 
 import json
 import re
@@ -13,9 +13,9 @@ BLOCK = 1 << 22  # bytes read at once
 BLANKS = " \t\r\n"
 BLANK = re.compile(f"[{BLANKS}]*")
 COMPRESSED = b"\x1f\x8b", b"PK\x03\x04"  # beginnings of gzip and ZIP files
-TAIL = 64  # characters in which a number, a literal or an escape can be cut off by the end of a block
-SHOWN = 40  # characters of a damaged place
-UNTERMINATED = re.compile("Unterminated string|Invalid \\\\")  # complaints that more text may settle
+TAIL = 64  # characters before the end of a block in which a number, literal or escape may be cut off
+SHOWN = 40  # characters of a damaged place in a message
+UNTERMINATED = re.compile("Unterminated string|Invalid \\\\")  # errors that more text may resolve
 
 
 class Entry(NamedTuple):
@@ -23,8 +23,8 @@ class Entry(NamedTuple):
 
     Attributes:
         section: name of the list.
-        position: in the list, from 0.
-        value: what JSON says.
+        position: index in the list, from 0.
+        value: the parsed entry.
         start: first byte in the file.
         end: the byte after the last.
     """
@@ -37,16 +37,16 @@ class Entry(NamedTuple):
 
 
 def entries(path: Path, sections: Collection[str], seen: set[str]) -> Iterator[Entry]:
-    """The entries of some lists at the top of a file, in the file's order; the rest is passed over.
+    """The entries of some lists at the top of a file, in the file's order; the rest is skipped.
 
     Args:
         path: the file.
         sections: names of the lists.
-        seen: takes up the names of those that are there, each when it begins.
+        seen: set to which each list's name is added when the list begins.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: it is not JSON in UTF-8, not an object, or one of the sections is no list or there twice.
+        ValueError: the file is not JSON in UTF-8 or not an object, or a section is no list or occurs twice.
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no annotation file {path}; check the data folder and the file's name.")
@@ -69,7 +69,7 @@ def entries(path: Path, sections: Collection[str], seen: set[str]) -> Iterator[E
 
 
 def read_span(data: bytes) -> Any:
-    """An entry from its bytes in the file.
+    """Parse an entry from its bytes in the file.
 
     Raises:
         ValueError: they are not JSON in UTF-8.
@@ -78,14 +78,14 @@ def read_span(data: bytes) -> Any:
 
 
 class Stream:
-    """The text of a JSON file, a block in memory at a time.
+    """Parser of a JSON file that holds one block of text in memory at a time.
 
-    Bytes are decoded one to one (Latin-1), so that places in the text are places in the file; JSON's signs and numbers
-    are ASCII.
+    Bytes are decoded one to one (Latin-1), so that positions in the text are positions in the file; JSON's punctuation
+    and numbers are ASCII.
 
     Args:
-        path: of the file, for messages.
-        file: opened for reading bytes.
+        path: path of the file, for messages.
+        file: the file, opened for reading bytes.
 
     Raises:
         ValueError: the file is compressed, or in UTF-16 or UTF-32.
@@ -94,7 +94,7 @@ class Stream:
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self.path, self.file = path, file
         self.text, self.at = "", 0
-        self.offset = 0  # of the text in the file
+        self.offset = 0  # position of the text in the file
         self.decode = json.JSONDecoder().raw_decode
         self._more()
         head = self.text[:4].encode("latin-1")
@@ -107,7 +107,7 @@ class Stream:
             self.at = 3
 
     def peek(self) -> str:
-        """The next character that is no blank, which is not passed over; none at the end."""
+        """The next character that is no blank, without consuming it; empty at the end."""
         while True:
             sign = self.text[self.at : self.at + 1]
             if sign and sign not in BLANKS:
@@ -118,10 +118,10 @@ class Stream:
                 return ""
 
     def value(self) -> tuple[Any, int, int]:
-        """The next value, its first byte in the file and the one after the last.
+        """Read the next value: the value, its first byte in the file and the one after the last.
 
         Raises:
-            ValueError: there is none.
+            ValueError: there is no valid JSON in UTF-8.
         """
         if self.peek() == "{" and (found := self._plain_object()):
             return found
@@ -148,7 +148,7 @@ class Stream:
         return value, self.offset + start, self.offset + end
 
     def _plain_object(self) -> tuple[Any, int, int] | None:
-        """`value` of an object of ASCII without objects in it, which is read three times as fast; None of others.
+        """`value` of an ASCII object without objects in it, read three times as fast; None for any other.
 
         The text up to a closing brace is JSON of its own only if the brace is the one that closes the object.
         """
@@ -158,22 +158,22 @@ class Stream:
             return None
         try:
             value = orjson.loads(written)
-        except orjson.JSONDecodeError:  # among them NaN, which COCO files may have; the reader of the library tells
+        except orjson.JSONDecodeError:  # for example NaN, which COCO files may have: left to the standard library
             return None
         start, self.at = self.at, end
         return value, self.offset + start, self.offset + end
 
     def end(self) -> None:
-        """See that nothing follows.
+        """Raise unless the file ends here.
 
         Raises:
-            ValueError: something does.
+            ValueError: something follows.
         """
         if self.peek():
             raise self._error("Extra data behind its end", self.offset + self.at)
 
     def keys(self) -> Iterator[str]:
-        """The keys of an object; after each the value has to be taken by `value` or `items`."""
+        """The keys of an object; after each, the caller reads the value by `value` or `items`."""
         for _ in self._parts("{", "}"):
             name, *_ = self.value()
             if not isinstance(name, str) or self.peek() != ":":
@@ -182,7 +182,7 @@ class Stream:
             yield name
 
     def items(self) -> Iterator[int]:
-        """The positions in a list; at each the item has to be taken by `value`."""
+        """The positions in a list; at each, the caller reads the item by `value`."""
         return self._parts("[", "]")
 
     def _parts(self, opening: str, closing: str) -> Iterator[int]:
@@ -203,7 +203,7 @@ class Stream:
                 return
 
     def _more(self) -> bool:
-        """Read on: at least as much as is left, so that a long entry costs few tries."""
+        """Read the next block, at least as long as the unread text, so that a long entry takes few attempts."""
         data = self.file.read(max(BLOCK, len(self.text) - self.at))
         self.text = self.text[self.at :] + data.decode("latin-1")
         self.offset += self.at
@@ -211,11 +211,11 @@ class Stream:
         return bool(data)
 
     def _not_utf8(self, error: UnicodeDecodeError, start: int) -> ValueError:
-        """What is raised for letters in another encoding.
+        """Error for letters in another encoding.
 
         Args:
-            error: of their decoding.
-            start: of the decoded value in the text.
+            error: error of their decoding.
+            start: position of the decoded value in the text.
         """
         found = error.object[error.start :][:SHOWN]
         return ValueError(
@@ -224,7 +224,7 @@ class Stream:
         )
 
     def _error(self, problem: str, place: int) -> ValueError:
-        """What is raised for a problem at some byte of the file."""
+        """Error for a problem at some byte of the file."""
         text = self.text[place - self.offset :][:SHOWN]
         found = f"{problem} at byte {place:,}, {text!r}" if text else f"it ends after {place:,} bytes"
         return ValueError(

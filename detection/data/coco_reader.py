@@ -1,4 +1,4 @@
-"""Reading a COCO file once from its beginning to its end, with a check of every entry."""
+"""Reader of a COCO file that checks every entry in one pass."""
 
 from array import array
 from pathlib import Path
@@ -27,15 +27,15 @@ from detection.data.coco_index import CROWD, DROPPED, FLAT, UNMASKED, CocoIndex,
 from detection.data.coco_json import Entry, entries
 from detection.data.segmentation_checks import NO_AREA, NO_PIXEL, examine
 
-SLOW = 1.0  # seconds; an index that takes less is made anew each time
+SLOW = 1.0  # seconds; an index that takes less is not saved
 
 
 def index_file(path: Path) -> CocoIndex:
-    """The index of a file, from the one beside it or else made now.
+    """Index of a file, loaded from beside it or made now.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not JSON, not COCO, an impossible field, or more than half of its objects are of no use.
+        ValueError: not JSON, not COCO, an impossible field, or more than half of the objects are unusable.
     """
     kept = path.with_name(f"{path.name}.index.npz")
     index = load(kept, stamp_of(path)) if path.is_file() else None
@@ -48,7 +48,7 @@ def index_file(path: Path) -> CocoIndex:
 
 
 class CocoReader:
-    """Reads a file once and checks every entry.
+    """Read a COCO file once and check every entry.
 
     Args:
         path: the file.
@@ -58,15 +58,15 @@ class CocoReader:
         self.path = path
         self.categories: dict[int, str] = {}
         self.images: dict[Id, ImageRecord] = {}
-        self.places: dict[Id, int] = {}  # of images, in the file's order
+        self.places: dict[Id, int] = {}  # position of each image in the file
         self.sections: set[str] = set()
-        self.rows = array("q")  # of each annotation: place of its image, category, first byte, the one after the last
+        self.rows = array("q")  # per annotation: position of its image, category, first byte, the one after the last
         self.flags = array("q")
         self.files: set[str] = set()
         self.found = Findings()
 
     def index(self) -> CocoIndex:
-        """The index; for errors see `index_file`."""
+        """Make the index; for errors see `index_file`."""
         try:
             self._read()
             rows = np.frombuffer(self.rows, np.int64).reshape(-1, 4)
@@ -95,7 +95,7 @@ class CocoReader:
         for entry in entries(self.path, FIELDS, self.sections):
             if entry.section == "annotations":
                 if "images" not in self.sections and not ahead:
-                    ahead = True  # they come later in this file
+                    ahead = True  # the images come later in this file
                     for image in entries(self.path, ("images",), set()):
                         self._add_image(image)
                 self._add_annotation(entry)
@@ -156,7 +156,7 @@ class CocoReader:
         self.found.add(kind, name_of(entry.value, entry.position), detail)
 
     def _flag(self, box: Box, record: ImageRecord, entry: Entry) -> int:
-        """The flag of an annotation by its box and its segmentation; what is odd about them is counted."""
+        """Flags of an annotation by its box and segmentation; oddities are counted."""
         flag = self._flag_of_box(box, record, entry)
         segmentation = entry.value.get("segmentation")
         empty = is_empty(segmentation)
@@ -178,7 +178,7 @@ class CocoReader:
         return flag
 
     def _flag_of_box(self, box: Box, record: ImageRecord, entry: Entry) -> int:
-        """The flag of an annotation by its box alone; boxes that look as if they were in other units are counted."""
+        """Flags of an annotation by its box alone; boxes that look like other units are counted."""
         crowd = CROWD if box.crowd else 0
         _, _, left, top, width, height, _ = box
         right, bottom = left + width, top + height
@@ -192,7 +192,7 @@ class CocoReader:
         if right <= 1 and bottom <= 1 and min(record.width, record.height) > 1:
             self._find("normalized", entry, str(entry.value["bbox"]))
         if width > left and height > top and width <= record.width + 1 and height <= record.height + 1:
-            counts["corners"] += 1  # or could be
+            counts["corners"] += 1  # could be right and bottom
         if reach > SLACK and not crowd:
             self._find("outside", entry, f"{entry.value['bbox']} in {record.width} x {record.height} pixels")
         return crowd

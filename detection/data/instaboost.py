@@ -1,4 +1,4 @@
-"""InstaBoost: the objects of an image, moved a little (arXiv:1908.07801)."""
+"""InstaBoost: augmentation that moves the objects of an image a little (arXiv:1908.07801)."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,31 +15,31 @@ from detection.data.regions import cut_region, draw_regions
 from detection.data.transforms import fit_boxes, keep_visible
 from detection.detectors.semantic import IGNORED
 
-HALO = 7  # side of the square by which holes are widened, pixels: annotated outlines run within their objects
+HALO = 7  # side of the square by which holes are dilated, pixels: annotated outlines run within their objects
 FILL_SIDE = 320  # longest side of the image in which holes are filled, pixels
-FILL_RADIUS = 3  # how far filling looks, pixels
-MARGIN = 2  # about an object that is cut out, and up to the border of the image where that cuts it off, pixels
+FILL_RADIUS = 3  # radius of the neighbourhood that fills a pixel, pixels
+MARGIN = 2  # pixels around an object that is cut out; one this near to the border of the image counts as cut off
 SOFTNESS = (3, 3)  # width and height of the blur at the border of a pasted object, pixels
 JITTER = v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2)
 
 
 @dataclass(frozen=True)
 class InstaBoost:
-    """Cut all objects out, fill the holes, and paste the objects nearby, scaled, turned and in other colours.
+    """Cut all objects out, fill the holes, and paste the objects nearby, scaled, rotated and in other colours.
 
-    The defaults are those of HTC++. Smaller objects come to lie on larger ones. What the border of the image cuts off
-    stays cut off by it. An object that the others cover is dropped. In a semantic map the hole becomes 255 (ignored)
-    and the pasted object takes its class along.
+    The defaults are those of HTC++. Smaller objects are pasted over larger ones. Objects cut off by the border of the
+    image stay at it. An object that the others cover is dropped. In a semantic map the hole becomes 255 (ignored) and
+    the pasted object keeps its class.
 
     Attributes:
-        prob: how often an image is changed, 0 to 1.
+        prob: probability that an image is changed, 0 to 1.
         scale: least and greatest scale of an object.
         shift: greatest shift to either side, as a share of the object's width or height.
-        angle: greatest turn to either side, degrees.
-        color_prob: how often an object gets another brightness, contrast and saturation, 0 to 1.
+        angle: greatest rotation to either side, degrees.
+        color_prob: probability that an object gets another brightness, contrast and saturation, 0 to 1.
 
     Raises:
-        ValueError: a number out of its range.
+        ValueError: a number outside its range.
     """
 
     prob: float = 0.5
@@ -49,7 +49,7 @@ class InstaBoost:
     color_prob: float = 0.5
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
+        """Raise unless all numbers are in their ranges."""
         if not (0 <= self.prob <= 1 and 0 <= self.color_prob <= 1):
             raise ValueError(f"prob {self.prob} and color_prob {self.color_prob} must be 0 to 1; 0 is never, 1 always.")
         if not 0 < self.scale[0] <= self.scale[1]:
@@ -58,7 +58,7 @@ class InstaBoost:
             raise ValueError(f"shift {self.shift} and angle {self.angle} are the greatest to either side: 0 or more.")
 
     def __call__(self, image: Image, target: dict[str, Any]) -> tuple[Image, dict[str, Any]]:
-        """Change an image (uint8) and its `boxes`, `labels`, `regions` and, where there is one, `semantic` map."""
+        """Augment an image (uint8) and its `boxes`, `labels`, `regions` and, if there is one, `semantic` map."""
         if float(torch.rand(())) >= self.prob:
             return image, target
         masks = draw_regions(target["regions"], target["origins"]).numpy()
@@ -88,7 +88,7 @@ class InstaBoost:
     def _move(
         self, pixels: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w"]
     ) -> tuple[tuple[slice, slice], UInt8[np.ndarray, "p q 3"], Float[np.ndarray, "p q"]]:
-        """An object at its new place: rows and columns about it, the pixels there, and how much of each it covers."""
+        """Move an object: rows and columns of its new place, the pixels there, and the share of each that it covers."""
         left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
         start, end = np.array([left, top]), np.array([left + width, top + height])
         size = np.array(mask.shape[::-1])  # (x, y), as all that follows
@@ -111,7 +111,7 @@ class InstaBoost:
     def _draw(
         self, start: Shaped[np.ndarray, "2"], end: Shaped[np.ndarray, "2"], size: Shaped[np.ndarray, "2"]
     ) -> Float[np.ndarray, "2 3"]:
-        """A random affine map of the box between two corners, in an image of a size; all are (x, y) in pixels."""
+        """Draw an affine map of the box between two corners, in an image of a size; all are (x, y) in pixels."""
         scale, turn, *shift = (torch.rand(4, dtype=torch.float64) * 2 - 1).tolist()
         factor = (self.scale[0] * (1 - scale) + self.scale[1] * (1 + scale)) / 2
         if ((start <= MARGIN) & (end >= size - MARGIN)).any():  # from one border to the opposite one
@@ -131,7 +131,7 @@ def between(first: Shaped[np.ndarray, "2"], last: Shaped[np.ndarray, "2"]) -> tu
 
 
 def fill(pixels: UInt8[np.ndarray, "h w 3"], hole: Bool[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
-    """An image whose hole is filled from around it (doi:10.1080/10867651.2004.10487596), coarsely in large images."""
+    """Fill a hole from its surroundings (doi:10.1080/10867651.2004.10487596), at low resolution in large images."""
     height, width = hole.shape
     wide = cv2.dilate(hole.view(np.uint8), np.ones((HALO, HALO), np.uint8))
     factor = min(FILL_SIDE / max(height, width), 1)

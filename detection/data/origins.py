@@ -1,4 +1,4 @@
-"""Where the pixels of a transformed image came from, so that masks can be drawn after the transforms."""
+"""Source pixels of a transformed image, so that masks can be drawn after the transforms."""
 
 from collections.abc import Callable
 from functools import partial
@@ -14,38 +14,38 @@ from swinv2.imaging.resize import nearest
 
 
 class Origins(TVTensor):
-    """Row and column in the file of each row and column of an image, int32 (height + width), counted from 1.
+    """Source row in the file of each row of an image, then source column of each column; int32, counted from 1.
 
-    Whatever moves, cuts or resizes masks does so with this one; 0 stands for what came from nowhere. What turns or
-    bends them makes a map of it, a `Mask` (2, height, width) of the row and the column of each pixel.
+    The length is height + width; 0 stands for a row or column without a source, such as padding. Transforms that move,
+    crop or resize a mask do the same to this; those that rotate or warp turn it into a map, see `map`.
     """
 
     height: int
 
     @classmethod
     def of(cls, rows: Int32[Tensor, " h"], columns: Int32[Tensor, " w"]) -> "Origins":
-        """Origins of rows and columns."""
+        """Origins from the source rows and source columns."""
         origins = torch.cat([rows, columns]).as_subclass(cls)
         origins.height = len(rows)
         return origins
 
     @classmethod
     def whole(cls, height: int, width: int) -> "Origins":
-        """Those of an image that is as in its file."""
+        """Origins of an image that was not transformed."""
         return cls.of(*(torch.arange(1, side + 1, dtype=torch.int32) for side in (height, width)))
 
     @property
     def rows(self) -> Int32[Tensor, " h"]:
-        """Of each row."""
+        """Source row of each pixel row."""
         return self.as_subclass(Tensor)[: self.height]
 
     @property
     def columns(self) -> Int32[Tensor, " w"]:
-        """Of each column."""
+        """Source column of each pixel column."""
         return self.as_subclass(Tensor)[self.height :]
 
     def map(self) -> Mask:
-        """Of each pixel, int32 (2, height, width); a pixel from nowhere has a 0."""
+        """Source row and column of each pixel, int32 (2, height, width); a pixel without a source has a 0."""
         return Mask(torch.stack(torch.meshgrid(self.rows, self.columns, indexing="ij")))
 
 
@@ -83,17 +83,17 @@ def _turn(transform: Callable[..., Mask], origins: Origins, *args: Any, **settin
     return transform(origins.map(), *args, **settings)
 
 
-for transform in (F.affine, F.elastic, F.perspective, F.rotate):  # rows and columns do not stay such
+for transform in (F.affine, F.elastic, F.perspective, F.rotate):  # rows and columns do not stay rows and columns
     F.register_kernel(transform, Origins)(partial(_turn, transform))
 
 
 def part(along: Int32[Tensor, " n"], start: int, length: int) -> Int32[Tensor, " m"]:
-    """Some of the origins along an axis; 0 beyond the ends.
+    """Slice of the origins along an axis; 0 beyond the ends.
 
     Args:
         along: origins of all rows or columns.
-        start: the first one wanted; below 0 for before the image.
-        length: how many.
+        start: first position; below 0 it is before the image.
+        length: number of positions.
     """
     places = torch.arange(start, start + length)
     inside = (places >= 0) & (places < len(along))

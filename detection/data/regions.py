@@ -1,4 +1,4 @@
-"""The pixels of objects, kept as small as the objects are, until they are drawn in the size that is needed."""
+"""Masks cropped to their objects, from the file until they are drawn in the size of the transformed image."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -15,12 +15,12 @@ from detection.data.segmentation_checks import decompress, polygons_of
 
 
 class Region(NamedTuple):
-    """The pixels of an object within the smallest part of its image that holds them.
+    """Mask of an object, cropped to the smallest rectangle that holds it.
 
     Attributes:
-        top: first row of the part in the image.
-        left: its first column.
-        pixels: which of the part belong to the object.
+        top: first row of the rectangle in the image.
+        left: first column of the rectangle.
+        pixels: whether each pixel of the rectangle belongs to the object.
     """
 
     top: int
@@ -29,12 +29,12 @@ class Region(NamedTuple):
 
 
 def encode_region(segmentation: list[Any] | dict[str, Any], height: int, width: int) -> dict[str, Any]:
-    """Compressed RLE of a segmentation that has no problem, see `problem_of`.
+    """Compressed RLE of a valid segmentation, see `examine`.
 
     Args:
         segmentation: polygons or run lengths.
-        height: of the image, pixels.
-        width: of the image, pixels.
+        height: height of the image, pixels.
+        width: width of the image, pixels.
     """
     if isinstance(segmentation, list):
         parts = mask_utils.frPyObjects(polygons_of(segmentation), height, width)
@@ -45,14 +45,14 @@ def encode_region(segmentation: list[Any] | dict[str, Any], height: int, width: 
 
 
 def find_region(segmentation: list[Any] | dict[str, Any], height: int, width: int) -> Region:
-    """The region of a segmentation that has no problem, see `problem_of`; the whole image is never drawn.
+    """The region of a valid segmentation, see `examine`; the whole image is never drawn.
 
     Args:
         segmentation: polygons or run lengths.
-        height: of the image, pixels.
-        width: of the image, pixels.
+        height: height of the image, pixels.
+        width: width of the image, pixels.
     """
-    ends = np.cumsum(run_lengths(segmentation, height, width))  # of runs of 0, 1, 0, 1, … down one column after another
+    ends = np.cumsum(run_lengths(segmentation, height, width))  # ends of runs of 0, 1, 0, 1, … in column-major order
     starts, stops = ends[: len(ends) // 2 * 2 : 2], ends[1::2]
     seen = stops > starts
     if not seen.any():
@@ -79,9 +79,9 @@ def cut_region(mask: Bool[np.ndarray, "p q"], top: int = 0, left: int = 0) -> Re
     """The region of a mask.
 
     Args:
-        mask: of an image, or of a part of it.
+        mask: mask of an image, or of a part of it.
         top: row of the image where the part begins.
-        left: its column.
+        left: column where it begins.
     """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
@@ -91,14 +91,14 @@ def cut_region(mask: Bool[np.ndarray, "p q"], top: int = 0, left: int = 0) -> Re
 
 
 def draw_regions(regions: Sequence[Region], origins: Origins | Mask) -> Mask:
-    """Masks, bool (n, height, width), of regions in an image that was transformed.
+    """Masks of regions in a transformed image, bool (n, height, width).
 
     Args:
-        regions: in the pixels of the file.
-        origins: of the pixels of the transformed image.
+        regions: regions in the pixels of the file.
+        origins: source pixels of the transformed image.
     """
     look = Look(origins)
-    masks = np.zeros((len(regions), *look.size), bool)  # memory that nobody touches costs nothing
+    masks = np.zeros((len(regions), *look.size), bool)  # untouched pages of zeros take no memory
     for mask, region in zip(masks, regions, strict=True):
         top, left, pixels = look(region)
         mask[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
@@ -106,11 +106,11 @@ def draw_regions(regions: Sequence[Region], origins: Origins | Mask) -> Mask:
 
 
 def region_boxes(regions: Sequence[Region], origins: Origins | Mask) -> Float[Tensor, "n 4"]:
-    """Left, top, right and bottom edge of what is seen of each region, in pixels; zeros where that is nothing.
+    """Bounding box (xyxy, pixels) of the visible part of each region; zeros if nothing is visible.
 
     Args:
-        regions: in the pixels of the file.
-        origins: of the pixels of the transformed image.
+        regions: regions in the pixels of the file.
+        origins: source pixels of the transformed image.
     """
     look = Look(origins)
     seen = [cut_region(pixels, top, left) for top, left, pixels in map(look, regions)]
@@ -122,10 +122,10 @@ def region_boxes(regions: Sequence[Region], origins: Origins | Mask) -> Float[Te
 
 
 class Look:
-    """What is seen of regions in an image that was transformed.
+    """Mapping of regions into a transformed image, where only a part may be visible.
 
     Args:
-        origins: of its pixels.
+        origins: source pixels of the image.
     """
 
     def __init__(self, origins: Origins | Mask) -> None:
@@ -135,7 +135,7 @@ class Look:
         self.size = (len(rows), len(columns)) if aligned else tuple(rows.shape)
 
     def __call__(self, region: Region) -> Region:
-        """The region in the transformed image."""
+        """The visible part of a region, in pixels of the transformed image."""
         height, width = region.pixels.shape
         down, across = self.rows - region.top, self.columns - region.left
         if self.aligned:
@@ -153,5 +153,5 @@ class Look:
 
 
 def is_run(numbers: Int64[np.ndarray, " n"]) -> bool:
-    """Whether ascending numbers follow each other without a gap, and there are some."""
+    """Whether ascending numbers are consecutive and there is at least one."""
     return len(numbers) > 0 and int(numbers[-1] - numbers[0]) == len(numbers) - 1

@@ -1,4 +1,4 @@
-"""Whether an annotation's segmentation is a region of its image, and what is wrong with it if not."""
+"""Checks of an annotation's segmentation: its extent in the image, or the reason why it is unusable."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,19 +8,19 @@ from jaxtyping import Int64
 
 from detection.data.coco_fields import Number, is_finite, is_number, shown, whole
 
-Spans = tuple[tuple[Number, Number], ...]  # from and to, along x and perhaps y, in pixels
+Spans = tuple[tuple[Number, Number], ...]  # (start, end) along x and, for polygons, y, in pixels
 
-LEAST = 6  # numbers of a polygon: three corners
-FAR = 10  # a corner may lie this many sides of the image outside of it
+LEAST = 6  # least numbers of a polygon: three corners
+FAR = 10  # a corner may lie this many times the longer side outside of the image
 NUMBERS = {int, float}
 BASE, CHARACTERS = 48, 64  # COCO's compressed runs: six bits a character, counted from "0"
-MORE, SIGN, BITS = 0x20, 0x10, 0x1F  # of them: another character follows, below zero, the rest
+MORE, SIGN, BITS = 0x20, 0x10, 0x1F  # of the six bits: another character follows, sign, value
 NO_AREA, NO_PIXEL = "has polygons without any area", "has run lengths without any pixel in the object"
-BIG = 12  # characters of a number; more would not fit into 64 bits
+BIG = 12  # most characters of a number; more do not fit into 64 bits
 
 
 def examine(segmentation: Any, height: int, width: int) -> str | Spans:
-    """What is wrong with a segmentation, in words that go on "its segmentation …"; if nothing is, where it lies.
+    """Problem of a segmentation, as text that continues "its segmentation …", or its extent if there is none.
 
     Args:
         segmentation: polygons or run lengths; see `coco_fields.is_empty` for those that are neither.
@@ -28,7 +28,7 @@ def examine(segmentation: Any, height: int, width: int) -> str | Spans:
         width: of the image, pixels.
 
     Returns:
-        A text, or the columns from and to which the segmentation reaches and, of polygons, the rows, too.
+        The problem, or the range of columns and, for polygons, that of rows.
     """
     if isinstance(segmentation, list):
         return examine_polygons(segmentation, height, width)
@@ -43,7 +43,7 @@ def polygons_of(segmentation: Sequence[Any]) -> list[list[Any]]:
 
 
 def examine_polygons(segmentation: list[Any], height: int, width: int) -> str | Spans:
-    """Likewise of a list; one good polygon is enough, but no part may have impossible numbers."""
+    """`examine` for a list; one good polygon is enough, but no part may have impossible numbers."""
     polygons = polygons_of(segmentation)
     if not polygons:
         return unusable(segmentation)
@@ -73,7 +73,7 @@ def examine_polygons(segmentation: list[Any], height: int, width: int) -> str | 
 
 
 def unusable(segmentation: list[Any]) -> str:
-    """Why a list has no polygon in it, with the form that it should have."""
+    """Reason why a list has no polygon in it, with the form that it should have."""
     form = "COCO writes [[x1, y1, x2, y2, …]], a flat list for each polygon, in pixels"
     first = next((part for part in segmentation if part not in ([], None)), None)
     if isinstance(first, dict) or (isinstance(first, list) and any(isinstance(part, dict) for part in first)):
@@ -92,7 +92,7 @@ def unusable(segmentation: list[Any]) -> str:
 
 
 def examine_runs(segmentation: dict[str, Any], height: int, width: int) -> str | Spans:
-    """Likewise of run lengths, plain or compressed: they must have the size of the image and add up to its pixels."""
+    """`examine` for run lengths, plain or compressed: they must have the image's size and add up to its pixels."""
     size, counts = segmentation.get("size"), segmentation.get("counts")
     sides = [whole(side) for side in size] if isinstance(size, list) else None
     if sides != [height, width]:
@@ -121,17 +121,17 @@ def examine_runs(segmentation: dict[str, Any], height: int, width: int) -> str |
 
 
 def is_compressed(counts: str) -> bool:
-    """Whether all letters are such as COCO's compression writes."""
+    """Whether a text has only characters that COCO's compression writes."""
     return counts.isascii() and all(BASE <= byte < BASE + CHARACTERS for byte in {*counts.encode("ascii")})
 
 
 def decompress(counts: str) -> Int64[np.ndarray, " n"] | None:
-    """The run lengths in COCO's compressed text; None if it ends within a number or has one too large.
+    """Run lengths from COCO's compressed text; None if it ends within a number or has one too large.
 
     Each number is written in groups of five bits, the lowest first, as the difference from the one before the last.
 
     Args:
-        counts: with letters as `is_compressed` asks for.
+        counts: text that `is_compressed` accepts.
     """
     codes = np.frombuffer(counts.encode("ascii"), np.uint8).astype(np.int64) - BASE
     ends = np.flatnonzero((codes & MORE) == 0)
@@ -146,7 +146,7 @@ def decompress(counts: str) -> Int64[np.ndarray, " n"] | None:
     place = np.arange(len(codes)) - np.repeat(starts, lengths)
     numbers = np.add.reduceat((codes & BITS) << (5 * place), starts)
     numbers -= np.where(codes[ends] & SIGN, 1 << (5 * lengths), 0)
-    runs = numbers.copy()  # the first three are as they are
+    runs = numbers.copy()  # the first three are no differences
     runs[1::2] = np.cumsum(numbers[1::2])
     runs[2::2] = np.cumsum(numbers[2::2])
     return runs

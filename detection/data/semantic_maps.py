@@ -17,30 +17,30 @@ from swinv2.imaging.reading import UnreadableImageError
 
 @dataclass(frozen=True)
 class SemanticMaps:
-    """A folder of 8-bit PNGs, grey or with a palette, each with the name of its image but for the suffix.
+    """Folder of 8-bit PNGs, grey or with a palette, each with the name of its image except for the suffix.
 
     Attributes:
-        folder: of the maps; those of images in subfolders are in subfolders of the same name.
-        zero_is_void: 0 is no class, and the classes are 1, 2, … (ADE20K's way), instead of 0, 1, … with 255 for no
-            class (the way of COCO-stuff's stuffthingmaps).
+        folder: folder of the maps, with the same subfolders as that of the images.
+        zero_is_void: whether 0 is no class and the classes are 1, 2, … (as in ADE20K), instead of 0, 1, … with 255 for
+            no class (as in COCO-stuff's stuffthingmaps).
     """
 
     folder: Path
     zero_is_void: bool = False
 
     def path(self, record: ImageRecord, finder: Finder | None = None) -> Path:
-        """Where the map of an image is, or would be.
+        """Path of an image's map, or where it should be if it is missing.
 
         Args:
-            record: of the image.
-            finder: of the folder; it is listed once for all that are not where they would be.
+            record: the image.
+            finder: finder in the folder, for maps whose name is spelled differently; it lists the folder only once.
         """
         name = str(Path(record.file_name).with_suffix(".png"))
         path = self.folder / name
         return path if path.is_file() else (finder or Finder(self.folder)).find(name) or path
 
     def check(self, records: Sequence[ImageRecord]) -> None:
-        """See that all images have a map of the right format and size, from the first bytes of the files.
+        """Raise unless all images have a map of the right format and size, judged by the first bytes of the files.
 
         Raises:
             FileNotFoundError: the folder or some maps are missing.
@@ -62,14 +62,14 @@ class SemanticMaps:
             check_header(path, record)
 
     def read(self, record: ImageRecord, classes: int = IGNORED) -> Mask:
-        """The map of an image, uint8 (height, width): class by pixel, 255 where there is none.
+        """Read the map of an image, uint8 (height, width): class of each pixel, 255 for none.
 
         Args:
-            record: of the image.
-            classes: number of classes that there may be.
+            record: the image.
+            classes: number of classes of the model.
 
         Raises:
-            UnreadableImageError: the file is damaged, or has a class that there is not.
+            UnreadableImageError: the file is damaged, or has a class beyond these.
         """
         pixels = read_map(self.path(record))
         if self.zero_is_void:
@@ -84,10 +84,10 @@ class SemanticMaps:
 
 
 def check_header(path: Path, record: ImageRecord) -> None:
-    """See that a file is an 8-bit PNG of one channel and of the size of an image.
+    """Raise unless a file is an 8-bit PNG of one channel and of the size of its image.
 
     Raises:
-        ValueError: it is not.
+        ValueError: another format or size.
     """
     header = png_header(path)
     if header is None or header.bits > 8 or header.kind not in (GREY, PALETTE):

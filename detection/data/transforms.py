@@ -16,10 +16,10 @@ DETR_CROP = (384, 600)  # least and greatest side of the crop
 
 
 class RandomShortEdge(v2.Transform):
-    """Resize to a short edge drawn from a list, or less where the long edge would grow too long.
+    """Resize to a short edge drawn from a list, or less where the long edge would exceed its limit.
 
     Args:
-        short_edges: pixels, each as likely as the others.
+        short_edges: lengths in pixels, drawn with equal probability.
         long_edge: greatest length of the other edge, pixels.
     """
 
@@ -42,12 +42,12 @@ class RandomShortEdge(v2.Transform):
 
 
 class ScaleJitter(v2.Transform):
-    """Resize to fit a square times a random scale, and cut to the square (large-scale jitter, arXiv 2012.07177).
+    """Resize to fit a square times a random scale, and crop to the square (large-scale jitter, arXiv 2012.07177).
 
-    The part is cut out before resizing: an image is never larger than the square. A smaller one is not padded.
+    The crop comes before the resize, so that no image is ever larger than the square. A smaller one is not padded.
 
     Args:
-        side: of the square, pixels.
+        side: side of the square, pixels.
         scales: least and greatest scale; the longer side of the image is the scale times that of the square.
     """
 
@@ -57,7 +57,7 @@ class ScaleJitter(v2.Transform):
         self.scales = scales
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        """Draw the scale, and the place of the part."""
+        """Draw the scale and the place of the crop."""
         height, width = v2.query_size(flat_inputs)
         least, greatest = self.scales
         factor = (least + float(torch.rand(())) * (greatest - least)) * self.side / max(height, width)
@@ -68,12 +68,12 @@ class ScaleJitter(v2.Transform):
         return {"part": (*place, *part), "size": (min(size[0], self.side), min(size[1], self.side))}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        """Cut and resize the image, the boxes or the masks."""
+        """Crop and resize the image, the boxes or the masks."""
         return resize(F.crop(inpt, *params["part"]), params["size"])
 
 
 class RandomCrop(v2.Transform):
-    """Cut out a random part whose sides are drawn from a range; a side shorter than that stays whole.
+    """Crop to random sides drawn from a range; a side shorter than the range stays whole.
 
     Args:
         least: shortest side, pixels.
@@ -86,14 +86,14 @@ class RandomCrop(v2.Transform):
         self.greatest = greatest
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        """Draw size and place of the part."""
+        """Draw size and place of the crop."""
         height, width = v2.query_size(flat_inputs)
         kept_height, kept_width = self._side(height), self._side(width)
         top, left = random_integer(0, height - kept_height), random_integer(0, width - kept_width)
         return {"top": top, "left": left, "height": kept_height, "width": kept_width}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        """Cut the image, the boxes or the masks."""
+        """Crop the image, the boxes or the masks."""
         return F.crop(inpt, params["top"], params["left"], params["height"], params["width"])
 
     def _side(self, length: int) -> int:
@@ -111,15 +111,15 @@ def train_transform(
     """Flip, then resize at random, with or without cropping; objects that this leaves invisible are dropped.
 
     Args:
-        short_edge: pixels, or the least and greatest of a range of whole numbers.
-        long_edge: its greatest length, pixels.
-        flip_prob: how often left and right are exchanged.
-        random_crop: for half of the images cut a part of 384 to 600 pixels out first (DETR, arXiv 2005.12872, A.4).
+        short_edge: shorter side after resizing, pixels, or least and greatest of a range of whole numbers.
+        long_edge: greatest length of the longer side, pixels.
+        flip_prob: probability of a horizontal flip.
+        random_crop: crop half of the images to sides of 384 to 600 pixels first (DETR, arXiv 2005.12872, A.4).
         scale_jitter: least and greatest scale relative to `crop_size`, instead of the edges above.
-        crop_size: greatest side of what `scale_jitter` gives out, pixels; smaller images are not padded.
+        crop_size: greatest side after `scale_jitter`, pixels; smaller images are not padded.
 
     Raises:
-        ValueError: an empty range, or two settings that do not go together.
+        ValueError: an empty range, or two settings that exclude each other.
     """
     check_settings(short_edge, long_edge, random_crop, scale_jitter, crop_size)
     flip = v2.RandomHorizontalFlip(flip_prob)
@@ -134,7 +134,7 @@ def train_transform(
 
 
 def eval_transform(short_edge: int, long_edge: int) -> RandomShortEdge:
-    """Resize to one short edge, or less where the long edge would grow beyond its limit; both in pixels.
+    """Resize to one short edge, or less where the long edge would exceed its limit; both in pixels.
 
     Raises:
         ValueError: the short edge is not positive, or above the limit.
@@ -150,7 +150,7 @@ def check_settings(
     scale_jitter: tuple[float, float] | None = None,
     crop_size: int | None = None,
 ) -> None:
-    """See that the settings of `train_transform` make sense together; raises ValueError."""
+    """Raise ValueError unless the settings of `train_transform` fit together."""
     least, greatest = (short_edge, short_edge) if isinstance(short_edge, int) else short_edge
     if scale_jitter is None and not 0 < least <= greatest <= long_edge:
         raise ValueError(
@@ -174,7 +174,7 @@ def check_settings(
 
 
 def fit_boxes(image: Image, target: dict[str, Any]) -> tuple[Image, dict[str, Any]]:
-    """Shrink each box to what a crop left of its region; without regions, boxes end where the image does."""
+    """Shrink each box to the part of its region that a crop left; without regions, boxes stay cut at the border."""
     if "regions" not in target:
         return image, target
     edges = region_boxes(target["regions"], target["origins"])
