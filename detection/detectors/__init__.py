@@ -1,1 +1,1 @@
-"""The detectors and their parts."""
+"""Detectors and their parts."""

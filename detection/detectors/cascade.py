@@ -1,4 +1,4 @@
-"""Cascade Mask R-CNN: stages that ask for more and more overlap (arXiv:1712.00726)."""
+"""Cascade Mask R-CNN: stages of rising IoU thresholds (arXiv:1712.00726)."""
 
 from collections.abc import Sequence
 
@@ -16,22 +16,21 @@ from swinv2.imaging.normalize import check_num_classes
 
 
 class CascadeMaskRCNN(RCNN):
-    """Mask R-CNN whose boxes are refined by one stage after the other, each trained for a higher overlap.
+    """Mask R-CNN whose boxes are refined by successive stages, each trained with a higher IoU threshold.
 
-    All classes share one box. The scores are the mean of all stages, the boxes those of the last, the masks the mean of
-    all mask heads.
+    All classes share one box. Scores are the mean of all stages, boxes those of the last, masks the mean of all mask
+    heads.
 
     Args:
         backbone: the feature extractor.
         num_classes: number of classes without background; a recipe may leave it to the data or the checkpoint.
         fpn_channels: channels of the pyramid.
-        rpn: anchors, and how many proposals.
-        roi: what the box and the mask head of each stage are made of.
-        postprocess: which detections are given.
-        iou_thresholds: for each stage the overlap with an object, 0 to 1, from which a box counts as that object.
+        rpn: anchors and number of proposals.
+        roi: architecture and loss of the box and mask head of each stage.
+        postprocess: score threshold, NMS and number of detections.
+        iou_thresholds: IoU with an object from which a box counts as that object, 0 to 1, for each stage.
         loss_weights: factor of the losses of each stage.
-        mask_heads: number of stages, from the first, that have a mask head: all of them in mmdetection, 1 in
-            detectron2.
+        mask_heads: number of stages, from the first, that have a mask head: all in mmdetection, 1 in detectron2.
 
     Raises:
         ValueError: if `num_classes` is missing or not positive, the anchors do not fit the backbone maps, or there is
@@ -78,15 +77,15 @@ def cascade_stages(
     loss_weights: Sequence[float],
     mask_flow: bool = False,
 ) -> list[RoIStage]:
-    """The stages of a cascade; offsets of the i-th count i times as much as those of the first.
+    """Build the stages of a cascade; box offsets of the i-th weigh i times as much as those of the first.
 
     Args:
-        roi: what each stage is made of.
-        channels: of the pyramid.
+        roi: architecture and loss of each stage.
+        channels: channels of the pyramid.
         num_classes: number of classes without background.
-        iou_thresholds: for each stage the overlap, 0 to 1, from which a box counts as an object.
+        iou_thresholds: IoU from which a box counts as an object, 0 to 1, for each stage.
         loss_weights: factor of the losses of each stage.
-        mask_flow: whether each mask head takes up the features of the one before.
+        mask_flow: whether each mask head takes the features of the one before as input.
 
     Raises:
         ValueError: if there are no stages, not one threshold and one weight for each, or a threshold beyond 0 to 1.

@@ -1,7 +1,7 @@
-"""From a detector of some classes to one of others: which rows of its class-specific layers go where.
+"""Transfer of a detector's weights to other classes, row by row of its class-specific layers.
 
 The paper trains its detector on Objects365 v2 without a mask branch and then on COCO with one; the mask branch starts
-at random, all else from Objects365 (arXiv:2111.09883, A2.2).
+at random, everything else from Objects365 (arXiv:2111.09883, A2.2).
 """
 
 import json
@@ -21,27 +21,27 @@ from swinv2.weights.matching import defect
 from swinv2.weights.parts import inner_names
 from swinv2.weights.tensor_files import read_file
 
-MOST_BYTES = 1 << 24  # of a class map
+MOST_BYTES = 1 << 24  # limit of a class map
 EXAMPLE = '{"tv": "Moniter/TV", "snowman": null}'
 ClassMap = Mapping[str, str | None]
-BOX = 4  # numbers
+BOX = 4  # numbers of a box
 CLASS_LAYER = re.compile(
     r"roi_heads\.stages\.\d+\.(box_predictor\.cls_score|box_predictor\.bbox_pred|mask_head\.predictor)\.(weight|bias)"
 )
 
 
 def load_detector_weights(model: nn.Module, source: str, target_names: Sequence[str], class_map: Path) -> LoadReport:
-    """Load the weights of a detector of other classes, with what they know of the classes that a map names.
+    """Load the weights of a detector of other classes, with the rows of its class-specific layers mapped to ours.
 
     Args:
         model: one of our detectors.
-        source: checkpoint file of a detector of ours.
-        target_names: names of the classes of the model, by label.
+        source: checkpoint file of one of our detectors.
+        target_names: names of the model's classes, by label.
         class_map: file for `read_class_map`.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the checkpoint names no classes or has none of our layers for them, or the map does not fit.
+        ValueError: the checkpoint has no class names or no class-specific layers of ours, or the map does not fit.
     """
     mapping = read_class_map(class_map)
     state = read_checkpoint(source)
@@ -49,15 +49,15 @@ def load_detector_weights(model: nn.Module, source: str, target_names: Sequence[
 
 
 def read_class_map(path: Path) -> dict[str, str | None]:
-    """Read which class of a checkpoint each class of the data starts from.
+    """Read a class map: the class of a checkpoint that each class of the data starts from.
 
     Args:
-        path: JSON file, {"class of the data": "class of the checkpoint"}, null for one that starts at random; classes
-            that the data does not have do no harm.
+        path: JSON file, {"class of the data": "class of the checkpoint"}, null for a class that starts at random;
+            classes that the data does not have are ignored.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no JSON object of texts and nulls.
+        ValueError: the file is no JSON object of texts and nulls.
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no class map {path}; give a JSON file such as {EXAMPLE}.")
@@ -73,15 +73,15 @@ def read_class_map(path: Path) -> dict[str, str | None]:
 
 
 def class_names(source: str) -> list[str]:
-    """The names of the classes in the checkpoint file of a detector, by label.
+    """Read the class names in the checkpoint file of a detector, by label.
 
     Raises:
-        ValueError: it has none.
+        ValueError: there are none.
     """
     try:
         names = read_file(Path(os.path.expanduser(source))).get("class_names")
     except (OSError, ValueError):
-        names = None  # an address, a file of something else
+        names = None  # an address, or another kind of file
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(
             f"{source} does not say the names of its classes, which a class map needs; give a checkpoint file of a "
@@ -97,21 +97,21 @@ def map_classes(
     target_names: Sequence[str],
     class_map: ClassMap,
 ) -> dict[str, Tensor]:
-    """The tensors of a checkpoint with the rows of all class-specific layers arranged for other classes.
+    """Tensors of a checkpoint with the rows of all class-specific layers arranged for other classes.
 
-    These are class scores, whose background stays the last row, boxes where each class has its own, and masks. A class
-    without a counterpart keeps the row that the model has.
+    Class-specific are scores, whose background stays the last row, boxes where each class has its own, and masks. A
+    class without a counterpart keeps the model's row.
 
     Args:
         state: tensors of the checkpoint.
         own: tensors of the model.
         source_names: names of the checkpoint's classes, by label.
         target_names: names of the model's classes, by label.
-        class_map: for each class of the model one of the checkpoint, or None.
+        class_map: class of the checkpoint, or None, for each class of the model.
 
     Raises:
         ValueError: the map lacks a class of the model or names one that the checkpoint does not have, or the checkpoint
-            has no layers for its classes or of other numbers of classes.
+            has no class-specific layers, or layers of another number of classes.
     """
     rows = class_rows(source_names, target_names, class_map)
     places = {key: place for place, key in inner_names(state, "backbone.").items()}
@@ -126,7 +126,7 @@ def map_classes(
 
 
 def class_rows(source_names: Sequence[str], target_names: Sequence[str], class_map: ClassMap) -> list[int | None]:
-    """The label in the checkpoint of each class of the model, None for those without a counterpart.
+    """Label in the checkpoint of each class of the model; None for a class without a counterpart.
 
     Raises:
         ValueError: the map lacks a class of the model, or names one that the checkpoint does not have.
@@ -146,28 +146,28 @@ def class_rows(source_names: Sequence[str], target_names: Sequence[str], class_m
 
 
 def fits(value: Tensor, own: Tensor, key: str) -> bool:
-    """Whether a layer of the checkpoint can become one of the model: same inputs, both with a box a class or shared."""
+    """Whether a layer of the checkpoint fits the model's: same inputs, and a box per class in both or in neither."""
     if value.ndim != own.ndim or defect(value, own.dtype):
-        return False  # which the loading reports
+        return False  # `load_weights` reports it
     shared = [len(tensor) == BOX for tensor in (value, own)]
     return value.shape[1:] == own.shape[1:] and ("bbox_pred" not in key or shared[0] == shared[1])
 
 
 def arrange(value: Tensor, own: Tensor, rows: Sequence[int | None], classes: int, key: str) -> Tensor:
-    """The rows of one layer, as the model has them where a class has no counterpart.
+    """Rows of one layer in the order of the model's classes; a class without a counterpart keeps the model's rows.
 
     Args:
         value: the checkpoint's tensor.
-        own: the model's, of the same shape but for the number of rows.
-        rows: label in the checkpoint of each class of the model.
+        own: the model's tensor, of the same shape except for the number of rows.
+        rows: label in the checkpoint of each class of the model, or None.
         classes: number of classes of the checkpoint.
         key: name of the tensor.
 
     Raises:
-        ValueError: the tensor is not one of so many classes.
+        ValueError: the tensor has another number of rows than `classes` require.
     """
     per_class, background = (BOX if "bbox_pred" in key else 1), int("cls_score" in key)
-    if per_class == len(value) == len(own):  # a box that all classes share
+    if per_class == len(value) == len(own):  # all classes share one box
         return value
     if len(value) != (classes + background) * per_class:
         raise ValueError(
@@ -183,7 +183,7 @@ def arrange(value: Tensor, own: Tensor, rows: Sequence[int | None], classes: int
 
 
 def _with_nearest(names: Sequence[str], known: Sequence[str]) -> str:
-    """Names, each with the most similar known one, whatever their case."""
+    """Text of names, each with the most similar known name, regardless of case."""
     by_lower = {name.lower(): name for name in known}
     nearest = [by_lower[get_close_matches(name.lower(), by_lower, 1, 0.0)[0]] for name in names]
     pairs = list(zip(names, nearest, strict=True))

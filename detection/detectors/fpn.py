@@ -1,4 +1,4 @@
-"""Feature pyramid network: backbone features to maps of one width (arXiv:1612.03144)."""
+"""Feature pyramid network: backbone features to maps of equal channels (arXiv:1612.03144)."""
 
 from collections.abc import Sequence
 
@@ -11,17 +11,16 @@ from detection.detectors.global_attention import GlobalAttention
 
 
 class FPN(FeaturePyramidNetwork):
-    """torchvision's pyramid on lists of maps, with one coarser level (P6) added by subsampling, as the paper does.
+    """torchvision's feature pyramid on lists of maps, with a coarser level (P6) by subsampling, as in the paper.
 
-    Maps may have any size: the way down doubles each map and cuts it to the next one.
+    Maps may have any size: the top-down path doubles each map and cuts it to the size of the next.
 
     Args:
         in_channels: channels of each backbone map, finest first.
         strides: stride of each backbone map in pixels, finest first.
         channels: channels of every level of the pyramid.
-        global_attention_heads: heads of an attention over the whole of the last backbone map, before the pyramid; 0 for
-            none.
-        drop_path_rate: probability of leaving out a branch of that attention in training.
+        global_attention_heads: heads of a `GlobalAttention` on the last backbone map, before the pyramid; 0 for none.
+        drop_path_rate: stochastic-depth rate of that attention.
     """
 
     def __init__(
@@ -40,6 +39,6 @@ class FPN(FeaturePyramidNetwork):
             self.attention = GlobalAttention(in_channels[-1], global_attention_heads, drop_path_rate)
 
     def forward(self, features: Sequence[Float[Tensor, "b _ _ _"]]) -> list[Float[Tensor, "b c _ _"]]:
-        """Backbone maps, finest first, to as many maps and one more, each of `channels` channels."""
+        """Backbone maps, finest first, to as many pyramid levels and one more, each of `channels` channels."""
         maps = [*features[:-1], self.attention(features[-1])]
         return list(super().forward({str(level): x for level, x in enumerate(maps)}).values())

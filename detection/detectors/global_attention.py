@@ -1,4 +1,4 @@
-"""Attention of every place of a map to every other: the extra layer of HTC++ (arXiv:2103.14030, A2.2)."""
+"""Global self-attention over a feature map: the extra layer of HTC++ (arXiv:2103.14030, A2.2)."""
 
 import math
 
@@ -16,18 +16,18 @@ MLP_RATIO = 4
 
 
 class GlobalAttention(nn.Module):
-    """A block of cosine attention and MLP over all tokens of a map, post-norm like those of SwinV2.
+    """Block of cosine attention and MLP over all tokens of a map, post-norm like those of SwinV2.
 
-    Its branches start closed, so that a detector with a new one gives what it gave without. There is no position bias:
+    Its branches start at zero, so that adding it does not change a detector's output. There is no position bias:
     between all tokens of a large map it would take more memory than the rest of the detector.
 
     Args:
         dim: channels of the map.
         num_heads: attention heads.
-        drop_path_rate: probability of leaving out a branch in training.
+        drop_path_rate: stochastic-depth rate of both branches.
 
     Raises:
-        ValueError: the heads cannot share the channels.
+        ValueError: the channels are no multiple of the heads.
     """
 
     def __init__(self, dim: int, num_heads: int, drop_path_rate: float = 0.0):
@@ -50,14 +50,14 @@ class GlobalAttention(nn.Module):
             nn.init.zeros_(norm.weight)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """The map, each place changed by what is at all others."""
+        """Map to map of the same shape, each position attending to all others."""
         tokens = x.flatten(2).mT  # (b, h·w, c)
         tokens = tokens + self.drop_path(self.norm1(self.attend(tokens)))
         tokens = tokens + self.drop_path(self.norm2(self.mlp(tokens)))
         return tokens.mT.unflatten(2, x.shape[2:])
 
     def attend(self, tokens: Float[Tensor, "b n c"]) -> Float[Tensor, "b n c"]:
-        """Scaled cosine attention (arXiv:2111.09883, eq. 2, without the bias), in float32 like that in windows."""
+        """Scaled cosine attention (arXiv:2111.09883, eq. 2, without the bias), in float32 as in window attention."""
         q, k, v = self.qkv(tokens).unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)  # (b, heads, n, d)
         with full_precision(tokens.device):
             scale = self.logit_scale.clamp(max=math.log(100)).exp()

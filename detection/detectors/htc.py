@@ -1,4 +1,4 @@
-"""Hybrid Task Cascade (arXiv:1901.07518), and what HTC++ adds to it inside the network (arXiv:2103.14030, A2.2)."""
+"""Hybrid Task Cascade (arXiv:1901.07518), with the global attention layer of HTC++ (arXiv:2103.14030, A2.2)."""
 
 from collections.abc import Sequence
 
@@ -16,26 +16,26 @@ from swinv2.imaging.normalize import check_num_classes
 
 
 class HybridTaskCascade(RCNN):
-    """A cascade in which boxes, masks and the semantic map help each other.
+    """Cascade with interleaved box and mask heads, mask information flow and a semantic branch.
 
     Interleaved execution: the mask head of each stage learns from the boxes that this stage has refined. Mask
-    information flow: it takes up the features of the mask head before it. Semantic branch: a map of things and stuff,
-    whose features are added to those of every box.
+    information flow: it also takes the features of the mask head before it. Semantic branch: it segments things and
+    stuff, and its features are added to those of every box.
 
     Args:
         backbone: the feature extractor.
         num_classes: number of classes without background; a recipe may leave it to the data or the checkpoint.
         fpn_channels: channels of the pyramid.
-        rpn: anchors, and how many proposals.
-        roi: what the box and the mask head of each stage are made of; without masks (the Objects365 stage) only the
-            cascade of boxes and the semantic branch, if any, are left.
-        postprocess: which detections are given.
-        iou_thresholds: for each stage the overlap with an object, 0 to 1, from which a box counts as that object.
+        rpn: anchors and number of proposals.
+        roi: architecture and loss of the box and mask head of each stage; without masks (the Objects365 stage) only the
+            cascade of boxes and the semantic branch, if any, remain.
+        postprocess: score threshold, NMS and number of detections.
+        iou_thresholds: IoU with an object from which a box counts as that object, 0 to 1, for each stage.
         loss_weights: factor of the losses of each stage.
-        semantic_classes: classes of the semantic maps, 183 for those of COCO-stuff; 0 for no semantic branch.
+        semantic_classes: number of classes of the semantic maps, 183 for COCO-stuff; 0 for no semantic branch.
         semantic_loss_weight: factor of the semantic branch's loss.
-        global_attention_heads: heads of the attention over the whole of the last map that HTC++ adds, with the drop
-            path of the backbone; 0 for none.
+        global_attention_heads: heads of the attention over the whole last map that HTC++ adds, with the backbone's
+            `drop_path_rate`; 0 for none.
 
     Raises:
         ValueError: if `num_classes` is missing or not positive, the anchors do not fit the backbone maps, or there is

@@ -14,15 +14,15 @@ from swinv2.imaging.normalize import check_num_classes
 
 
 class MaskRCNN(RCNN):
-    """Mask R-CNN with the settings of torchvision's and detectron2's R50-FPN; without masks it is Faster R-CNN.
+    """Mask R-CNN with the settings of R50-FPN in torchvision and detectron2; without masks it is Faster R-CNN.
 
     Args:
         backbone: the feature extractor.
         num_classes: number of classes without background; a recipe may leave it to the data or the checkpoint.
         fpn_channels: channels of the pyramid.
-        rpn: anchors, and how many proposals.
-        roi: what the box and the mask head are made of.
-        postprocess: which detections are given.
+        rpn: anchors and number of proposals.
+        roi: architecture and loss of the box and mask head.
+        postprocess: score threshold, NMS and number of detections.
 
     Raises:
         ValueError: if `num_classes` is missing or not positive, or the anchors do not fit the backbone maps.

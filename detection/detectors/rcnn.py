@@ -1,4 +1,4 @@
-"""The two-stage detector: features, pyramid, proposals, RoI heads."""
+"""Two-stage detector: backbone, pyramid, proposals, RoI heads."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,23 +18,23 @@ from swinv2.imaging.normalize import check_images, normalize
 
 
 class RCNN(Detector):
-    """A detector from its parts, which Mask R-CNN and its successors choose.
+    """Two-stage detector assembled from its parts: the base of Mask R-CNN and the cascades.
 
-    No image is ever padded: images of one size run through backbone, pyramid and RPN together, those of other sizes
-    apart, and what is found in an image never depends on its neighbours in the batch. The RoI heads take the boxes of
-    all images at once, each with the maps of its own image.
+    No image is ever padded: images of equal size run through backbone, pyramid and RPN together, different sizes one
+    after the other, and the detections of an image never depend on the rest of the batch. The RoI heads take the boxes
+    of all images at once, each pooled from the maps of its own image.
 
-    The losses are those of the whole batch: those of the RPN are the mean over its images (which all have the same
-    number of sampled anchors but for the smallest images), those of the RoI heads the mean over its samples, that of
-    the semantic branch the mean over the known places of the images of one size, and then over the images.
+    Losses are those of the whole batch. RPN: mean over the images (all but the smallest have the same number of sampled
+    anchors). RoI heads: mean over the samples. Semantic branch: mean over the labelled positions of the images of equal
+    size, then over the images.
 
     Args:
         backbone: images (B, 3, H, W) to a list of feature maps, finest first.
-        fpn: those maps to the pyramid.
+        fpn: feature maps to the pyramid.
         rpn: pyramid to proposals.
         roi_heads: pyramid and proposals to detections.
         num_classes: number of classes without background.
-        semantic: pyramid to a map of what is everywhere, if the detector has that.
+        semantic: pyramid to a semantic map; None for no semantic branch.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class RCNN(Detector):
     def forward(
         self, images: Sequence[Shaped[Tensor, "..."]], targets: Sequence[Mapping[str, Any]] | None = None
     ) -> dict[str, Float[Tensor, ""]] | list[dict[str, Tensor]]:
-        """In training the losses by name, in evaluation the detections of each image; see `Detector`.
+        """Compute losses by name in training, detections of each image in evaluation; see `Detector`.
 
         The losses are `loss_objectness`, `loss_rpn_box`, `loss_classifier`, `loss_box`, with masks `loss_mask`, and
         with a semantic branch `loss_semantic`.
@@ -73,7 +73,7 @@ class RCNN(Detector):
     def propose(
         self, images: Sequence[Shaped[Tensor, "3 _ _"]], sizes: Sizes, targets: Sequence[Mapping[str, Tensor]] | None
     ) -> tuple[list[Pyramid], list[Float[Tensor, "_ 4"]], dict[str, Float[Tensor, ""]]]:
-        """Pyramids of the images of each size, proposals of each image, and in training the losses so far."""
+        """Pyramids of the images of each size, proposals of each image, and in training the losses up to here."""
         pyramids: list[Pyramid] = []
         proposals: dict[int, Tensor] = {}
         losses: dict[str, Tensor] = {}
@@ -94,7 +94,7 @@ class RCNN(Detector):
     def look_around(
         self, maps: Sequence[Float[Tensor, "b c _ _"]], targets: Sequence[Mapping[str, Tensor]] | None
     ) -> tuple[Float[Tensor, "b c _ _"] | None, dict[str, Float[Tensor, ""]]]:
-        """What the semantic branch, if there is one, adds to the pyramid, and in training its loss."""
+        """Features of the semantic branch for the RoI heads, None without a branch, and in training its loss."""
         if self.semantic is None:
             return None, {}
         features, logits = self.semantic(maps)

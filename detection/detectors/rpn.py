@@ -1,4 +1,4 @@
-"""Region proposal network: where in the image objects may be (arXiv:1506.01497)."""
+"""Region proposal network: boxes that may contain an object of any class (arXiv:1506.01497)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ ASPECT_RATIOS = (0.5, 1.0, 2.0)
 
 @dataclass(frozen=True)
 class RPNConfig:
-    """Where the RPN looks, and how much it passes on.
+    """Settings of the RPN: anchors, and numbers of candidates, proposals and samples.
 
     Args:
         anchor_sizes: square root of the anchor area in pixels, one for each backbone map and one more.
-        candidates: best-scored anchors of each level that enter NMS, in training and in evaluation.
-        proposals: boxes per image after NMS.
-        samples: anchors per image in the loss, at most half of them positive.
+        candidates: number of best-scored anchors of each level that enter NMS, in training and in evaluation.
+        proposals: number of boxes per image after NMS.
+        samples: number of anchors per image in the loss, at most half of them positive.
 
     Raises:
         ValueError: a number below 1.
@@ -42,8 +42,8 @@ class RPNConfig:
 class PyramidAnchors(AnchorGenerator):
     """Anchors of one size per level at aspect ratios 1/2, 1 and 2, as detectron2 places them.
 
-    Unlike torchvision's they lie at each level's true stride whatever the size of the image, are not rounded to whole
-    pixels (which would bend the small ones), and stay in float32 under autocast.
+    Unlike torchvision's they lie at each level's true stride whatever the image size, are not rounded to whole pixels
+    (which would distort small ones), and stay in float32 under autocast.
 
     Args:
         sizes: square root of the anchor area at each level, in pixels, finest level first.
@@ -66,7 +66,7 @@ class PyramidAnchors(AnchorGenerator):
         self.cell_anchors = [size * shape for size in sizes]
 
     def forward(self, image_list: ImageList, feature_maps: Sequence[Tensor]) -> list[Float[Tensor, "n 4"]]:
-        """The anchors of all levels, finest first, once per image."""
+        """Anchors of all levels, finest first, once per image."""
         self.set_cell_anchors(torch.float32, feature_maps[0].device)
         grids = [list(x.shape[-2:]) for x in feature_maps]
         anchors = torch.cat(self.grid_anchors(grids, [[stride, stride] for stride in self.strides]))
@@ -88,7 +88,7 @@ class RPN(RegionProposalNetwork):
     Args:
         channels: channels of the pyramid.
         strides: stride of each pyramid level in pixels.
-        config: anchors and numbers.
+        config: anchors, and numbers of candidates, proposals and samples.
     """
 
     def __init__(self, channels: int, strides: Sequence[int], config: RPNConfig = RPNConfig()):

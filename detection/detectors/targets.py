@@ -1,4 +1,4 @@
-"""Checks what a detector is given before it computes with it."""
+"""Checks of a detector's training targets."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,19 +22,19 @@ def check_targets(
     with_masks: bool,
     semantic_classes: int = 0,
 ) -> list[dict[str, Tensor]]:
-    """The targets as plain tensors on the device of the images.
+    """Check targets and return them as plain tensors on the device of the images.
 
     Args:
         images: the images of the batch.
-        targets: `boxes`, `labels`, with masks `masks`, and for messages `image_id`, of each image.
+        targets: per image `boxes`, `labels`, with masks `masks`, and for messages `image_id`.
         num_classes: number of classes of the model.
         with_masks: whether the model learns masks.
-        semantic_classes: classes of the semantic maps that the model learns, 0 if it needs none.
+        semantic_classes: number of classes of the semantic maps that the model learns from, 0 without semantic branch.
 
     Raises:
-        ValueError: if there is not one target per image, something is missing, labels are out of range, boxes are not
-            xyxy of positive size, or masks or maps do not fit the boxes or the image.
-        TypeError: if labels are not whole numbers.
+        ValueError: there is not one target per image, a key is missing, labels are out of range, boxes are not xyxy of
+            positive size, or masks or maps do not fit the boxes or the image.
+        TypeError: labels are not int64.
     """
     if targets is None:
         raise ValueError("training needs targets, got None; for detections call model.eval() first.")
@@ -50,7 +50,7 @@ def check_targets(
 def check_target(
     image: Tensor, target: Mapping[str, Any], name: str, num_classes: int, with_masks: bool, semantic_classes: int
 ) -> dict[str, Tensor]:
-    """The target of one image as plain tensors; `name` says in errors which image it is."""
+    """Check the target of one image and return it as plain tensors; errors call the image `name`."""
     needed = ["boxes", "labels", *["masks"] * with_masks, *["semantic"] * (semantic_classes > 0)]
     missing = [key for key in needed if key not in target]
     if missing:
@@ -71,7 +71,7 @@ def check_target(
 
 
 def check_boxes(boxes: Tensor, name: str) -> None:
-    """Raises a ValueError unless the boxes are (n, 4), xyxy, finite and of positive size."""
+    """Raise ValueError unless boxes are (n, 4), xyxy, finite and of positive size."""
     if isinstance(boxes, BoundingBoxes) and boxes.format != BoundingBoxFormat.XYXY:
         raise ValueError(f"{name} has boxes in {boxes.format.value}; convert them to XYXY.")
     if boxes.ndim != 2 or boxes.shape[1] != 4:
@@ -84,7 +84,7 @@ def check_boxes(boxes: Tensor, name: str) -> None:
 
 
 def check_labels(labels: Tensor, boxes: int, name: str, num_classes: int) -> None:
-    """Raises an error unless there is one whole number from 0 to `num_classes` - 1 per box."""
+    """Raise TypeError or ValueError unless there is one int64 from 0 to `num_classes` - 1 per box."""
     if labels.dtype != torch.int64:
         raise TypeError(f"{name} has labels of type {labels.dtype}; give int64.")
     if labels.shape != (boxes,):
@@ -98,7 +98,7 @@ def check_labels(labels: Tensor, boxes: int, name: str, num_classes: int) -> Non
 
 
 def check_semantic(semantic: Tensor, size: Sequence[int], name: str, semantic_classes: int) -> None:
-    """Raises a ValueError unless the map has the image's size and classes below `semantic_classes`, or 255."""
+    """Raise ValueError unless the map has the image's size and only classes below `semantic_classes`, or 255."""
     if tuple(semantic.shape) != tuple(size):
         raise ValueError(f"{name} has a semantic map of {tuple(semantic.shape)}, its size needs {tuple(size)}.")
     greatest = int(torch.where(semantic == IGNORED, 0, semantic).max())

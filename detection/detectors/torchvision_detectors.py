@@ -1,4 +1,4 @@
-"""Detectors of torchvision on a SwinV2 backbone, trained, scored and used like our own; they find boxes only."""
+"""torchvision's detectors of boxes on a SwinV2 backbone, with the interface of `Detector`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,7 +25,7 @@ LOSSES = {
 
 
 class KeptSize(GeneralizedRCNNTransform):
-    """Normalises images and pads them to one size, but leaves their scale to the data, unlike torchvision's."""
+    """torchvision's transform without its resizing: normalise images and pad them to one size."""
 
     def __init__(self) -> None:
         super().__init__(0, 0, list(IMAGENET_MEAN), list(IMAGENET_STD))
@@ -33,22 +33,22 @@ class KeptSize(GeneralizedRCNNTransform):
     def resize(
         self, image: Float[Tensor, "3 h w"], target: dict[str, Tensor] | None = None
     ) -> tuple[Float[Tensor, "3 h w"], dict[str, Tensor] | None]:
-        """The image and its target as they are."""
+        """Image and target, unchanged."""
         return image, target
 
 
 class TorchvisionDetector(Detector):
-    """A detector of torchvision, which takes our images and targets and gives our losses and detections.
+    """Wrapper of a torchvision detector with the images, targets, losses and detections of `Detector`.
 
-    As torchvision does, the images of a batch are padded with zeros to the largest of them, to multiples of 32; what
-    is found in an image thus depends a little on its neighbours. Images keep their scale, and all that comes out of the
-    heads is computed on in float32, also in mixed precision.
+    As in torchvision, the images of a batch are padded with zeros to the largest, in multiples of 32, so that the
+    detections of an image depend a little on the rest of the batch. Images keep their scale. The heads' outputs are
+    cast to float32, also in mixed precision.
 
     Args:
-        detector: torchvision's.
-        heads: its layers that give scores and offsets.
+        detector: detector of torchvision.
+        heads: its output layers, for scores and offsets.
         num_classes: number of classes without background.
-        first_label: what the detector calls our class 0: 1 where its 0 is background, else 0.
+        first_label: the detector's label of our class 0: 1 if its label 0 is background, else 0.
     """
 
     def __init__(self, detector: nn.Module, heads: Sequence[nn.Module], num_classes: int, first_label: int):
@@ -62,7 +62,7 @@ class TorchvisionDetector(Detector):
     def forward(
         self, images: Sequence[Shaped[Tensor, "..."]], targets: Sequence[Mapping[str, Any]] | None = None
     ) -> dict[str, Float[Tensor, ""]] | list[dict[str, Tensor]]:
-        """In training the losses by name, in evaluation the detections of each image; see `Detector`.
+        """Compute losses by name in training, detections of each image in evaluation; see `Detector`.
 
         The losses are `loss_classifier`, `loss_box` and, with an RPN, `loss_objectness` and `loss_rpn_box`.
         """
@@ -79,8 +79,8 @@ class TorchvisionDetector(Detector):
 class FasterRCNN(TorchvisionDetector):
     """torchvision's Faster R-CNN (arXiv:1506.01497) with a feature pyramid.
 
-    `MaskRCNN` with `roi: {masks: false}` is a Faster R-CNN too: it pads no image, places its anchors and cuts out its
-    boxes as detectron2 does, and its weights fit the other detectors here; this one's fit torchvision's.
+    `MaskRCNN` with `roi: {masks: false}` is a Faster R-CNN too: it pads no image, places anchors and pools boxes as
+    detectron2 does, and shares weights with the other detectors here; this one shares them with torchvision's.
 
     Args:
         backbone: the feature extractor.
@@ -88,8 +88,8 @@ class FasterRCNN(TorchvisionDetector):
         fpn_channels: channels of the pyramid.
         anchor_sizes: square root of the anchor area in pixels, one for each backbone map and one more.
         score_threshold: lowest score of a detection, 0 to 1.
-        nms_threshold: overlap, 0 to 1, above which the lower of two detections of a class is dropped.
-        detections_per_image: largest number of detections.
+        nms_threshold: IoU, 0 to 1, above which the lower-scored of two detections of a class is dropped.
+        detections_per_image: greatest number of detections per image.
 
     Raises:
         ValueError: if `num_classes` is missing or not positive, or `anchor_sizes` do not fit the backbone maps.
@@ -122,17 +122,17 @@ class FasterRCNN(TorchvisionDetector):
 
 
 class RetinaNet(TorchvisionDetector):
-    """torchvision's RetinaNet (arXiv:1708.02002): one stage, with the focal loss.
+    """torchvision's RetinaNet (arXiv:1708.02002): a one-stage detector with focal loss.
 
     Args:
         backbone: the feature extractor; the paper's pyramid takes the maps of strides 8 to 32, `out_indices` (1, 2, 3).
         num_classes: number of classes; a recipe may leave it to the data or the checkpoint.
         fpn_channels: channels of the pyramid.
-        anchor_sizes: square root of the area of the smallest of three anchors in pixels, one for each backbone map and
-            two more.
+        anchor_sizes: square root of the area of the smallest of three anchors in pixels, one for each backbone map
+            and two more.
         score_threshold: lowest score of a detection, 0 to 1.
-        nms_threshold: overlap, 0 to 1, above which the lower of two detections of a class is dropped.
-        detections_per_image: largest number of detections.
+        nms_threshold: IoU, 0 to 1, above which the lower-scored of two detections of a class is dropped.
+        detections_per_image: greatest number of detections per image.
 
     Raises:
         ValueError: if `num_classes` is missing or not positive, or `anchor_sizes` do not fit the backbone maps.
@@ -164,10 +164,10 @@ class RetinaNet(TorchvisionDetector):
 
 
 def anchors(sizes: Sequence[tuple[int, ...]], levels: int) -> AnchorGenerator:
-    """Anchors of the given sizes at each level, each at three aspect ratios.
+    """Anchor generator of the given sizes at each level, each at three aspect ratios.
 
     Raises:
-        ValueError: if there is not one entry of sizes per level.
+        ValueError: there is not one entry of sizes per level.
     """
     if len(sizes) != levels:
         raise ValueError(
@@ -178,5 +178,5 @@ def anchors(sizes: Sequence[tuple[int, ...]], levels: int) -> AnchorGenerator:
 
 
 def in_float32(layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-    """A hook after a layer: what it gives, in float32."""
+    """Forward hook that casts a layer's output to float32."""
     return output.float()

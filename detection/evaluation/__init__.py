@@ -1,4 +1,4 @@
-"""Average precision, and where a detector is wrong."""
+"""Average precision and error analysis of detectors."""
 
 from .coco_evaluator import CocoEvaluator
 

@@ -1,4 +1,4 @@
-"""COCO's average precision of results given as plain entries, and its tables."""
+"""COCO's average precision of results given as plain entries, and tables of it."""
 
 import contextlib
 import io
@@ -22,19 +22,32 @@ except ImportError:
 
 logger = logging.getLogger(__name__)
 
-FIGURES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")  # COCO's twelve
+FIGURES = (
+    "AP",
+    "AP50",
+    "AP75",
+    "APs",
+    "APm",
+    "APl",
+    "AR1",
+    "AR10",
+    "AR100",
+    "ARs",
+    "ARm",
+    "ARl",
+)  # of COCO
 IOU_TYPES = {"box": "bbox", "mask": "segm"}
 
-Result = dict[str, Any]  # an entry of a COCO results JSON
+Result = dict[str, Any]  # entry of a COCO results JSON
 
 
 class ClassScore(NamedTuple):
-    """How well one class is found.
+    """Average precision of one class.
 
     Attributes:
-        name: of the class.
-        objects: how many of them the evaluated images have, crowds not counted.
-        ap: average precision by kind, "box" and "mask"; not a number without objects.
+        name: name of the class.
+        objects: number of its objects in the evaluated images, without crowds.
+        ap: average precision by kind, "box" and "mask"; NaN without objects.
     """
 
     name: str
@@ -47,8 +60,8 @@ def evaluate(annotations: CocoAnnotations, results: Mapping[Id, Sequence[Result]
 
     Args:
         annotations: the ground truth.
-        results: by image id; only these images count, also those with an empty list.
-        kind: "box" or "mask"; objects whose segmentation is of no use are not scored by their masks.
+        results: results by image id; only these images are evaluated, also those with an empty list.
+        kind: "box" or "mask"; objects with an unusable segmentation are left out for "mask".
     """
     numbers = {image_id: number for number, image_id in enumerate(sorted(results), start=1)}  # ids may be text
     truth = [truth_entry(annotations, one) for image_id in results for one in annotations.of_image(image_id)]
@@ -66,7 +79,7 @@ def evaluate(annotations: CocoAnnotations, results: Mapping[Id, Sequence[Result]
 
 
 def truth_entry(annotations: CocoAnnotations, annotation: dict[str, Any]) -> dict[str, Any]:
-    """An annotation with what COCO's evaluation needs of it: `area` and, if it has a mask, this as RLE."""
+    """Annotation with the fields that COCO's evaluation needs: `area` and, if there is a mask, its RLE."""
     entry = dict(annotation)
     if "segmentation" in annotation and annotations.has_masks:
         entry["segmentation"] = annotations.encode(annotation)
@@ -77,7 +90,7 @@ def truth_entry(annotations: CocoAnnotations, annotation: dict[str, Any]) -> dic
 
 
 def found_entry(result: Result, kind: str) -> dict[str, Any]:
-    """A result with its area, which sorts it into small, medium and large: of the mask where masks are compared."""
+    """Result with its area, by which it is small, medium or large: that of the mask where masks are evaluated."""
     if kind == "mask":
         return result | {"area": float(mask_utils.area(result["segmentation"])), "iscrowd": 0}
     width, height = result["bbox"][2:]
@@ -87,7 +100,7 @@ def found_entry(result: Result, kind: str) -> dict[str, Any]:
 def index(
     images: Sequence[dict[str, Any]], categories: Sequence[dict[str, Any]], entries: Iterable[dict[str, Any]]
 ) -> COCO:
-    """COCO's index of annotations or results, numbered from 1: its evaluation takes a match with number 0 for none."""
+    """COCO's index of annotations or results, numbered from 1: its evaluation takes id 0 for no match."""
     coco = COCO()
     numbered = [entry | {"id": number} for number, entry in enumerate(entries, start=1)]
     coco.dataset = {"images": list(images), "categories": list(categories), "annotations": numbered}
@@ -96,7 +109,7 @@ def index(
 
 
 def summarize(scored: COCOeval) -> dict[str, float]:
-    """COCO's twelve figures; its printed summary goes to the log."""
+    """COCO's twelve metrics by name; its printed summary goes to the log."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         scored.summarize()
@@ -105,26 +118,26 @@ def summarize(scored: COCOeval) -> dict[str, float]:
 
 
 def precision_curves(scored: COCOeval) -> Float[np.ndarray, "overlaps recalls classes"]:
-    """Precision of each class at COCO's ten overlaps (0.5, 0.55, … 0.95) and 101 recalls (0, 0.01, … 1).
+    """Precision of each class at COCO's ten IoU thresholds (0.5, 0.55, … 0.95) and 101 recalls (0, 0.01, … 1).
 
-    Of objects of all sizes, with at most 100 detections an image; not a number for a class without objects.
+    Objects of all sizes and at most 100 detections per image count; NaN for a class without objects.
     """
     precision = scored.eval["precision"][:, :, :, 0, -1]
     return np.where(precision > -1, precision, np.nan)
 
 
 def class_precision(curves: Float[np.ndarray, "overlaps recalls classes"]) -> list[float]:
-    """Average precision of each class over all overlaps and recalls of `precision_curves`."""
-    return [float(one.mean()) for one in curves.transpose(2, 0, 1)]  # all or nothing of a class is not a number
+    """Average precision of each class: mean over the IoU thresholds and recalls of `precision_curves`."""
+    return [float(one.mean()) for one in curves.transpose(2, 0, 1)]  # a class is NaN throughout or nowhere
 
 
 def known(figure: float) -> float:
-    """A figure of COCO's evaluation, with not a number instead of -1 where there is nothing to find."""
+    """Metric of COCO's evaluation, with NaN instead of -1 where there is nothing to find."""
     return float(figure) if figure > -1 else float("nan")
 
 
 def count_objects(annotations: CocoAnnotations, image_ids: Iterable[Id]) -> list[int]:
-    """How many objects of each class some images have, crowds not counted."""
+    """Number of objects of each class in some images, without crowds."""
     counts = dict.fromkeys(annotations.category_ids, 0)
     for annotation in (one for image_id in image_ids for one in annotations.of_image(image_id)):
         counts[annotation["category_id"]] += not annotation["iscrowd"]
@@ -132,11 +145,11 @@ def count_objects(annotations: CocoAnnotations, image_ids: Iterable[Id]) -> list
 
 
 def format_table(scores: Sequence[ClassScore], columns: int = 2) -> str:
-    """Per-class scores as aligned text.
+    """Table of per-class scores as aligned text.
 
     Args:
-        scores: one a class.
-        columns: classes a line.
+        scores: one per class.
+        columns: classes per line.
     """
     if not scores:
         return ""

@@ -1,4 +1,4 @@
-"""Collecting detections over images and processes, to be scored as COCO does."""
+"""Collection of detections over images and processes, and COCO's scores of them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,17 +22,17 @@ from detection.inference.masks import encode_masks
 
 
 class CocoEvaluator:
-    """Collects detections image by image, then scores them against the annotations of just these images.
+    """Collect detections image by image, then score them against the annotations of just these images.
 
-    An image that comes twice, as distributed samplers repeat some, counts once.
+    An image that comes twice, as some do from distributed samplers, counts once.
 
     Args:
         annotations: the ground truth.
 
     Attributes:
-        found: the detections as entries of a COCO results JSON, by image id; an image without any has an empty list.
-            After `compute` the first process has everyone's.
-        class_scores: how well each class was found, once `compute` has run.
+        found: detections as entries of a COCO results JSON, by image id; an image without any has an empty list. After
+            `compute` the first process has those of all processes.
+        class_scores: scores of each class, once `compute` has run.
         curves: `precision_curves` by kind, "box" and "mask", in the first process once `compute` has run.
     """
 
@@ -51,8 +51,8 @@ class CocoEvaluator:
         """Add the detections of a batch.
 
         Args:
-            detections: per image `boxes` (in the pixels of the image that the model saw), `scores`, `labels` and, for
-                mask scores, `masks`.
+            detections: per image `boxes` (in pixels of the model's input), `scores`, `labels` and, for mask scores,
+                `masks`.
             targets: per image `image_id`, `size` and `orig_size`, from the data set.
         """
         for detection, target in zip(detections, targets, strict=True):
@@ -62,11 +62,11 @@ class CocoEvaluator:
             self.found.setdefault(target["image_id"], results)
 
     def results(self) -> list[Result]:
-        """All of `found` as the content of a COCO results JSON."""
+        """Content of a COCO results JSON: all entries of `found`."""
         return [result for results in self.found.values() for result in results]
 
     def compute(self) -> dict[str, float]:
-        """The twelve COCO figures as `box/AP`, … and `mask/AP`, …; not a number where there is nothing to find.
+        """COCO's twelve metrics as `box/AP`, … and `mask/AP`, …; NaN where there is nothing to find.
 
         Raises:
             ValueError: no image was evaluated.
@@ -81,11 +81,11 @@ class CocoEvaluator:
         return figures
 
     def table(self) -> str:
-        """The per-class scores as aligned text."""
+        """Table of the per-class scores as aligned text."""
         return format_table(self.class_scores)
 
     def gather(self) -> bool:
-        """Collect the detections of all processes in the first one; whether this is the first."""
+        """Collect the detections of all processes in the first one, and return whether this is the first."""
         if not (dist.is_available() and dist.is_initialized()):
             return True
         first = dist.get_rank() == 0
@@ -94,7 +94,7 @@ class CocoEvaluator:
         for kinds, results in parts or []:
             self._kinds = max(self._kinds, kinds, key=len)
             self.found = results | self.found
-        if first:  # in the order in which a single process would have met the images
+        if first:  # in the order of a single process
             self.found = {
                 image_id: self.found[image_id] for image_id in self.annotations.images if image_id in self.found
             }
@@ -113,19 +113,19 @@ class CocoEvaluator:
 
 
 def to_original(detection: dict[str, Any], target: dict[str, Any]) -> dict[str, Any]:
-    """A detection with its boxes in the pixels of the image file instead of the image that the model saw."""
+    """Detection with its boxes in pixels of the image file instead of the model's input."""
     (height, width), (new_height, new_width) = target["orig_size"], target["size"]
     factors = detection["boxes"].new_tensor([width / new_width, height / new_height] * 2)
     return detection | {"boxes": detection["boxes"] * factors}
 
 
 def to_results(detection: dict[str, Any], target: dict[str, Any], category_ids: Sequence[int]) -> list[Result]:
-    """The entries of a COCO results JSON for one image.
+    """Entries of a COCO results JSON for one image.
 
     Args:
-        detection: `boxes` in the pixels of the image file, `scores`, `labels` and perhaps `masks`.
+        detection: `boxes` in pixels of the image file, `scores`, `labels` and optionally `masks`.
         target: `image_id` and `orig_size`.
-        category_ids: the file's id of each label.
+        category_ids: category id of each label.
     """
     corners = detection["boxes"].float().tolist()
     rows = zip(corners, detection["labels"].tolist(), detection["scores"].float().tolist(), strict=True)

@@ -1,4 +1,4 @@
-"""Where a detector is most wrong: its false positives and misses, and a sheet of pictures of them."""
+"""Worst errors of a detector: false positives and misses, and a sheet of pictures of them."""
 
 import heapq
 import math
@@ -17,28 +17,28 @@ from swinv2.imaging.decoding.errors import ImageDepthError
 from swinv2.imaging.drawing import Colour, Picture, shorten, write
 from swinv2.imaging.reading import UnreadableImageError, read_image
 
-FOUND = 0.5  # overlap of a detection with an object from which it counts as found
-NEAR = 0.1  # overlap from which a detection has to do with an object
-MOST = 100  # detections of a class and image that count, as in COCO's evaluation
+FOUND = 0.5  # IoU of a detection with an object from which the object counts as found
+NEAR = 0.1  # IoU from which a detection is related to an object
+MOST = 100  # greatest number of detections per class and image, as in COCO's evaluation
 
-COLUMNS, TILE, GAP = 6, 256, 12  # of the sheet; the last two in pixels
+COLUMNS, TILE, GAP = 6, 256, 12  # of the sheet; side and gap of its tiles in pixels
 TEXT, LINE = 12, 21  # height of capitals and distance of lines, pixels
-CONTEXT = 2.0  # side of the part shown, in sides of the objects in it
+CONTEXT = 2.0  # side of the part shown, relative to that of the boxes in it
 LEAST = 48  # least side of the part shown, pixels of the image
 GREY, BLACK = (208, 208, 208), (0, 0, 0)
-DETECTION, TRUTH = (235, 95, 0), (0, 140, 225)  # orange and blue, which all eyes tell apart
+DETECTION, TRUTH = (235, 95, 0), (0, 140, 225)  # orange and blue, which colour-blind people can tell apart
 
-Entry = dict[str, Any]  # of a COCO annotation or results file
+Entry = dict[str, Any]  # entry of a COCO annotation or results file
 
 
 class Mistake(NamedTuple):
-    """A false positive or a miss.
+    """False positive or miss.
 
     Attributes:
-        image_id: where.
-        detection: the wrong detection, or of a miss the best-scored one that touches the object, if any.
-        truth: the missed object, or of a false positive the object that it was meant for or touches most, if any.
-        caption: what it is, what is wrong, and the overlap.
+        image_id: id of the image.
+        detection: the wrong detection; for a miss, the best-scored one near the object, if any.
+        truth: the missed object; for a false positive, the object that it may have been meant for, if any.
+        caption: class and score, reason, and IoU, a line each.
     """
 
     image_id: Id
@@ -50,12 +50,12 @@ class Mistake(NamedTuple):
 def find_mistakes(
     annotations: CocoAnnotations, found: Mapping[Id, Sequence[Entry]], count: int
 ) -> tuple[list[Mistake], list[Mistake]]:
-    """The false positives with the highest scores, and the largest objects that nothing found.
+    """False positives with the highest scores, and the largest missed objects.
 
     Args:
         annotations: the ground truth.
-        found: entries of a COCO results JSON by image id, of all images that were looked at.
-        count: how many of each, at most.
+        found: entries of a COCO results JSON by image id, of all evaluated images.
+        count: greatest number of each.
     """
     wrong: list[tuple[float, Id, Entry]] = []
     missed: list[tuple[float, Id, Entry]] = []
@@ -72,10 +72,10 @@ def find_mistakes(
 
 
 def match(results: Sequence[Entry], truth: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
-    """False positives and missed objects of one image, by boxes, as COCO matches at an overlap of 0.5.
+    """False positives and missed objects of one image, by COCO's matching of boxes at IoU 0.5.
 
-    Within each class the detections choose in the order of their scores, each the object that it overlaps most of those
-    that are left. One in a crowd region is no false positive, and the region itself is never missed.
+    Within each class detections are matched in the order of their scores, each with the unmatched object that it
+    overlaps most. A detection in a crowd region is no false positive, and the region itself is never missed.
     """
     wrong: list[Entry] = []
     missed: list[Entry] = []
@@ -96,7 +96,7 @@ def match(results: Sequence[Entry], truth: Sequence[Entry]) -> tuple[list[Entry]
 
 
 def overlaps(results: Sequence[Entry], truth: Sequence[Entry]) -> Float[np.ndarray, "results truth"]:
-    """Intersection over union of boxes; with a crowd region, the part of the detection that lies in it."""
+    """IoU of boxes; with a crowd region, the share of the detection that lies in it."""
     if not results or not truth:
         return np.zeros((len(results), len(truth)))
     boxes = [np.array([one["bbox"] for one in ones], np.float64) for ones in (results, truth)]
@@ -104,13 +104,13 @@ def overlaps(results: Sequence[Entry], truth: Sequence[Entry]) -> Float[np.ndarr
 
 
 def explain_false_positive(image_id: Id, result: Entry, truth: Sequence[Entry], names: Mapping[int, str]) -> Mistake:
-    """What a wrong detection may have been meant for: the object that it finds, else one of its class, else any.
+    """Explain a false positive by the object that it finds, else one of its class nearby, else any nearby.
 
     Args:
-        image_id: where.
-        result: the detection.
+        image_id: id of the image.
+        result: the wrong detection.
         truth: annotations of the image.
-        names: of the categories.
+        names: names of the categories by id.
     """
     objects = [one for one in truth if not one.get("iscrowd")]
     row = overlaps([result], objects)[0]
@@ -129,13 +129,13 @@ def explain_false_positive(image_id: Id, result: Entry, truth: Sequence[Entry], 
 
 
 def explain_miss(image_id: Id, missed: Entry, results: Sequence[Entry], names: Mapping[int, str]) -> Mistake:
-    """What was found where an object was missed.
+    """Explain a miss by the best-scored detection near the object.
 
     Args:
-        image_id: where.
+        image_id: id of the image.
         missed: the object's annotation.
         results: detections of the image.
-        names: of the categories.
+        names: names of the categories by id.
     """
     row = overlaps(results, [missed])[:, 0]
     near = [at for at, overlap in enumerate(row) if overlap >= NEAR]
@@ -148,11 +148,11 @@ def explain_miss(image_id: Id, missed: Entry, results: Sequence[Entry], names: M
 
 
 def draw_sheet(sections: Mapping[str, Sequence[Mistake]], annotations: CocoAnnotations, images: Path) -> Picture:
-    """A picture of mistakes: for each the part of the image around it, boxes and caption.
+    """Draw a sheet of mistakes: for each the part of the image around it, with boxes and caption.
 
     Args:
         sections: mistakes by title.
-        annotations: the ground truth, which knows the images' files.
+        annotations: the ground truth, with the images' file names.
         images: folder of the images.
     """
     width = COLUMNS * (TILE + GAP) + GAP
@@ -168,7 +168,7 @@ def draw_sheet(sections: Mapping[str, Sequence[Mistake]], annotations: CocoAnnot
 
 
 def draw_key(width: int) -> Picture:
-    """What the colours mean, as a bar of some width in pixels."""
+    """Draw the legend of the colours, as a bar of some width in pixels."""
     key = np.full((2 * LINE, width, 3), 255, np.uint8)
     for place, (text, colour) in enumerate({"detection": DETECTION, "truth": TRUTH}.items()):
         left = GAP + place * TILE // 2
@@ -178,7 +178,7 @@ def draw_key(width: int) -> Picture:
 
 
 def draw_tile(mistake: Mistake, annotations: CocoAnnotations, images: Path) -> Picture:
-    """One mistake with its caption and the gap to its right; grey where the image cannot be read."""
+    """Draw one mistake with its caption and the gap to its right; grey where the image cannot be read."""
     record = annotations.images[mistake.image_id]
     boxes = [
         (corners(one["bbox"]), colour)
@@ -201,11 +201,11 @@ def draw_tile(mistake: Mistake, annotations: CocoAnnotations, images: Path) -> P
 
 
 def draw_part(pixels: Picture, boxes: Sequence[tuple[Float[np.ndarray, "4"], Colour]]) -> Picture:
-    """The square part of an image around some boxes, enlarged or reduced to a tile; grey beyond the image.
+    """Draw the square part of an image around some boxes, resized to a tile; grey beyond the image.
 
     Args:
-        pixels: of the image, RGB.
-        boxes: left, top, right and bottom in pixels, and colour.
+        pixels: pixels of the image, RGB.
+        boxes: boxes, xyxy in pixels, and their colours.
     """
     together = np.array([box for box, _ in boxes])
     start, end = together[:, :2].min(axis=0), together[:, 2:].max(axis=0)
@@ -224,7 +224,7 @@ def draw_part(pixels: Picture, boxes: Sequence[tuple[Float[np.ndarray, "4"], Col
     )
     for thickness in (4, 2):
         for box, colour in boxes:
-            near = np.clip(box.reshape(2, 2), -size, 2 * size)  # OpenCV takes no numbers of more than 31 bits
+            near = np.clip(box.reshape(2, 2), -size, 2 * size)  # OpenCV takes 32-bit coordinates only
             start, end = np.round((near - corner) * factor).astype(int)
             cv2.rectangle(view, start.tolist(), end.tolist(), colour if thickness == 2 else BLACK, thickness)
     return view

@@ -1,4 +1,4 @@
-"""What a validation leaves to look at: precision-recall curves, average precision by class, and the worst mistakes."""
+"""Pictures of a validation: precision-recall curves, average precision by class, and the worst mistakes."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,11 +16,11 @@ from swinv2.imaging.drawing import save
 from swinv2.imaging.fonts import legible
 from swinv2.training.plots import save_figure
 
-MOST_CURVES = 20  # classes; of more, one sees nothing
+MOST_CURVES = 20  # greatest number of classes with curves of their own
 MISTAKES = 18  # false positives, and as many misses
 LONGEST = 40  # characters of a class's name
-CLASSES = 40  # bars above each other, before there is a second column
-MEANS = {"0.50": slice(0, 1), "0.75": slice(5, 6), "0.50:0.95": slice(None)}  # of COCO's ten overlaps
+CLASSES = 40  # bars in a column, before there is a second one
+MEANS = {"0.50": slice(0, 1), "0.75": slice(5, 6), "0.50:0.95": slice(None)}  # slices of COCO's ten IoU thresholds
 COLOURS = ("#1b6ca8", "#d1495b", "#222222")
 BARS = {"box": "#1b6ca8", "mask": "#edae49"}
 
@@ -31,12 +31,12 @@ def write_report(folder: Path, evaluator: CocoEvaluator, images: Path) -> list[P
     """Write `precision_recall.png`, `class_ap.png` and `mistakes.png`.
 
     Args:
-        folder: where to; it is made if missing.
-        evaluator: after `compute`, in the first process.
-        images: folder of the images that were evaluated.
+        folder: folder of the pictures; it is made if missing.
+        evaluator: evaluator after `compute`, in the first process.
+        images: folder of the evaluated images.
 
     Returns:
-        The files.
+        Paths of the pictures.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.png" for name in ("precision_recall", "class_ap", "mistakes")]
@@ -51,14 +51,14 @@ def write_report(folder: Path, evaluator: CocoEvaluator, images: Path) -> list[P
 
 
 def draw_curves(curves: Mapping[str, Curves], names: Sequence[str]) -> Figure:
-    """Precision over recall of boxes and masks: means over the classes and, of a few classes, each one.
+    """Plot precision over recall of boxes and masks: means over the classes and, if they are few, each class.
 
     Args:
         curves: `precision_curves` by kind, "box" and "mask".
-        names: of the classes.
+        names: names of the classes.
     """
     known = {kind: np.flatnonzero(~np.isnan(precision[0, 0])).tolist() for kind, precision in curves.items()}
-    each = any(0 < len(labels) <= MOST_CURVES for labels in known.values())  # then there are names beside the panels
+    each = any(0 < len(labels) <= MOST_CURVES for labels in known.values())  # then names stand beside the panels
     figure = Figure(figsize=((7 if each else 5.4) * max(len(curves), 1), 5), layout="constrained")
     for place, (kind, precision) in enumerate(curves.items(), start=1):
         axes = figure.add_subplot(1, len(curves), place)
@@ -70,18 +70,18 @@ def draw_curves(curves: Mapping[str, Curves], names: Sequence[str]) -> Figure:
 
 
 def label(name: str) -> str:
-    """The name of a class as it can be drawn, cut if it is long."""
+    """Name of a class in drawable characters, cut if it is long."""
     text = " ".join(legible(name).split())
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def draw_panel(axes: Axes, precision: Curves, names: Sequence[str]) -> None:
-    """Curves of boxes or of masks.
+    """Plot the curves of boxes or of masks.
 
     Args:
-        axes: drawn on.
-        precision: of classes that have objects.
-        names: of these classes.
+        axes: axes to draw on.
+        precision: precision of the classes that have objects.
+        names: names of these classes.
     """
     if not names:
         axes.text(0.5, 0.5, "no objects", ha="center", va="center")
@@ -107,10 +107,10 @@ def draw_panel(axes: Axes, precision: Curves, names: Sequence[str]) -> None:
 
 
 def draw_bars(scores: Sequence[ClassScore]) -> Figure:
-    """Average precision by class, the best first, with the number of objects; without the classes that have none.
+    """Plot average precision by class, best first, with the number of objects; classes without objects are left out.
 
     Args:
-        scores: one a class.
+        scores: one per class.
     """
     known = [score for score in scores if not math.isnan(score.ap["box"])]
     known.sort(key=lambda score: score.ap["box"], reverse=True)
@@ -125,12 +125,12 @@ def draw_bars(scores: Sequence[ClassScore]) -> Figure:
 
 
 def draw_column(axes: Axes, scores: Sequence[ClassScore], height: int) -> None:
-    """Some bars.
+    """Plot one column of bars.
 
     Args:
-        axes: drawn on.
-        scores: one a bar, or a pair of bars for boxes and masks.
-        height: room, in bars.
+        axes: axes to draw on.
+        scores: one per bar, or per pair of bars for boxes and masks.
+        height: height of the column, in bars.
     """
     kinds = list(scores[0].ap) if scores else []
     thickness = 0.8 / max(len(kinds), 1)

@@ -1,4 +1,4 @@
-"""Detections of predicted images, on the disk until those of the last image are there."""
+"""Temporary file for the detections of a prediction, until all images are done."""
 
 import json
 import weakref
@@ -10,12 +10,12 @@ from detection.evaluation.average_precision import Result
 
 
 class ResultSpool:
-    """Keeps entries of COCO results as text in a file without a name, which is gone when its process ends.
+    """Entries of COCO results as text in an anonymous temporary file, which vanishes when its process ends.
 
-    In memory those of many thousand images, each with a hundred detections, would take as many times 100 kB.
+    In memory they would take 100 kB for each image with a hundred detections.
 
     Args:
-        folder: on whose disk the file is.
+        folder: folder on the disk that the file uses.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -25,11 +25,11 @@ class ResultSpool:
         self._places: dict[int, tuple[int, int]] = {}
 
     def add(self, image_id: int, entries: Sequence[Result]) -> None:
-        """Take up the detections of an image.
+        """Add the detections of an image.
 
         Args:
-            image_id: its number.
-            entries: as in a COCO results JSON; may be empty.
+            image_id: number of the image.
+            entries: entries of a COCO results JSON; may be empty.
 
         Raises:
             OSError: they cannot be written.
@@ -46,7 +46,7 @@ class ResultSpool:
             ) from error
 
     def read(self) -> dict[int, list[str]]:
-        """The entries of each image, as JSON."""
+        """Read the entries of each image, as JSON."""
         texts = {}
         for image_id, (start, length) in self._places.items():
             self._file.seek(start)
@@ -55,10 +55,10 @@ class ResultSpool:
 
 
 def in_order(parts: Sequence[Mapping[int, list[str]]]) -> list[str]:
-    """The entries of all processes in the order of the images.
+    """Entries of all processes in the order of the images.
 
     Args:
-        parts: what `ResultSpool.read` gave in each process; an image that is in several of them comes once.
+        parts: entries of `ResultSpool.read` in each process; an image that is in several comes once.
     """
     texts = {image_id: lines for part in parts for image_id, lines in part.items()}
     return [line for image_id in sorted(texts) for line in texts[image_id]]

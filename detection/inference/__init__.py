@@ -1,1 +1,1 @@
-"""From a detector's output to detections, for images of any size."""
+"""Post-processing, test-time augmentation, tiling and drawing of detections."""

@@ -1,4 +1,4 @@
-"""Annotated pictures: masks, boxes and labels over an image."""
+"""Drawing of detections: masks, boxes and labels over an image."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -12,11 +12,11 @@ from torch import Tensor
 from detection.inference.masks import paste_region, to_numpy
 from swinv2.imaging.drawing import LEAST_SIDE, Colour, Picture, class_colour, text_height, text_width, write
 
-OPACITY = 0.4  # of masks
+OPACITY = 0.4  # opacity of masks
 
 
 class Tag(NamedTuple):
-    """The rectangle that a label fills, in pixels of the picture."""
+    """Rectangle of a label, in pixels of the picture."""
 
     left: int
     top: int
@@ -25,13 +25,13 @@ class Tag(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """One object to draw.
+    """Object to draw.
 
     Attributes:
         corners: left, top, right and bottom of its box, pixels of the picture.
-        text: of its label.
-        colour: of its class, RGB.
-        mask: what of the picture belongs to it, and the column and row where that part begins.
+        text: text of its label.
+        colour: colour of its class, RGB.
+        mask: mask of a part of the picture, and the column and row where the part begins; None for no mask.
     """
 
     corners: list[int]
@@ -41,7 +41,7 @@ class Figure(NamedTuple):
 
     @property
     def area(self) -> int:
-        """Of the box, square pixels."""
+        """Area of the box, square pixels."""
         left, top, right, bottom = self.corners
         return (right - left) * (bottom - top)
 
@@ -52,13 +52,13 @@ def draw_detections(
     class_names: Sequence[str],
     score_threshold: float = 0.5,
 ) -> Picture:
-    """An RGB picture with detected or true objects drawn over the image; small images come back enlarged.
+    """Draw detected or true objects over an image; small images are enlarged.
 
     Args:
-        image: RGB.
-        detection: `boxes` in pixels of the image and `labels`; perhaps `scores`, and `masks`, which are either
-            probabilities within the boxes or masks of the whole image.
-        class_names: by label.
+        image: image, RGB.
+        detection: `boxes` in pixels of the image and `labels`; optionally `scores`, and `masks`: probabilities within
+            the boxes, or boolean masks of the whole image.
+        class_names: names by label.
         score_threshold: objects with a lower score are left out.
     """
     factor = max(1.0, LEAST_SIDE / min(image.shape[-2:]))
@@ -82,14 +82,14 @@ def draw_detections(
 def figure(
     detection: dict[str, Any], at: int, class_names: Sequence[str], factor: float, shape: tuple[int, ...]
 ) -> Figure:
-    """One object of a detection.
+    """Figure of one object of a detection.
 
     Args:
         detection: as for `draw_detections`.
-        at: the object's position in it.
-        class_names: by label.
-        factor: by how much the picture is larger than the image.
-        shape: of the picture, height first.
+        at: index of the object.
+        class_names: names by label.
+        factor: scale of the picture relative to the image.
+        shape: shape of the picture, height first.
     """
     label = int(detection["labels"][at])
     text = f"{class_names[label]} {float(detection['scores'][at]):.0%}" if "scores" in detection else class_names[label]
@@ -97,7 +97,7 @@ def figure(
     region = None
     if "masks" in detection:
         mask = detection["masks"][at]
-        if mask.dtype == torch.bool:  # of the whole image
+        if mask.dtype == torch.bool:  # a mask of the whole image
             whole = cv2.resize(mask.cpu().numpy().astype(np.float32), (shape[1], shape[0]))
             region = (whole >= 0.5, (0, 0))
         else:
@@ -114,11 +114,11 @@ def draw_mask(
     """Tint an object and draw its outline.
 
     Args:
-        picture: drawn on.
-        region: the object's pixels.
-        start: column and row of the picture where the region begins.
+        picture: picture to draw on.
+        region: mask of the object within a part of the picture.
+        start: column and row of the picture where the part begins.
         colour: RGB.
-        thickness: of the outline, pixels.
+        thickness: thickness of the outline, pixels.
     """
     left, top = start
     part = picture[top : top + region.shape[0], left : left + region.shape[1]]
@@ -141,14 +141,14 @@ def draw_labels(picture: Picture, figures: Sequence[Figure]) -> None:
 
 
 def place(corners: Sequence[int], width: int, height: int, tags: Sequence[Tag], shape: tuple[int, ...]) -> Tag:
-    """Where a label goes: above its box, else in it, else below it; the first place that is free.
+    """Place of a label: the first free one of above its box, in it at the top or bottom, and below it.
 
     Args:
         corners: left, top, right and bottom of the box.
-        width: of the label, pixels.
-        height: of the label, pixels.
-        tags: places that are taken.
-        shape: of the picture, height first.
+        width: width of the label, pixels.
+        height: height of the label, pixels.
+        tags: places already taken.
+        shape: shape of the picture, height first.
     """
     left, top, _, bottom = corners
     left = max(0, min(left, shape[1] - width))

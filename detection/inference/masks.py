@@ -1,4 +1,4 @@
-"""From mask probabilities inside boxes to masks of whole images, dense or run-length encoded."""
+"""Conversion of mask probabilities inside boxes to masks of whole images, dense or run-length encoded."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,11 +15,11 @@ THRESHOLD = 0.5
 def paste_masks(
     masks: Float[Tensor, "n m m"], boxes: Float[Tensor, "n 4"], size: Sequence[int]
 ) -> Bool[Tensor, "n h w"]:
-    """Masks of a whole image, on the CPU: bilinear within each box, true from a probability of one half.
+    """Masks of a whole image, on the CPU: bilinear within each box, true from a probability of 0.5.
 
     Args:
         masks: probabilities on a grid over each box.
-        boxes: left, top, right, bottom in pixels of the image; the parts outside it are cut off.
+        boxes: xyxy in pixels of the image; the parts outside it are cut off.
         size: (height, width) of the image.
     """
     height, width = size
@@ -33,11 +33,11 @@ def paste_masks(
 def encode_masks(
     masks: Float[Tensor, "n m m"], boxes: Float[Tensor, "n 4"], size: Sequence[int]
 ) -> list[dict[str, Any]]:
-    """What `paste_masks` gives, as COCO's compressed RLE, without ever making a whole mask.
+    """Masks of `paste_masks` as COCO's compressed RLE, without ever making a whole mask.
 
     Args:
         masks: probabilities on a grid over each box.
-        boxes: left, top, right, bottom in pixels of the image.
+        boxes: xyxy in pixels of the image.
         size: (height, width) of the image.
     """
     height, width = size
@@ -48,7 +48,7 @@ def encode_masks(
 def paste_region(
     mask: Float32[np.ndarray, "m m"], box: Float32[np.ndarray, "4"], height: int, width: int
 ) -> tuple[Bool[np.ndarray, "h w"], int, int]:
-    """The part of an image that a box covers, with the object in it, and the top and left of that part."""
+    """Mask of the part of an image that a box covers, and the part's first row and column."""
     left, top, right, bottom = box.tolist()
     first_row, rows = interpolation(top, bottom, height, len(mask))
     first_column, columns = interpolation(left, right, width, len(mask))
@@ -56,16 +56,16 @@ def paste_region(
 
 
 def interpolation(start: float, end: float, length: int, cells: int) -> tuple[int, Float32[np.ndarray, "p c"]]:
-    """Weights of the cells between two edges at the pixels that they cover, and the first such pixel.
+    """First pixel between two edges of a box, and weights of the mask's cells at each pixel between them.
 
-    A pixel's centre lies at its number + 0.5, a cell's likewise. Beyond the centres of the outer cells the value falls
-    to zero within one cell, so that it passes one half nowhere outside the box.
+    Centres of pixels and cells lie at their index + 0.5. Beyond the centres of the outer cells the value falls to zero
+    within one cell, so that it never exceeds 0.5 outside the box.
 
     Args:
         start: left or upper edge, pixels.
         end: right or lower edge, pixels.
-        length: of the image along this axis, pixels.
-        cells: how many cells lie between the edges.
+        length: size of the image along this axis, pixels.
+        cells: number of cells between the edges.
     """
     first, last = max(int(np.floor(start)), 0), min(int(np.ceil(end)), length)
     centres = (np.arange(first, last, dtype=np.float32) + 0.5 - start) / max(end - start, 1e-6) * cells - 0.5
@@ -74,14 +74,14 @@ def interpolation(start: float, end: float, length: int, cells: int) -> tuple[in
 
 
 def encode_region(region: Bool[np.ndarray, "p q"], top: int, left: int, height: int, width: int) -> dict[str, Any]:
-    """Compressed RLE of an image that is empty but for one region; `counts` is text, ready for JSON.
+    """Compressed RLE of an image with one region; `counts` is text, ready for JSON.
 
     Args:
-        region: the pixels of the object.
-        top: row of the image where the region begins.
-        left: its column.
-        height: of the image, pixels.
-        width: of the image, pixels.
+        region: mask of the object within a part of the image.
+        top: row of the image where the part begins.
+        left: column where it begins.
+        height: height of the image, pixels.
+        width: width of the image, pixels.
     """
     bordered = np.pad(region.T, ((0, 0), (1, 1)))  # (q, p + 2): every run has a start and an end
     column, row = np.nonzero(bordered[:, 1:] != bordered[:, :-1])
@@ -94,5 +94,5 @@ def encode_region(region: Bool[np.ndarray, "p q"], top: int, left: int, height: 
 
 
 def to_numpy(values: Float[Tensor, "*any"]) -> Float32[np.ndarray, "*any"]:
-    """A tensor of any device and precision as a float32 array."""
+    """Tensor of any device and dtype as a float32 array."""
     return values.detach().float().cpu().numpy()

@@ -1,4 +1,4 @@
-"""From the scored boxes of one image to its detections."""
+"""Selection of the detections of an image: score threshold and NMS."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,22 +10,22 @@ from torchvision.ops import batched_nms, remove_small_boxes
 
 from detection.inference.soft_nms import gaussian_decay, linear_decay, soft_nms
 
-FIRST_PART = 20  # times as many candidates as detections are looked at first
+FIRST_PART = 20  # NMS first tries this many candidates per allowed detection
 
 
 @dataclass(frozen=True)
 class Postprocess:
-    """Keeps the boxes that score well and do not repeat a better one of their class.
+    """Score threshold, NMS within each class, and limit of the number of detections.
 
-    Soft-NMS lowers scores step by step instead of dropping boxes at once, which only shows if low scores count: use it
-    with a `score_threshold` of 0.001 rather than 0.05.
+    Soft-NMS lowers scores instead of dropping boxes, which makes a difference only if low scores count: use it with a
+    `score_threshold` of 0.001 rather than 0.05.
 
     Args:
-        score_threshold: lowest score of a detection, 0 to 1, itself excluded; with soft-NMS of the lowered score.
-        nms_threshold: overlap, 0 to 1, above which the lower of two boxes of a class is dropped, or with linear
-            soft-NMS loses score; Gaussian soft-NMS has no use for it.
-        detections_per_image: largest number of detections.
-        soft_nms: how the score falls with the overlap (arXiv:1704.04503); None drops boxes instead.
+        score_threshold: score that a detection must exceed, 0 to 1; with soft-NMS the lowered score.
+        nms_threshold: IoU, 0 to 1, above which the lower-scored of two boxes of a class is dropped, or loses score with
+            linear soft-NMS; not used by Gaussian soft-NMS.
+        detections_per_image: greatest number of detections per image.
+        soft_nms: decay of the score with IoU (arXiv:1704.04503); None drops boxes instead.
         soft_nms_sigma: width of the Gaussian; the smaller, the faster scores fall.
 
     Raises:
@@ -66,11 +66,11 @@ class Postprocess:
     def suppress(
         self, boxes: Float[Tensor, "n 4"], scores: Float[Tensor, "n"], labels: Int[Tensor, "n"]
     ) -> tuple[Int[Tensor, "m"], Float[Tensor, "m"]]:
-        """Which boxes stay, best first, and their scores.
+        """Indices of the boxes that NMS keeps, best first, and their scores.
 
         Args:
             boxes: xyxy in pixels.
-            scores: of each box, above the threshold.
+            scores: score of each box, above the threshold.
             labels: class of each box.
         """
         limit = self.detections_per_image
@@ -79,7 +79,7 @@ class Postprocess:
             decay = linear_decay(self.nms_threshold) if linear else gaussian_decay(self.soft_nms_sigma)
             return soft_nms(boxes, scores, labels, decay, self.score_threshold, limit)
         order = scores.argsort(descending=True, stable=True)
-        for part in (order[: FIRST_PART * limit], order):  # what is dropped depends on better boxes only
+        for part in (order[: FIRST_PART * limit], order):  # suppression depends on better boxes only
             kept = part[batched_nms(boxes[part], scores[part], labels[part], self.nms_threshold)[:limit]]
             if len(kept) == limit or len(part) == len(order):
                 break

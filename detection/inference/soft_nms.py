@@ -1,4 +1,4 @@
-"""Soft-NMS (arXiv:1704.04503): boxes that overlap a better one of their class lose score instead of being dropped."""
+"""Soft-NMS (arXiv:1704.04503): boxes that overlap a better one of their class lose score, but are not dropped."""
 
 from collections.abc import Callable
 
@@ -6,23 +6,23 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-Decay = Callable[[Float[Tensor, "..."]], Float[Tensor, "..."]]  # overlap with a better box to factor of the score
+Decay = Callable[[Float[Tensor, "..."]], Float[Tensor, "..."]]  # IoU with a better box to factor of the score
 
 
 def linear_decay(threshold: float) -> Decay:
-    """1 - IoU where the IoU is above a threshold, else 1 (sec. 3).
+    """Linear decay: 1 - IoU where the IoU is above a threshold, else 1 (sec. 3).
 
     Args:
-        threshold: overlap, 0 to 1, above which scores decay.
+        threshold: IoU, 0 to 1, above which scores decay.
     """
     return lambda iou: torch.where(iou > threshold, 1 - iou, 1.0)
 
 
 def gaussian_decay(sigma: float) -> Decay:
-    """exp(-IoU² / sigma): every overlap costs something, and the more the larger it is (sec. 3).
+    """Gaussian decay: exp(-IoU² / sigma), for every overlap (sec. 3).
 
     Args:
-        sigma: the smaller, the more; above 0.
+        sigma: width, above 0; the smaller, the stronger the decay.
     """
     return lambda iou: torch.exp(-iou.square() / sigma)
 
@@ -35,18 +35,18 @@ def soft_nms(
     score_threshold: float,
     limit: int,
 ) -> tuple[Int[Tensor, "m"], Float[Tensor, "m"]]:
-    """Which boxes stay, best first, and their scores after the decay.
+    """Indices of the boxes that are kept, best first, and their scores after the decay.
 
-    Each round takes the best box that is left of every class and lowers the scores of the others of that class. What is
-    taken from a class only gets worse from round to round, so a class whose best is not among the `limit` best taken so
-    far has nothing more to give and is left out from then on. This is exact and ends after `limit` rounds at most, most
-    often after few; memory grows with classes times boxes of a class.
+    Each round takes the best remaining box of every class and lowers the scores of the other boxes of that class. The
+    boxes taken from a class only get worse from round to round, so a class whose best remaining box is not better than
+    the worst of the `limit` best taken so far is finished. This is exact and ends after at most `limit` rounds, usually
+    after few; memory grows with the number of classes times the boxes of a class.
 
     Args:
         boxes: xyxy in pixels.
         scores: 0 to 1.
-        labels: class of each box; boxes of different classes do not touch each other's scores.
-        decay: factor of the score by overlap with a better box: `linear_decay` or `gaussian_decay`.
+        labels: class of each box; boxes of different classes do not affect each other.
+        decay: factor of the score by IoU with a better box: `linear_decay` or `gaussian_decay`.
         score_threshold: scores that fall to this or below it are dropped; at least 0.
         limit: greatest number of boxes to keep.
     """
@@ -73,7 +73,7 @@ def soft_nms(
 def by_class(
     scores: Float[Tensor, "n"], labels: Int[Tensor, "n"]
 ) -> tuple[Int[Tensor, "k most"], Float[Tensor, "k most"]]:
-    """Number and score of the boxes of each class that occurs, one class a row, filled up with box 0 of score 0."""
+    """Indices and scores of the boxes of each occurring class, one row per class, padded with box 0 of score 0."""
     _, rows, counts = labels.unique(return_inverse=True, return_counts=True)
     order = rows.argsort(stable=True)
     first = counts.cumsum(0) - counts
@@ -86,7 +86,7 @@ def by_class(
 
 
 def overlaps(box: Float[Tensor, "k 4"], boxes: Float[Tensor, "k n 4"]) -> Float[Tensor, "k n"]:
-    """IoU of one box of each class with all boxes of that class; 0 where neither has an area."""
+    """IoU of one box of each class with all boxes of that class; 0 where neither has area."""
     left_top = torch.maximum(box[:, None, :2], boxes[..., :2])
     right_bottom = torch.minimum(box[:, None, 2:], boxes[..., 2:])
     shared = (right_bottom - left_top).clamp(min=0).prod(dim=-1)  # (k, n)

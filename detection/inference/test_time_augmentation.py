@@ -1,4 +1,4 @@
-"""Testing at several scales, each as it is and flipped, as HTC++ does (arXiv:2103.14030, A2.2)."""
+"""Test-time augmentation: several scales, with and without flip, as in HTC++ (arXiv:2103.14030, A2.2)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from swinv2.imaging.normalize import check_images
 from swinv2.imaging.resize import resize, scaled
 
 Area = Literal["small", "medium", "large"]
-AREAS: dict[Area, tuple[float, float]] = {  # least, and from where on no longer; COCO's, in pixels
+AREAS: dict[Area, tuple[float, float]] = {  # least (included) and greatest (excluded), in pixels, as in COCO
     "small": (0, 32**2),
     "medium": (32**2, 96**2),
     "large": (96**2, float("inf")),
@@ -25,13 +25,13 @@ AREAS: dict[Area, tuple[float, float]] = {  # least, and from where on no longer
 
 
 class View(NamedTuple):
-    """An image in one size, flipped or not.
+    """Image in one size, flipped or not.
 
     Attributes:
         original: height and width of the image in pixels.
-        size: those of the view.
-        flip: whether left and right are exchanged.
-        areas: the objects that the view is to find.
+        size: height and width of the view in pixels.
+        flip: whether the view is flipped horizontally.
+        areas: sizes of the objects to find in the view.
     """
 
     original: tuple[int, int]
@@ -40,25 +40,25 @@ class View(NamedTuple):
     areas: Sequence[Area]
 
     def show(self, image: Shaped[Tensor, "3 h w"]) -> Shaped[Tensor, "3 _ _"]:
-        """The image as the view has it."""
+        """Resize and flip an image to the view."""
         return self.turn(resize(image, self.size))
 
     def turn(self, maps: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
-        """Flips maps, and back, where the view is flipped."""
+        """Flip maps to the view, or back, if the view is flipped."""
         return maps.flip(-1) if self.flip else maps
 
     def to_view(self, boxes: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
-        """Boxes xyxy in pixels of the image, in those of the view."""
+        """Boxes (xyxy) from pixels of the image to pixels of the view."""
         boxes = rescale(boxes, self.original, self.size)
         return mirror(boxes, self.size[1]) if self.flip else boxes
 
     def from_view(self, boxes: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
-        """The way back."""
+        """Boxes (xyxy) from pixels of the view to pixels of the image."""
         boxes = mirror(boxes, self.size[1]) if self.flip else boxes
         return rescale(boxes, self.size, self.original)
 
     def finds(self, boxes: Float[Tensor, "n k 4"]) -> Bool[Tensor, "n k"]:
-        """Whether the view is to find objects as large as these boxes, in pixels of the image."""
+        """Whether objects as large as these boxes, in pixels of the image, are to be found in the view."""
         area = box_area(boxes.flatten(0, 1)).view(boxes.shape[:2])  # (n, k)
         found = [(area >= AREAS[name][0]) & (area < AREAS[name][1]) for name in self.areas]
         return torch.stack(found).any(dim=0) if found else torch.zeros_like(area, dtype=torch.bool)
@@ -66,22 +66,22 @@ class View(NamedTuple):
 
 @dataclass(frozen=True)
 class Views:
-    """The sizes in which a detector looks at an image, and which objects it is to find in each.
+    """Test-time augmentation: sizes and flips of an image, and the objects to find in each.
 
-    All that is found in all views, in the pixels of the image, goes through one NMS; the mask of a detection is the
-    mean of what all views show of it. The areas are meant in the pixels of the image, which should come in its original
-    size: the commands see to that, whatever `data.val_short_edge` says.
+    The boxes of all views, in pixels of the image, go through one NMS; the mask of a detection is the mean of its masks
+    in all views. Areas are in pixels of the image, which should come in its original size: the commands read it so,
+    whatever `data.val_short_edge` is.
 
     Args:
-        short_edges: length of the image's short edge in each size, pixels.
-        long_edge: greatest length of the other edge, pixels; where it would grow longer the whole image shrinks.
-        flip: whether every size is also looked at with left and right exchanged.
+        short_edges: shorter side of the image in each size, pixels.
+        long_edge: greatest length of the longer side, pixels; where it would be longer, the whole image is shrunk.
+        flip: whether every size is also used with a horizontal flip.
         areas: for every short edge the objects to find there, by the area of their box: "small" below 32² pixels,
-            "large" from 96² pixels, "medium" between; None for all everywhere.
+            "large" from 96² pixels, "medium" between; None for all objects in all sizes.
 
     Raises:
-        ValueError: no short edge, one that is not positive or above `long_edge`, or areas that do not go with the short
-            edges, are none of those named or leave out one of them altogether.
+        ValueError: no short edge, one that is not positive or above `long_edge`, not one entry of areas per short edge,
+            an unknown area, or an area that no short edge has.
     """
 
     short_edges: Sequence[int]
@@ -100,7 +100,7 @@ class Views:
             check_areas(self.areas, len(self.short_edges))
 
     def of(self, size: tuple[int, int]) -> list[View]:
-        """The views of an image of some height and width."""
+        """Views of an image of some height and width."""
         areas = self.areas or [list(AREAS)] * len(self.short_edges)
         factors = [min(short_edge / min(size), self.long_edge / max(size)) for short_edge in self.short_edges]
         flips = (False, True) if self.flip else (False,)
@@ -109,17 +109,17 @@ class Views:
 
     @torch.no_grad()
     def detect(self, model: Detector, image: Shaped[Tensor, "..."]) -> dict[str, Tensor]:
-        """The detections in one image, as the detector itself gives them: best first, in the pixels of the image.
+        """Detections in one image, in the detector's own form: best first, in pixels of the image.
 
-        If the detector gives masks, the pyramids of all views stay in memory until these are read.
+        If the detector has masks, the pyramids of all views stay in memory until the masks are computed.
 
         Args:
-            model: a detector with RoI heads, in evaluation.
+            model: detector with RoI heads, in evaluation mode.
             image: (3, H, W) of any size, RGB, uint8 or float from 0 to 1.
 
         Raises:
-            ValueError: a detector of another kind, such as torchvision's, or in training, or the image is not as said
-                above.
+            ValueError: a detector of another kind, such as torchvision's, or in training mode, or an image of another
+                form.
         """
         model = check_model(model)
         if model.training:
@@ -139,10 +139,10 @@ class Views:
 
 
 def check_model(model: Detector) -> RCNN:
-    """The detector, if views can be had of it.
+    """Return the detector if it supports views.
 
     Raises:
-        ValueError: it has no RoI heads of ours.
+        ValueError: the detector has no RoI heads of ours.
     """
     if not isinstance(model, RCNN):
         raise ValueError(
@@ -155,9 +155,9 @@ def check_model(model: Detector) -> RCNN:
 def look(
     model: RCNN, view: View, image: Shaped[Tensor, "3 h w"]
 ) -> tuple[list[Pyramid], Float[Tensor, "n k 4"], Float[Tensor, "n k_and_1"]]:
-    """Pyramid of one view, and the candidates in it: boxes in pixels of the image, and scores.
+    """Pyramid and candidates of one view: boxes in pixels of the image, and scores.
 
-    What is not of the size that the view is to find has score 0.
+    Boxes of a size that is not to be found in the view have score 0.
     """
     pyramid, proposals, _ = model.propose([view.show(image)], [view.size], None)
     ((boxes, scores),) = model.roi_heads.candidates(pyramid, proposals, [view.size])
@@ -172,7 +172,7 @@ def mean_masks(
     boxes: Float[Tensor, "n 4"],
     labels: Int[Tensor, "n"],
 ) -> Float[Tensor, "n t t"]:
-    """Masks of the detections in an image: the mean of those in all views, each with its pyramid."""
+    """Masks of the detections in an image: mean of the masks from all views, each pooled from its pyramid."""
     masks = []
     for view, pyramid in zip(views, pyramids, strict=True):
         (seen,) = model.roi_heads.masks(pyramid, [view.to_view(boxes)], [labels])
@@ -181,7 +181,7 @@ def mean_masks(
 
 
 def check_areas(areas: Sequence[Sequence[str]], sizes: int) -> None:
-    """Raises a ValueError unless there is one list of known areas for each size, and each area is in one at least."""
+    """Raise ValueError unless there is one list of known areas for each size, and each area is in at least one."""
     if len(areas) != sizes:
         raise ValueError(f"areas has {len(areas)} entries for {sizes} short_edges; give one list for each.")
     named = {name for names in areas for name in names}
@@ -195,11 +195,11 @@ def check_areas(areas: Sequence[Sequence[str]], sizes: int) -> None:
 
 
 def rescale(boxes: Float[Tensor, "*n 4"], old: tuple[int, int], new: tuple[int, int]) -> Float[Tensor, "*n 4"]:
-    """Boxes xyxy of an image of one height and width, in the pixels of the same image resized."""
+    """Boxes (xyxy) from pixels of an image of the old (height, width) to those of the same image resized."""
     return boxes * boxes.new_tensor([new[1] / old[1], new[0] / old[0]] * 2)
 
 
 def mirror(boxes: Float[Tensor, "*n 4"], width: int) -> Float[Tensor, "*n 4"]:
-    """Boxes xyxy once left and right of an image of that width are exchanged."""
+    """Boxes (xyxy) after a horizontal flip of an image of that width."""
     left, top, right, bottom = boxes.unbind(dim=-1)
     return torch.stack([width - right, top, width - left, bottom], dim=-1)

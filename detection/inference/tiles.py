@@ -1,4 +1,4 @@
-"""Detection in images of any size, tile by tile (aerial and medical pictures)."""
+"""Detection in large images tile by tile (aerial and medical pictures)."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,20 +17,20 @@ from swinv2.imaging.normalize import check_images
 from swinv2.imaging.resize import resize, scaled
 
 LEAST_SIZE = 32  # pixels
-CUT_MARGIN = 4  # pixels: how near to the border of a tile an object seems to go on beyond it
-SHRUNK = -1  # what stands for the number of a tile where the whole image was looked at
-WEIGHT = 0.5  # of the score of a part against that of the whole object, and of one seen small against one seen in full
-PAIRS_AT_ONCE = 2**20  # bounds the memory in which detections are compared
+CUT_MARGIN = 4  # pixels from the border of a tile within which an object may continue beyond it
+SHRUNK = -1  # tile number of detections from the whole, shrunk image
+WEIGHT = 0.5  # of the score of a cut object relative to a whole one, and of a detection from the shrunk image
+PAIRS_AT_ONCE = 2**20  # pairs of detections compared at once, which bounds memory
 
-Find = Callable[[Sequence[Tensor]], list[dict[str, Tensor]]]  # images to detections, as a detector does it
+Find = Callable[[Sequence[Tensor]], list[dict[str, Tensor]]]  # images to detections, like a detector
 
 
 class Part(NamedTuple):
-    """A rectangle of the image, in pixels.
+    """Rectangle of the image, in pixels.
 
     Attributes:
-        top: its first row.
-        left: its first column.
+        top: first row.
+        left: first column.
         height: number of rows.
         width: number of columns.
     """
@@ -41,7 +41,7 @@ class Part(NamedTuple):
     width: int
 
     def cuts(self, boxes: Float[Tensor, "n 4"], size: tuple[int, int]) -> Bool[Tensor, "n"]:
-        """Whether objects in the part, boxes xyxy in pixels of the image, reach a border that lies within the image."""
+        """Whether boxes (xyxy, pixels of the image) in the part reach a border of it that lies within the image."""
         near = [
             (self.left > 0) & (boxes[:, 0] < self.left + CUT_MARGIN),
             (self.top > 0) & (boxes[:, 1] < self.top + CUT_MARGIN),
@@ -53,28 +53,28 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Tiles:
-    """How a large image is cut into overlapping tiles, and what is found in them put together.
+    """Tiling of a large image with overlap, and merging of the detections of its tiles.
 
-    Every tile is given to the detector at the resolution of the image, one after the other, so that memory does not
-    grow with the image; the commands read it as large as its file is, whatever `data.val_short_edge` says. Tiles are of
-    one size and spread evenly; an axis that is shorter than a tile is not cut. What fits into the overlap lies within
-    some tile uncut. An image that fits one tile is not cut at all.
+    The detector takes the tiles at the resolution of the image, one after the other, so that memory does not grow with
+    the image; the commands read it in the size of its file, whatever `data.val_short_edge` is. Tiles are of equal size
+    and spread evenly; an axis that is shorter than a tile is not cut. Every object that fits into the overlap lies
+    whole in some tile. An image that fits one tile is not cut at all.
 
-    A detection that reaches an inner border of its tile may be part of an object that another tile shows whole. It
-    gives way to a detection of the same class of another tile, or of the whole image, that covers it and has at least
-    half its score; one that reaches such a border as well must be the larger. Of other detections of one class from
-    different tiles that overlap, the best stays, but a score from the whole image counts half there: shrunk as it is,
-    its boxes are less exact. Detections of the same tile never touch each other: the detector has settled that.
+    A detection that reaches an inner border of its tile may be part of an object that lies whole in another tile. It is
+    dropped for a detection of the same class from another tile, or from the whole image, that covers it and has at
+    least half its score; if that one reaches an inner border too, it must be the larger. Of other overlapping
+    detections of a class from different tiles the best is kept, where scores from the whole image count half, since its
+    boxes are less exact. Detections of the same tile are never compared: the detector's NMS has done that.
 
-    The detector's limit on their number holds for each tile, not for the image.
+    The detector's limit of the number of detections holds for each tile, not for the image.
 
     Args:
         size: side of a tile in pixels, at least 32.
-        overlap: least part of a tile that the next one shows again, 0 up to but not including 1.
-        whole: whether the detector also looks at the whole image, shrunk to fit one tile. Only what has a side longer
-            than the overlap is taken from there.
+        overlap: least share of a tile that the next one repeats, 0 up to but not including 1.
+        whole: whether to detect in the whole image too, shrunk to fit one tile. Only detections with a side longer than
+            the overlap are taken from there.
         match_threshold: overlap, 0 to 1, from which two detections are one object: intersection over union, or over the
-            area of the one that may be cut.
+            area of the detection that may be cut.
 
     Raises:
         ValueError: a setting outside its range.
@@ -94,26 +94,26 @@ class Tiles:
             raise ValueError(f"match_threshold must be above 0 and at most 1, got {self.match_threshold}.")
 
     def of(self, size: tuple[int, int]) -> list[Part]:
-        """The tiles of an image of some height and width, row by row."""
+        """Tiles of an image of some height and width, row by row."""
         height, width = (min(self.size, length) for length in size)
         tops, lefts = (self.starts(length) for length in size)
         return [Part(top, left, height, width) for top, left in product(tops, lefts)]
 
     def starts(self, length: int) -> list[int]:
-        """Where the tiles begin along an axis of the image."""
-        beyond = max(length - self.size, 0)  # the first one
+        """First pixel of each tile along an axis of the image."""
+        beyond = max(length - self.size, 0)  # start of the last tile
         steps = ceil(beyond / max(int(self.size * (1 - self.overlap)), 1))
         return [round(i * beyond / steps) for i in range(steps)] + [beyond]
 
     def detect(self, find: Find, image: Shaped[Tensor, "..."]) -> dict[str, Tensor]:
-        """The detections in one image, best first, in the pixels of the image.
+        """Detections in one image, best first, in pixels of the image.
 
         Args:
-            find: a detector, in evaluation, or what else takes images and gives detections like one.
+            find: detector in evaluation mode, or another function from images to detections.
             image: (3, H, W) of any size, RGB, uint8 or float from 0 to 1.
 
         Raises:
-            ValueError: the image is not as said above.
+            ValueError: an image of another form.
         """
         check_images([image])
         size = (image.shape[1], image.shape[2])
@@ -125,14 +125,14 @@ class Tiles:
     def look(
         self, find: Find, image: Shaped[Tensor, "3 h w"], size: tuple[int, int]
     ) -> Iterator[dict[str, Shaped[Tensor, "..."]]]:
-        """What is found in each tile and in the whole image, in pixels of the image.
+        """Detections in each tile and in the whole image, in pixels of the image.
 
-        Beside what the detector says of each detection, `part` is the number of its tile and `cut` whether it may be
-        part of an object only.
+        Beside the detector's own keys, `part` is the number of each detection's tile and `cut` whether it may be only a
+        part of an object.
 
         Args:
-            find: a detector.
-            image: larger than a tile.
+            find: function from images to detections.
+            image: image that is larger than a tile.
             size: height and width of the image.
         """
         for number, part in enumerate(self.of(size)):
@@ -156,12 +156,12 @@ class Tiles:
 
 
 def merge(found: dict[str, Shaped[Tensor, "n ..."]], threshold: float) -> dict[str, Shaped[Tensor, "m ..."]]:
-    """One detection of each object, best first.
+    """Merge the detections of all tiles to one per object, best first.
 
-    A part gives way even to what gives way itself, to another view of the same object.
+    A cut detection is dropped even for one that is itself dropped for another detection of the same object.
 
     Args:
-        found: what `Tiles.look` gives, of all parts of the image.
+        found: detections of `Tiles.look`, of all parts of the image.
         threshold: overlap, 0 to 1, from which two detections are one object.
     """
     cut, scores = found["cut"], found["scores"]
@@ -175,10 +175,10 @@ def merge(found: dict[str, Shaped[Tensor, "n ..."]], threshold: float) -> dict[s
 
 
 def repeated(ranked: Mapping[str, Shaped[Tensor, "n ..."]], threshold: float) -> Int[Tensor, "p 2"]:
-    """Pairs of detections that are one object: a lower one and a higher one that it should give way to.
+    """Pairs of detections of one object: a lower-ranked one, and a higher-ranked one for which it is dropped.
 
     Args:
-        ranked: `boxes`, `scores`, `labels`, `part` and `cut` of detections.
+        ranked: `boxes`, `scores`, `labels`, `part` and `cut` of detections, best first.
         threshold: overlap, 0 to 1, from which two detections are one object.
     """
     boxes, scores, labels, part, cut = (ranked[key] for key in ("boxes", "scores", "labels", "part", "cut"))
@@ -197,21 +197,21 @@ def repeated(ranked: Mapping[str, Shaped[Tensor, "n ..."]], threshold: float) ->
 
 
 def intersection(one: Float[Tensor, "n 4"], other: Float[Tensor, "m 4"]) -> Float[Tensor, "n m"]:
-    """Area that each of some boxes xyxy shares with each of others."""
+    """Area of intersection of each box (xyxy) of one list with each of another."""
     (left, top, right, bottom), (left2, top2, right2, bottom2) = one[:, :, None].unbind(dim=1), other.unbind(dim=1)
     width = (torch.minimum(right, right2) - torch.maximum(left, left2)).clamp(min=0)  # (n, m)
     return (torch.minimum(bottom, bottom2) - torch.maximum(top, top2)).clamp(min=0) * width
 
 
 def greedy(pairs: Int[Tensor, "p 2"], always: Bool[Tensor, "p"], count: int) -> Bool[Tensor, "{count}"]:
-    """Which of some ranked ones stay, if each gives way to others before it unless these have given way themselves.
+    """Whether each ranked item is kept: one is dropped for a higher-ranked one, unless that is dropped itself.
 
-    From the front on, every round settles at least one more.
+    From the highest rank on, every round settles at least one more.
 
     Args:
-        pairs: number of one, and of another before it that it gives way to.
-        always: whether it does so even if the other has given way itself.
-        count: how many there are.
+        pairs: index of an item, and of a higher-ranked one for which it is dropped.
+        always: whether it is dropped even if the other is dropped itself, for each pair.
+        count: number of items.
     """
     one, other = pairs.unbind(dim=1)
     stays = torch.ones(count, dtype=torch.bool, device=pairs.device)
@@ -225,13 +225,13 @@ def greedy(pairs: Int[Tensor, "p 2"], always: Bool[Tensor, "p"], count: int) -> 
 def detect_each(
     model: Detector, images: Sequence[Shaped[Tensor, "..."]], tiles: Tiles | None = None, views: Views | None = None
 ) -> list[dict[str, Tensor]]:
-    """Detections of images, each as a whole or tile by tile, and in one view or in several.
+    """Detections of images, each whole or tile by tile, in one view or several.
 
     Args:
-        model: the detector, in evaluation.
+        model: detector in evaluation mode.
         images: each (3, H, W) of any size, RGB.
-        tiles: how to cut large images; None for not at all.
-        views: sizes and flips to look at an image, or each of its tiles, in; None for as it is.
+        tiles: tiling of large images; None for none.
+        views: sizes and flips of an image, or of each of its tiles; None: as it is.
     """
 
     def find(images: Sequence[Tensor]) -> list[dict[str, Tensor]]:

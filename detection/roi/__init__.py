@@ -1,1 +1,1 @@
-"""Regions of interest: pooled, and what is said of each."""
+"""Regions of interest: pooling, heads, sampling and losses."""

@@ -1,4 +1,4 @@
-"""The networks that look at one box: class and refined box (arXiv:1504.08083), mask (arXiv:1703.06870, fig. 4)."""
+"""Heads on the pooled features of a box: class and offsets (arXiv:1504.08083), mask (arXiv:1703.06870, fig. 4)."""
 
 from typing import Literal, cast
 
@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-GROUPS = 32  # of a group norm
-NUM_CONVS = 4  # of 4conv1fc
+GROUPS = 32  # groups of a group norm
+NUM_CONVS = 4  # convolutions of 4conv1fc
 
 
 class BoxHead(nn.Module):
@@ -17,7 +17,7 @@ class BoxHead(nn.Module):
     Args:
         in_channels: channels of the pyramid.
         dim: width of both layers.
-        pool_size: bins per side that the head wants a box pooled to.
+        pool_size: bins per side to which boxes are pooled.
     """
 
     def __init__(self, in_channels: int, dim: int = 1024, pool_size: int = 7):
@@ -36,14 +36,14 @@ class BoxHead(nn.Module):
 
 
 class ConvBoxHead(nn.Module):
-    """Convolutions, then one fully connected layer, on the pooled features: "4conv1fc" (arXiv:1803.08494, sec. 4.2).
+    """Four convolutions and a fully connected layer on the pooled features: "4conv1fc" (arXiv:1803.08494, sec. 4.2).
 
     Args:
         in_channels: channels of the pyramid.
         dim: width of the fully connected layer.
-        norm: after each convolution "batch" (over the boxes of a batch; of all devices with
+        norm: norm after each convolution: "batch" (over the boxes of a batch, of all devices with
             `trainer.sync_batchnorm`), "group" (32 groups), or None.
-        pool_size: bins per side that the head wants a box pooled to.
+        pool_size: bins per side to which boxes are pooled.
     """
 
     def __init__(
@@ -74,10 +74,10 @@ class ConvBoxHead(nn.Module):
 
 
 def normalisation(norm: Literal["batch", "group"] | None, channels: int) -> list[nn.Module]:
-    """The layer that a name means, if any.
+    """Norm layer by name, as a list; empty for None.
 
     Raises:
-        ValueError: the channels do not form 32 groups.
+        ValueError: the channels are no multiple of 32 groups.
     """
     if norm == "group":
         if channels % GROUPS:
@@ -90,7 +90,7 @@ def normalisation(norm: Literal["batch", "group"] | None, channels: int) -> list
 
 
 class BoxPredictor(nn.Module):
-    """Class scores, background last, and offsets from the box to the object, for each class or one for all.
+    """Class logits, background last, and offsets from the box to the object, per class or shared by all.
 
     Args:
         dim: width of the box head.
@@ -115,15 +115,15 @@ class BoxPredictor(nn.Module):
 
 
 class MaskHead(nn.Module):
-    """Convolutions, upsampling by two, and one mask per class, of which only the one asked for is computed.
+    """Convolutions, upsampling by two, and one mask per class, of which only that of the box's class is computed.
 
     Args:
         in_channels: channels of the pyramid.
         num_classes: number of classes without background.
         dim: channels of all layers.
         num_convs: number of 3 x 3 convolutions before the upsampling.
-        pool_size: bins per side that the head wants a box pooled to; masks have twice as many.
-        takes_flow: whether the features of the stage before are added to what goes in (arXiv:1901.07518, sec. 3.1).
+        pool_size: bins per side to which boxes are pooled; masks have twice as many.
+        takes_flow: whether the mask features of the stage before are added to the input (arXiv:1901.07518, sec. 3.1).
     """
 
     def __init__(
@@ -148,24 +148,24 @@ class MaskHead(nn.Module):
             else:
                 nn.init.kaiming_normal_(parameter, mode="fan_out", nonlinearity="relu")
         nn.init.normal_(self.predictor.weight, std=0.001)
-        if self.flow is not None:  # at first almost closed
+        if self.flow is not None:  # at first it passes almost nothing
             nn.init.normal_(cast(nn.Conv2d, self.flow[0]).weight, std=0.001)
 
     def features(
         self, x: Float[Tensor, "n c s s"], previous: Float[Tensor, "n dim s s"] | None = None
     ) -> Float[Tensor, "n dim s s"]:
-        """Pooled features, and perhaps what the stage before made of them, to those that the masks are made from."""
+        """Pooled features, plus the mask features of the stage before if the head takes them, to mask features."""
         if self.flow is not None and previous is not None:
             x = x + self.flow(previous)
         return self.convs(x)
 
     def predict(self, features: Float[Tensor, "n dim s s"], labels: Int[Tensor, "n"]) -> Float[Tensor, "n t t"]:
-        """Features to the mask logits of each box's own class, in float32, twice as fine."""
+        """Mask features to the mask logits of each box's class, in float32, at twice the resolution."""
         x = F.relu(self.deconv(features.contiguous(memory_format=torch.channels_last))).flatten(2)  # (n, dim, t·t)
         weight, bias = self.predictor.weight.flatten(1)[labels], cast(Tensor, self.predictor.bias)[labels]
         logits = weight.unsqueeze(1) @ x + bias[:, None, None]  # (n, 1, t·t)
         return logits.float().view(-1, 2 * features.shape[2], 2 * features.shape[3])
 
     def forward(self, x: Float[Tensor, "n c s s"], labels: Int[Tensor, "n"]) -> Float[Tensor, "n t t"]:
-        """Pooled features to the mask logits of each box's own class."""
+        """Pooled features to the mask logits of each box's class."""
         return self.predict(self.features(x), labels)

@@ -1,4 +1,4 @@
-"""RoI heads: stages that refine the boxes one after the other (one: Mask R-CNN; several: Cascade, arXiv:1712.00726)."""
+"""RoI heads: successive stages that refine boxes (one: Mask R-CNN; several: Cascade R-CNN, arXiv:1712.00726)."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
@@ -12,23 +12,23 @@ from detection.roi.roi_pool import Pyramid, RoIPool
 from detection.roi.roi_stage import RoIStage, mask_loss
 from detection.roi.sampling import Samples
 
-Boxes = Sequence[Float[Tensor, "_ 4"]]  # of each image, xyxy in pixels
+Boxes = Sequence[Float[Tensor, "_ 4"]]  # boxes of each image, xyxy in pixels
 Sizes = Sequence[tuple[int, int]]  # height and width of each image in pixels
 Targets = Sequence[Mapping[str, Tensor]]
 
 
 class RoIHeads(nn.Module):
-    """Each stage looks at the boxes that the one before it found; the first at the proposals of the RPN.
+    """Successive stages, each on the boxes refined by the one before, the first on the RPN's proposals.
 
-    In training every stage matches and samples its boxes anew. In evaluation the scores are the mean of all stages, the
-    boxes those of the last one, and the masks the mean of all stages that have a mask head.
+    In training every stage matches and samples its boxes anew. In evaluation scores are the mean of all stages, boxes
+    those of the last, and masks the mean of all stages that have a mask head.
 
     Args:
-        pool: cuts boxes out of the pyramid.
-        stages: the stages in order.
-        postprocess: selects the detections of one image.
-        interleaved: whether the mask head of a stage learns from the boxes that its box head has just refined, rather
-            than from those that went into it (Hybrid Task Cascade, arXiv:1901.07518, eq. 2).
+        pool: RoIAlign on the pyramid.
+        stages: stages in order.
+        postprocess: selection of the detections of one image.
+        interleaved: whether the mask head of a stage learns from the boxes that its box head has refined, instead of
+            those that its box head took (Hybrid Task Cascade, arXiv:1901.07518, eq. 2).
     """
 
     def __init__(self, pool: RoIPool, stages: Sequence[RoIStage], postprocess: Postprocess, interleaved: bool = False):
@@ -70,11 +70,11 @@ class RoIHeads(nn.Module):
     def mask_loss(
         self, stage: int, pyramids: Sequence[Pyramid], samples: Sequence[Samples], targets: Targets
     ) -> Float[Tensor, ""]:
-        """Loss of the masks of the sampled objects at one stage."""
+        """Mask loss of the sampled objects at one stage."""
         objects = [s.only(s.labels < self.stages[stage].sampler.num_classes) for s in samples]
         head = self.stages[stage].mask_head
         assert head is not None
-        first = stage if head.flow is None else 0  # without flow the earlier heads have no say
+        first = stage if head.flow is None else 0  # without flow the earlier heads are not needed
         boxes, labels = [s.boxes for s in objects], torch.cat([s.labels for s in objects])
         *_, logits = self.mask_logits(pyramids, boxes, labels, self.stages[first : stage + 1])
         return mask_loss(logits, objects, [t["masks"] for t in targets])
@@ -82,7 +82,7 @@ class RoIHeads(nn.Module):
     def mask_logits(
         self, pyramids: Sequence[Pyramid], boxes: Boxes, labels: Int[Tensor, "n"], stages: Iterable[RoIStage]
     ) -> list[Float[Tensor, "n t t"]]:
-        """Mask logits of the boxes of all images in turn from each of some successive stages that has a mask head."""
+        """Mask logits from each stage that has a mask head, of the boxes of all images, concatenated."""
         heads = [stage.mask_head for stage in stages if stage.mask_head is not None]
         pooled = self.pool(pyramids, boxes, heads[0].pool_size)  # (n, c, s, s)
         logits, features = [], None
@@ -94,7 +94,7 @@ class RoIHeads(nn.Module):
     def candidates(
         self, pyramids: Sequence[Pyramid], boxes: Boxes, sizes: Sizes
     ) -> list[tuple[Float[Tensor, "n k 4"], Float[Tensor, "n k_and_1"]]]:
-        """For each image the box of every proposal for every class, and the probabilities, background last.
+        """Box of every proposal for every class, and class probabilities, background last, for each image.
 
         Args:
             pyramids: feature maps of the images of each size.
@@ -113,7 +113,7 @@ class RoIHeads(nn.Module):
     def masks(
         self, pyramids: Sequence[Pyramid], boxes: Boxes, labels: Sequence[Int[Tensor, "_"]]
     ) -> list[Float[Tensor, "_ t t"]]:
-        """Mask of each box of each image, for its class: probabilities within the box, the mean of all mask heads."""
+        """Mask of each box of each image for its class: probabilities within the box, averaged over all mask heads."""
         logits = self.mask_logits(pyramids, boxes, torch.cat(list(labels)), self.stages)
         return list(torch.stack(logits).sigmoid().mean(dim=0).split([len(b) for b in boxes]))
 
@@ -133,6 +133,6 @@ class RoIHeads(nn.Module):
 
 
 def likeliest(class_boxes: Sequence[Float[Tensor, "_ k 4"]], logits: Float[Tensor, "n k_and_1"]) -> list[Tensor]:
-    """The box of the likeliest class other than background, for each proposal of each image."""
+    """Box of the most likely class other than background, for each proposal of each image."""
     labels = logits[:, :-1].argmax(dim=1).split([len(b) for b in class_boxes])
     return [b[torch.arange(len(b), device=b.device), label] for b, label in zip(class_boxes, labels, strict=True)]

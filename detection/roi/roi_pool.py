@@ -16,9 +16,9 @@ class Pyramid(NamedTuple):
     """Feature maps of the images of one size.
 
     Attributes:
-        images: which images of the batch they are.
-        maps: their maps (b, c, h, w), finest first.
-        semantic: one more map (b, c, h, w), of a semantic branch, which is added to what is cut out of the others.
+        images: indices of the images in the batch.
+        maps: feature maps (b, c, h, w), finest first.
+        semantic: feature map (b, c, h, w) of a semantic branch, whose pooled features are added to those of the others.
     """
 
     images: Sequence[int]
@@ -26,17 +26,17 @@ class Pyramid(NamedTuple):
     semantic: Float[Tensor, "b c _ _"] | None = None
 
 
-CANONICAL_SIZE, CANONICAL_STRIDE = 224, 16  # a box of 224 x 224 pixels is read from the map of stride 16
+CANONICAL_SIZE, CANONICAL_STRIDE = 224, 16  # a box of 224 x 224 pixels is pooled from the map of stride 16
 
 
 class RoIPool(nn.Module):
-    """Cuts boxes out of the pyramids of a batch, each image from its own maps.
+    """RoIAlign of boxes on the pyramids of a batch, each box on the maps of its image.
 
     Args:
-        strides: stride in pixels of the levels to read from, finest first; coarser levels of the pyramid are left out.
+        strides: strides in pixels of the levels to pool from, finest first; coarser levels of the pyramid are not used.
         sampling_ratio: sampling points per bin and axis; 0 for as many as the bin has cells, as in detectron2 and
-            mmdetection (torchvision's Mask R-CNN takes 2).
-        aligned: whether the centre of the first cell lies at half a stride, as it truly does (torchvision's Mask R-CNN
+            mmdetection (2 in torchvision's Mask R-CNN).
+        aligned: whether the centre of the first cell lies at half a stride, which is exact (torchvision's Mask R-CNN
             places it at 0).
     """
 
@@ -49,7 +49,7 @@ class RoIPool(nn.Module):
     def forward(
         self, pyramids: Sequence[Pyramid], boxes: Sequence[Float[Tensor, "_ 4"]], size: int
     ) -> Float[Tensor, "n c {size} {size}"]:
-        """Features of all boxes of all images in turn, `size` x `size` bins each."""
+        """Pooled features of the boxes of all images, concatenated, `size` x `size` bins each."""
         pooled: dict[int, Tensor] = {}
         for pyramid in pyramids:
             own = [boxes[image] for image in pyramid.images]
@@ -60,7 +60,7 @@ class RoIPool(nn.Module):
     def pool(
         self, pyramid: Pyramid, boxes: Sequence[Float[Tensor, "_ 4"]], size: int
     ) -> Float[Tensor, "n c {size} {size}"]:
-        """Features of the boxes of images of one size."""
+        """Pooled features of the boxes of images of one size."""
         rois = torch.cat([F.pad(b.float(), (1, 0), value=i) for i, b in enumerate(boxes)])  # (n, 5): image, box
         levels = self.levels(rois[:, 1:])
         pooled = pyramid.maps[0].new_zeros(len(rois), pyramid.maps[0].shape[1], size, size)
@@ -74,12 +74,12 @@ class RoIPool(nn.Module):
     def align(
         self, features: Float[Tensor, "b c _ _"], rois: Float[Tensor, "n 5"], size: int, stride: int
     ) -> Float[Tensor, "n c {size} {size}"]:
-        """RoIAlign on one map, in float32; the result is of the map's type."""
+        """RoIAlign on one map, in float32; the result has the map's dtype."""
         bins = roi_align(features.float(), rois, size, 1 / stride, self.sampling_ratio, self.aligned)
         return bins.to(features.dtype)
 
     def levels(self, boxes: Float[Tensor, "n 4"]) -> Int[Tensor, "n"]:
-        """Index of the level that each box is read from: the larger the box, the coarser the map."""
+        """Index of the level that each box is pooled from: the larger the box, the coarser the map."""
         stride = box_area(boxes).sqrt() * (CANONICAL_STRIDE / CANONICAL_SIZE)
         level = torch.floor(torch.log2(stride / self.strides[0]) + 1e-6)
         return level.clamp(0, len(self.strides) - 1).long()

@@ -1,4 +1,4 @@
-"""One stage of the RoI heads: a look at each box that says what it is, where exactly, and with which mask."""
+"""Stage of the RoI heads: class, refined box and mask of each box, and their losses."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,24 +14,24 @@ from torchvision.ops import clip_boxes_to_image, generalized_box_iou_loss, roi_a
 from detection.roi.heads import BoxHead, BoxPredictor, ConvBoxHead, MaskHead
 from detection.roi.sampling import ProposalSampler, Samples
 
-GIOU_WEIGHT = 10.0  # of the GIoU loss against L1, as in the authors' Swin V1 configs
+GIOU_WEIGHT = 10.0  # of the GIoU loss relative to L1, as in the authors' Swin V1 configs
 
 
 @dataclass(frozen=True)
 class RoIConfig:
-    """What every stage of the RoI heads is made of.
+    """Settings of every stage of the RoI heads: architecture, losses, sampling and pooling.
 
     Args:
         box_head: "2fc" for two fully connected layers, "4conv1fc" for four convolutions and one.
         box_head_dim: width of the fully connected layers.
-        box_head_norm: of the convolutions: "batch", "group" or None.
-        box_loss: "l1" on the offsets, or "giou" on the boxes (arXiv:1902.09630), ten times as heavy.
-        smooth_l1_beta: with "l1", error of an offset below which its loss is squared; 0 for nowhere.
-        masks: whether there are mask heads; without, for data that has boxes only.
+        box_head_norm: norm after the convolutions: "batch", "group" or None.
+        box_loss: "l1" on the offsets, or "giou" on the boxes (arXiv:1902.09630) with ten times the weight.
+        smooth_l1_beta: with "l1", error of an offset below which its loss is quadratic; 0 for plain L1.
+        masks: whether there are mask heads; false for data with boxes only.
         mask_head_dim: channels of the mask head.
         mask_head_convs: number of 3 x 3 convolutions of the mask head.
-        samples: proposals per image in the losses.
-        sampling_ratio: points per bin and axis in RoIAlign; 0 for as many as the bin has cells, 1 for the least work.
+        samples: number of proposals per image in the losses.
+        sampling_ratio: points per bin and axis in RoIAlign; 0 for as many as the bin has cells, 1 is fastest.
 
     Raises:
         ValueError: a norm without convolutions, no samples, or a negative number of points.
@@ -49,7 +49,7 @@ class RoIConfig:
     sampling_ratio: int = 0
 
     def __post_init__(self) -> None:
-        """Check what the types do not say."""
+        """Raise unless the numbers are in range and a norm has convolutions."""
         if self.samples < 1 or self.sampling_ratio < 0:
             raise ValueError(
                 f"samples must be 1 or more and sampling_ratio 0 or more, got {self.samples} and {self.sampling_ratio}."
@@ -60,29 +60,29 @@ class RoIConfig:
             )
 
     def build_box_head(self, channels: int) -> BoxHead | ConvBoxHead:
-        """The network on the pooled features of a box, of some channels."""
+        """Build the box head for a pyramid of some channels."""
         if self.box_head == "2fc":
             return BoxHead(channels, self.box_head_dim)
         return ConvBoxHead(channels, self.box_head_dim, self.box_head_norm)
 
     def build_mask_head(self, channels: int, num_classes: int, takes_flow: bool = False) -> MaskHead | None:
-        """The network that gives the masks, if there are any."""
+        """Build the mask head; None without masks."""
         if not self.masks:
             return None
         return MaskHead(channels, num_classes, self.mask_head_dim, self.mask_head_convs, takes_flow=takes_flow)
 
 
 class RoIStage(nn.Module):
-    """Box head, mask head if any, and what the stage counts as an object.
+    """Box head, mask head if any, sampler and losses of one stage.
 
     Args:
         box_head: pooled features to one vector per box.
-        box_predictor: that vector to class logits and box offsets.
+        box_predictor: the vector to class logits and box offsets.
         mask_head: pooled features to mask logits; None for boxes only.
-        sampler: matches proposals with objects and draws those to learn from.
-        box_weights: factors of the offsets in x, y, width and height; later stages of a cascade take larger ones.
+        sampler: matching of proposals with objects, and sampling of those in the loss.
+        box_weights: factors of the offsets in x, y, width and height; larger in later stages of a cascade.
         loss_weight: factor of the losses of this stage.
-        smooth_l1_beta: error of an offset below which its loss is squared; 0 is the L1 loss of detectron2 and mmdet.
+        smooth_l1_beta: error of an offset below which its loss is quadratic; 0 is the L1 loss of detectron2 and mmdet.
         box_loss: "l1" on the offsets, or "giou" on the boxes.
     """
 
@@ -118,7 +118,7 @@ class RoIStage(nn.Module):
         boxes: Sequence[Float[Tensor, "_ 4"]],
         sizes: Sequence[tuple[int, int]],
     ) -> list[Float[Tensor, "_ k 4"]]:
-        """The refined box of every class, for each image and within it."""
+        """Refined box of every class, for each image, clipped to it."""
         refined = self.box_coder.decode_single(offsets.flatten(1), torch.cat(list(boxes))).view_as(offsets)
         per_image = refined.split([len(b) for b in boxes])
         return [clip_boxes_to_image(b, size) for b, size in zip(per_image, sizes, strict=True)]
@@ -126,7 +126,7 @@ class RoIStage(nn.Module):
     def box_losses(
         self, logits: Float[Tensor, "n k_and_1"], offsets: Float[Tensor, "n k 4"], samples: Sequence[Samples]
     ) -> dict[str, Float[Tensor, ""]]:
-        """Cross-entropy of the classes, and the loss of the objects' boxes; both per sample of the batch."""
+        """Cross-entropy of the classes and loss of the objects' boxes, both divided by the number of samples."""
         labels = torch.cat([s.labels for s in samples])
         positive = torch.where(labels < self.sampler.num_classes)[0]
         boxes = torch.cat([s.boxes for s in samples])[positive]
@@ -140,7 +140,7 @@ class RoIStage(nn.Module):
     def distance(
         self, offsets: Float[Tensor, "m 4"], boxes: Float[Tensor, "m 4"], object_boxes: Float[Tensor, "m 4"]
     ) -> Float[Tensor, ""]:
-        """Sum of how far boxes moved by offsets are from their objects."""
+        """Sum of the L1 or GIoU losses between boxes refined by offsets and their objects."""
         if self.box_loss == "giou":
             found = self.box_coder.decode_single(offsets, boxes).view_as(boxes)
             return GIOU_WEIGHT * generalized_box_iou_loss(found, object_boxes, reduction="sum")
@@ -154,9 +154,9 @@ def mask_loss(
     """Binary cross-entropy of the masks of sampled objects.
 
     Args:
-        logits: of the objects of all images in turn, each for its own class.
-        samples: the objects of each image, without background.
-        masks: of each image, those of all its objects.
+        logits: mask logits of the objects of all images, concatenated, each for its own class.
+        samples: sampled objects of each image, without background.
+        masks: masks of all objects of each image.
     """
     wanted = [crop_masks(m, s.objects, s.boxes, logits.shape[-1]) for m, s in zip(masks, samples, strict=True)]
     return F.binary_cross_entropy_with_logits(logits, torch.cat(wanted), reduction="sum") / max(logits.numel(), 1)
@@ -166,7 +166,7 @@ def mask_loss(
 def crop_masks(
     masks: Shaped[Tensor, "m h w"], objects: Int[Tensor, "n"], boxes: Float[Tensor, "n 4"], size: int
 ) -> Float[Tensor, "n {size} {size}"]:
-    """The part of an object's mask within each box, as `size` x `size` zeros and ones.
+    """Part of the object's mask within each box, as `size` x `size` zeros and ones.
 
     Args:
         masks: masks of the objects of one image.
@@ -174,7 +174,7 @@ def crop_masks(
         boxes: xyxy in pixels.
         size: pixels per side of the result.
     """
-    used, index = objects.unique(return_inverse=True)  # only these become float
+    used, index = objects.unique(return_inverse=True)  # only the used masks become float
     rois = torch.cat([index[:, None].to(boxes), boxes], dim=1)
     crops = roi_align(masks[used, None].to(boxes), rois, size, aligned=True)  # (n, 1, size, size)
     return (crops[:, 0] >= 0.5).to(boxes)

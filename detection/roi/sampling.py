@@ -1,4 +1,4 @@
-"""Which proposals a stage learns from, and what it is to say of them (Faster R-CNN, arXiv:1506.01497, sec. 3.1.3)."""
+"""Sampling of proposals for the losses of a stage, and their targets (Faster R-CNN, arXiv:1506.01497, sec. 3.1.3)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from torchvision.ops import box_iou
 
 @dataclass(frozen=True)
 class Samples:
-    """Boxes of one image to learn from.
+    """Sampled proposals of one image, with their targets.
 
     Args:
-        boxes: the sampled proposals, xyxy in pixels.
+        boxes: sampled proposals, xyxy in pixels.
         labels: class of each, `num_classes` for background.
-        objects: index of the object that overlaps it most; means nothing for background.
-        object_boxes: the box of that object; zeros for an image without objects.
+        objects: index of the object that overlaps each most; meaningless for background.
+        object_boxes: box of that object; zeros for an image without objects.
     """
 
     boxes: Float[Tensor, "n 4"]
@@ -28,18 +28,18 @@ class Samples:
     object_boxes: Float[Tensor, "n 4"]
 
     def only(self, chosen: Bool[Tensor, "n"]) -> "Samples":
-        """Some of the samples."""
+        """Subset of the samples."""
         return Samples(self.boxes[chosen], self.labels[chosen], self.objects[chosen], self.object_boxes[chosen])
 
 
 class ProposalSampler:
-    """Calls a proposal an object if it overlaps one well enough, and draws a balanced sample.
+    """Matching of proposals with objects by IoU, and a balanced random sample of them.
 
     Args:
         num_classes: number of classes without background, and the label of background.
-        iou_threshold: overlap with an object, 0 to 1, from which a proposal counts as that object.
-        samples: proposals per image.
-        positive_fraction: largest share of objects among them, 0 to 1.
+        iou_threshold: IoU with an object, 0 to 1, from which a proposal counts as that object.
+        samples: number of proposals per image.
+        positive_fraction: greatest share of objects among them, 0 to 1.
     """
 
     def __init__(
@@ -51,9 +51,9 @@ class ProposalSampler:
 
     @torch.no_grad()
     def __call__(self, proposals: Float[Tensor, "_ 4"], target: Mapping[str, Tensor]) -> Samples:
-        """Samples of one image; its true boxes are added to the proposals."""
+        """Sample proposals of one image; its ground-truth boxes are added to them."""
         boxes = torch.cat([proposals, target["boxes"]])
-        # One more object of no overlap, box zero and label background: images without objects are no special case.
+        # A dummy object without overlap, with a zero box and the background label: no special case for empty images.
         object_boxes = F.pad(target["boxes"], (0, 0, 0, 1))
         object_labels = F.pad(target["labels"], (0, 1), value=self.num_classes)
         overlaps = F.pad(box_iou(target["boxes"], boxes), (0, 0, 0, 1))  # (objects + 1, proposals)
