@@ -1,4 +1,4 @@
-"""`swinv2 segmentation fit | validate | predict`."""
+"""The command `swinv2 segmentation fit | validate | predict`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from swinv2.shapes import make_segmentation
 
 
 def main(args: Sequence[str]) -> None:
-    """Run a command.
+    """Run `fit`, `validate` or `predict`.
 
     Args:
         args: the command line after `swinv2 segmentation`.
@@ -21,14 +21,14 @@ def main(args: Sequence[str]) -> None:
 
 
 def complete(config: Namespace) -> None:
-    """Fill in what other options say already: the number of classes.
+    """Fill in options that follow from others: the number of classes, and the weights.
 
     Args:
-        config: of one command, changed in place.
+        config: options of one command, changed in place.
 
     Raises:
-        FileNotFoundError: there is no such data.
-        ValueError: the checkpoint or the class list is not what it should be.
+        FileNotFoundError: the class list is missing.
+        ValueError: the checkpoint is not of such a task, or the class list is not valid.
     """
     start_from_checkpoint(config)
     segmenter, data = config.model.model.init_args, config.data

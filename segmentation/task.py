@@ -1,4 +1,4 @@
-"""Training, scoring and using a segmenter, as Lightning runs it."""
+"""Lightning module that trains, scores and applies a segmenter."""
 
 import logging
 from contextlib import AbstractContextManager
@@ -35,25 +35,25 @@ Images = tuple[list[Tensor], list[dict[str, Any]]]  # of validation and predicti
 
 
 class SegmentationTask(Task):
-    """Trains a segmenter with AdamW, scores it by mean IoU, and draws and writes what it sees.
+    """Train a segmenter with AdamW, score it by mean IoU, and draw and write its label maps.
 
     Pictures of validation images, truth beside prediction, go to the run's folder and to TensorBoard. Validation and
-    prediction write maps, too: PNGs with the values of the class list, as benchmark servers take them. A checkpoint
-    carries the class list.
+    prediction also write label maps: PNGs with the values of the class list, as benchmark servers take them. A
+    checkpoint contains the class list.
 
     Args:
         model: the segmenter.
         optimizer: learning rate, decay, schedule.
-        weights: checkpoint of any known layout to start from: this segmenter's own, mmsegmentation's, transformers', or
-            a backbone's.
-        test_window_size: window in validation and prediction, in tokens, if not that of the training; one number, one
-            per axis, or one entry per stage.
-        sliding: in validation and prediction, the windows in which images are looked at; None for whole images.
-        views: in validation and prediction, the sizes in which each image is looked at; None for one.
-        absent_classes: what a class that does not occur is to mean IoU: "skip" leaves it out, as mmsegmentation does,
-            "zero" counts it as 0, as the ADE20K benchmark's own script does.
+        weights: checkpoint to start from, of this segmenter, of mmsegmentation or transformers, or of a backbone in any
+            known layout.
+        test_window_size: attention window in validation and prediction, in tokens; one number, one per axis, or one
+            entry per stage; None for that of training.
+        sliding: sliding windows over images in validation and prediction; None for whole images.
+        views: sizes and flips of each image in validation and prediction; None: as it is.
+        absent_classes: mean IoU with a class that does not occur: "skip" leaves it out, as in mmsegmentation, "zero"
+            counts it as 0, as in the ADE20K benchmark's own script.
         pictures: number of validation images to draw; 0 also leaves out the pictures of predictions.
-        maps: whether validation and prediction write the class of each pixel.
+        maps: whether validation and prediction write label maps.
         output: folder for the pictures and maps of validation and prediction; if None, the run's folder.
     """
 
@@ -83,21 +83,21 @@ class SegmentationTask(Task):
         self.scored: Scores | None = None
         self.drawn = 0
         with self.test_window():
-            pass  # raises here if the numbers do not fit
+            pass  # raises if the test window does not fit the backbone
 
     def setup(self, stage: str) -> None:
-        """Compare the data with what the model asks for, before anything is computed.
+        """Check that data and model have the same number of classes, before anything is computed.
 
         Raises:
             ValueError: the numbers of classes differ.
         """
         if stage == "predict":
-            return  # a checkpoint brings the class list
+            return  # a checkpoint contains the class list
         self.take_classes()
         self.class_list = self.data.class_list
 
     def validation_metrics(self) -> list[str]:
-        """Names of what a validation logs."""
+        """Names of the metrics that a validation logs."""
         return [*OF_NOTHING]
 
     @property
@@ -106,12 +106,12 @@ class SegmentationTask(Task):
         return self.trainer.datamodule  # type: ignore[attr-defined]
 
     def forward(self, image: UInt8[Tensor, "3 h w"], size: tuple[int, int]) -> Int16[Tensor, "h w"]:
-        """The class of each pixel of an image that is looked at in some height and width, a patch at least."""
+        """Class of each pixel of an image, which is resized to `size` (at least a patch) for the model."""
         with self.test_window():
             return segment(self.model, image, scaled(*size, 1.0), self.sliding, self.views)
 
     def test_window(self) -> AbstractContextManager[None]:
-        """The backbone has the window of the test, and then again the one that it had."""
+        """Context in which the backbone has the window of validation and prediction."""
         return temporary_window(self.model.backbone, self.test_window_size)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
@@ -119,13 +119,13 @@ class SegmentationTask(Task):
         return self.log_losses(self.model(*batch), len(batch[0]))
 
     def on_validation_start(self) -> None:
-        """Put the maps of an earlier validation aside."""
+        """Set the label maps of an earlier validation aside."""
         self.drawn = 0
         if self.trainer.state.fn == "validate":
             self._set_maps_aside()
 
     def validation_step(self, batch: Images, batch_idx: int) -> None:
-        """Count what is right in a batch, and draw the first."""
+        """Add a batch to the confusion matrix, and draw the first images."""
         for image, target in zip(*batch, strict=True):
             labels = self(image, target["size"])
             self.scores.update(labels, target["labels"])
@@ -136,10 +136,10 @@ class SegmentationTask(Task):
                 self.drawn += 1
 
     def on_validation_epoch_end(self) -> None:
-        """Score what was counted.
+        """Compute and log the scores of all images.
 
         Raises:
-            ValueError: outside of a training, there was nothing to score.
+            ValueError: there was nothing to score, in `validate`.
         """
         if self.trainer.sanity_checking:
             self.scores.reset()
@@ -163,17 +163,17 @@ class SegmentationTask(Task):
                 print(f"maps: {self.folder / 'results'}")
 
     def summary(self) -> str:
-        """The means of the last validation, and where its pictures are."""
+        """Mean scores of the last validation, and the folder of its pictures."""
         return "" if self.scored is None else f"{_summary(self.scored)}\npictures: {self.folder / 'pictures'}"
 
     def on_predict_start(self) -> None:
-        """Put the maps of an earlier prediction aside; without a checkpoint classes are called by their numbers."""
+        """Set the label maps of an earlier prediction aside; without a checkpoint, classes are named by number."""
         super().on_predict_start()
         self._set_maps_aside()
         self.class_list = self.class_list or ClassList.numbered(self.model.num_classes)
 
     def predict_step(self, batch: Images, batch_idx: int) -> None:
-        """Write the maps and pictures of a batch of files; an image whose output is not finite is left out."""
+        """Write the label maps and pictures of a batch of files; an image with non-finite output is skipped."""
         for image, target in zip(*batch, strict=True):
             try:
                 with finite_outputs(self.model, target["path"]):
@@ -187,7 +187,7 @@ class SegmentationTask(Task):
             self.predicted += 1
 
     def _draw(self, image: UInt8[Tensor, "3 h w"], labels: Int16[Tensor, "h w"], name: str) -> None:
-        """Write the picture of an image, which need not come about."""
+        """Write the picture of an image; if it cannot be drawn, log a warning."""
         try:
             picture = overlay(image, labels, self.listed.names)
         except (ValueError, cv2.error) as error:
@@ -196,7 +196,7 @@ class SegmentationTask(Task):
         self.write(f"pictures/{name}.png", picture)
 
     def on_predict_end(self) -> None:
-        """Say where the results are, and how many images have none.
+        """Print the folders of the results, and how many images were skipped.
 
         Raises:
             ValueError: no image could be read, or no output was finite.
@@ -209,25 +209,25 @@ class SegmentationTask(Task):
             print(f"\n{skipped}{lines}")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The class list travels with the weights."""
+        """Add the class list to a checkpoint."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["class_list"] = asdict(self.listed)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the class list over.
+        """Take the class list from a checkpoint.
 
         Raises:
-            ValueError: the checkpoint has other classes than model or data, or it is of something else.
+            ValueError: the checkpoint has other classes than model or data, or is of another model.
         """
         super().on_load_checkpoint(checkpoint)
-        self.class_list = self.class_list or ClassList(**checkpoint["class_list"])  # of the data, if there are any
+        self.class_list = self.class_list or ClassList(**checkpoint["class_list"])  # that of the data comes first
 
     @property
     def listed(self) -> ClassList:
         """The class list, once it is known.
 
         Raises:
-            RuntimeError: before data or a checkpoint have said it.
+            RuntimeError: neither data nor a checkpoint has been read yet.
         """
         if self.class_list is None:
             raise RuntimeError("SegmentationTask knows no classes yet; run it by a trainer.")
@@ -244,7 +244,7 @@ class SegmentationTask(Task):
 
 
 def _summary(scores: Scores) -> str:
-    """The means, and what absent classes are to them."""
+    """Text of the mean scores, by both conventions for absent classes."""
     figures = scores.figures()
     other = "zero" if scores.absent == "skip" else "skip"
     rule = {"skip": "over the classes that occur", "zero": "over all classes, absent ones count 0"}

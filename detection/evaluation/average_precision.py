@@ -22,20 +22,7 @@ except ImportError:
 
 logger = logging.getLogger(__name__)
 
-FIGURES = (
-    "AP",
-    "AP50",
-    "AP75",
-    "APs",
-    "APm",
-    "APl",
-    "AR1",
-    "AR10",
-    "AR100",
-    "ARs",
-    "ARm",
-    "ARl",
-)  # of COCO
+FIGURES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")  # of COCO
 IOU_TYPES = {"box": "bbox", "mask": "segm"}
 
 Result = dict[str, Any]  # entry of a COCO results JSON

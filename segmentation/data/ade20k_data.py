@@ -33,34 +33,34 @@ class Ade20kData(TaskData):
     Defaults are those of the ADE20K benchmark of 150 classes and of mmsegmentation's transforms.
 
     Args:
-        root: folder that all other paths but `images` start from.
+        root: folder that all other paths, except `images`, are relative to.
         train_images: folder of the training images, with subfolders or without.
-        train_maps: folder of their label maps: grey or palette files of the images' names.
+        train_maps: folder of their label maps: grey or palette files with the images' names.
         val_images: folder of the validation images; null, with `val_maps`, trains without validation.
         val_maps: folder of their label maps. All four may be the same folder.
-        train_list: text file of the training images that are meant, below the root or by its own path: one a line, by
-            the path below `train_images` without suffix; null is all of them.
-        val_list: that of the validation images.
-        image_suffix: end of an image's name that its map's has not, e.g. "_leftImg8bit.png"; null is .jpg or the like.
-        map_suffix: end of a map's name in its place, e.g. "_labels.png".
+        train_list: text file with the training images to use, below the root or by its own path: one per line, as path
+            below `train_images` without suffix; null uses all.
+        val_list: text file with the validation images to use.
+        image_suffix: end of an image's name that its map's lacks, e.g. "_leftImg8bit.png"; null is .jpg or the like.
+        map_suffix: end of a map's name in place of `image_suffix`, e.g. "_labels.png".
         classes: class list, below the root or by its own path; for its formats see `ClassList.read`.
-        reduce_zero_label: in the maps 0 means that nothing is known, and classes count from 1.
-        ignore_index: the other value in the maps that means so, or several, 0 to 65535.
-        batch_size: training images a step and device; others come one by one, as they may be large.
-        num_workers: processes that load images, at most one a core.
-        short_edge: of training images at scale 1, pixels.
-        long_edge: limit of their other edge at scale 1, pixels.
+        reduce_zero_label: whether 0 in the maps is ignored and classes count from 1.
+        ignore_index: other value in the maps to ignore, or several, 0 to 65535.
+        batch_size: training images per step and device; other images come one by one, as they may be large.
+        num_workers: processes that load images, at most one per core.
+        short_edge: shorter side of training images at scale 1, pixels.
+        long_edge: limit of their longer side at scale 1, pixels.
         scale_range: least and greatest scale of training images.
-        crop_size: side of the square that is cut out of training images, pixels; smaller ones are padded on the right
-            and at the bottom, with the mean colour and with labels to be ignored.
-        max_category_share: of up to ten places for the crop, take the first where two classes are seen and each covers
-            less than this share of the known pixels; 1.0 takes any.
-        flip_prob: how often left and right are exchanged in training.
+        crop_size: side of the square crop of training images, pixels; smaller ones are padded on the right and at the
+            bottom, with the mean colour and ignored labels.
+        max_category_share: of up to ten random crops, take the first with at least two classes that each cover less
+            than this share of the labelled pixels; 1.0 takes any.
+        flip_prob: probability of a horizontal flip in training.
         photometric: change brightness, contrast, saturation and hue of training images.
-        val_short_edge: in validation and prediction the model looks at images of this short edge, pixels; null is the
-            size of the file, which sliding over large images wants, as otherwise they are made small first.
-        val_long_edge: limit of the other edge, pixels.
-        images: what to predict: files, folders with their subfolders, and globs.
+        val_short_edge: shorter side to which images are resized for the model in validation and prediction, pixels;
+            null keeps the size of the file, as sliding windows over large images need it.
+        val_long_edge: limit of the longer side in validation and prediction, pixels.
+        images: images to predict: files, folders with their subfolders, and globs.
         shapes: make this sample data in `root` if there is none; its class list is objectInfo.txt.
 
     Raises:
@@ -132,13 +132,13 @@ class Ade20kData(TaskData):
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: it is no class list.
+            ValueError: the file is no class list.
         """
         return read_classes(self.root, self.classes, self.reduce_zero_label, self.ignore_index)
 
     @property
     def class_names(self) -> list[str]:
-        """Names by label."""
+        """Class names by label."""
         return list(self.class_list.names)
 
     def setup(self, stage: str) -> None:
@@ -149,8 +149,8 @@ class Ade20kData(TaskData):
 
         Raises:
             FileNotFoundError: a folder, a list, an image or a label map is missing.
-            ValueError: a bad list, label maps that do not fit their images or the classes, images most of which cannot
-                be read, or nothing to learn, to score, to validate on or to predict.
+            ValueError: a bad list, label maps that do not fit their images or the classes, mostly unreadable images, or
+                nothing to learn, to score, to validate on or to predict.
         """
         if stage == "predict":
             self.check_predicted()
@@ -170,17 +170,17 @@ class Ade20kData(TaskData):
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of crops in random order: images and labels."""
-        return self.loader(self.train_set, stack, shuffle=True, drop_last=True)  # one image alone cannot be normalised
+        return self.loader(self.train_set, stack, shuffle=True, drop_last=True)  # batch normalisation needs two images
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
         """Validation images one by one, each in the size of its file, as two lists: images and targets.
 
-        Nothing if there is no validation.
+        An empty list without validation.
         """
         return [] if self.val_folders is None else self.loader(self.val_set, batch_size=1, large=True)
 
     def predict_dataloader(self) -> DataLoader[Any]:
-        """The images to predict one by one; for one that cannot be read the lists are empty."""
+        """Images to predict, one by one; for one that cannot be read the lists are empty."""
         return self.loader(self.predict_set, batch_size=1, large=True)
 
     def _pairs(self, images: Path, maps: Path, listed: str | None) -> list[Pair]:
@@ -188,7 +188,7 @@ class Ade20kData(TaskData):
         return find_pairs(images, maps, self.image_suffix, self.map_suffix, path)
 
     def _checked(self, pairs: Sequence[Pair], transform: Transform, split: str) -> ImagesAndMaps:
-        """The pairs of a split as a data set, once a sample of them is as it should be."""
+        """Data set of the pairs of a split, after checks of the label maps and of a sample of the images."""
         dataset = ImagesAndMaps(pairs, self.class_list, transform, training=split == "training")
         check_maps(pairs, self.class_list, split)
         check_readable(dataset.skipped, len(pairs), dataset.read, f"{split} images with their maps")
@@ -198,15 +198,15 @@ class Ade20kData(TaskData):
 def read_classes(
     root: Path, classes: str, reduce_zero_label: bool, ignore_index: int | Sequence[int] = 255
 ) -> ClassList:
-    """The class list of a data set; see `Ade20kData` for the arguments.
+    """Read the class list of a data set; see `Ade20kData` for the arguments.
 
     Raises:
         FileNotFoundError: there is no such file, neither below the root nor by its own path.
-        ValueError: it is no class list.
+        ValueError: the file is no class list.
     """
     return ClassList.read(locate(root, classes), reduce_zero_label, ignore_index)
 
 
 def stack(samples: Sequence[Sample]) -> TrainBatch:
-    """Crops and their labels, one tensor each."""
+    """Stack crops and their labels, into one tensor each."""
     return torch.stack([image for image, _ in samples]), torch.stack([target["labels"] for _, target in samples])

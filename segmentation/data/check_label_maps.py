@@ -1,4 +1,4 @@
-"""What the label maps of a data set hold, before anything is trained on them."""
+"""Check of the values in a data set's label maps, before training."""
 
 import logging
 import random
@@ -15,11 +15,11 @@ from swinv2.imaging.reading import UnreadableImageError
 
 logger = logging.getLogger(__name__)
 
-MAPS = 50  # to look at
-PIXELS = 1 << 28  # to look at, and then no more maps
-BLOCK = 1 << 22  # pixels that are counted at once
-MOST = 0.95  # share of unknown pixels that is worth a warning
-MOST_WRONG = 0.1  # share of a sample; more is no accident
+MAPS = 50  # size of the sample
+PIXELS = 1 << 28  # pixels after which the sample ends early
+BLOCK = 1 << 22  # pixels counted at once
+MOST = 0.95  # share of ignored pixels above which there is a warning
+MOST_WRONG = 0.1  # greatest share of wrong maps in a sample; more is no accident
 
 Counts = Int64[np.ndarray, " levels"]  # pixels of each value
 
@@ -30,18 +30,18 @@ ADVICE = (
 
 
 def check_maps(pairs: Sequence[Pair], class_list: ClassList, split: str) -> None:
-    """See what maps hold by a sample of them, and warn if most of it is left out.
+    """Check the values in a sample of label maps, and warn if most pixels are ignored.
 
-    In training two classes must occur, in validation one; to be sure of that, all maps are looked at if need be.
+    In training two classes must occur, in validation one; if the sample has fewer, all maps are read.
 
     Args:
-        pairs: whose maps are meant.
-        class_list: what their values mean.
+        pairs: pairs with the maps.
+        class_list: classes of the maps' values.
         split: "training" or "validation".
 
     Raises:
-        ValueError: more than a tenth of the sample are coloured, compressed with loss or have a value that is no class,
-            or there is nothing to learn or to score.
+        ValueError: more than a tenth of the sample is coloured, lossily compressed or has a value that is no class, or
+            there is nothing to learn or to score.
     """
     least = {"training": 2, "validation": 1}[split]
     sample = [pairs[position] for position in spread(len(pairs))]
@@ -63,15 +63,15 @@ def check_maps(pairs: Sequence[Pair], class_list: ClassList, split: str) -> None
 
 
 def check_wrong(errors: Sequence[ValueError], total: int, split: str) -> None:
-    """See that the maps of a sample that are no label maps are few; the log tells of these.
+    """Raise if more than a tenth of a sample are no label maps; log a few.
 
     Args:
-        errors: why each is none.
+        errors: error of each wrong map.
         total: number of maps in the sample.
         split: "training" or "validation".
 
     Raises:
-        ValueError: they are more than a tenth.
+        ValueError: more than a tenth are wrong.
     """
     if len(errors) > MOST_WRONG * total:
         more = f" ({len(errors)} of {total} {split} maps that were looked at are wrong)" if len(errors) > 1 else ""
@@ -82,13 +82,13 @@ def check_wrong(errors: Sequence[ValueError], total: int, split: str) -> None:
 
 
 def nothing_in(counts: Counts, class_list: ClassList, split: str, number: int) -> ValueError:
-    """What is raised if maps have too few classes.
+    """Error for maps with too few classes.
 
     Args:
-        counts: pixels of each value in all of them.
-        class_list: what the values mean.
+        counts: pixels of each value in all maps.
+        class_list: classes of the values.
         split: "training" or "validation".
-        number: of the maps.
+        number: number of maps.
     """
     what, wanted = {
         "training": ("learn", "at least two classes must occur."),
@@ -104,7 +104,7 @@ def nothing_in(counts: Counts, class_list: ClassList, split: str, number: int) -
 
 
 def spread(total: int) -> list[int]:
-    """Up to `MAPS` positions from first to last, in an order in which a part of them is spread as well."""
+    """Up to `MAPS` evenly spaced positions, in random order, so that a part of them is spread as well."""
     positions = np.linspace(0, total - 1, min(total, MAPS)).round().astype(int).tolist()
     return random.Random(0).sample(positions, len(positions))
 
@@ -115,14 +115,14 @@ def count(
     is_enough: Callable[[Counts], bool],
     wrong: list[ValueError],
 ) -> Counts:
-    """How many pixels maps have of each value.
+    """Count the pixels of each value in label maps.
 
     Args:
-        pairs: whose maps are meant.
-        class_list: what their values mean.
-        is_enough: whether no other map needs to be looked at.
-        wrong: takes up the errors of those that are no label maps or have a value that is no class; those that cannot
-            be read are counted when their turn comes.
+        pairs: pairs with the maps.
+        class_list: classes of the maps' values.
+        is_enough: whether the counts so far suffice, so that no other map is read.
+        wrong: list to which the errors of wrong maps are added: no label map, or a value that is no class; unreadable
+            maps are skipped.
     """
     counts = np.zeros(LEVELS, np.int64)
     for pair in pairs:
@@ -141,12 +141,12 @@ def count(
 
 
 def classes_in(counts: Counts, class_list: ClassList) -> int:
-    """How many classes occur."""
+    """Number of classes that occur."""
     return int(np.count_nonzero(counts[[*class_list.values]]))
 
 
 def in_words(counts: Counts, class_list: ClassList) -> str:
-    """The values that occur, what they mean, and of how many pixels."""
+    """Text of the values that occur, with class and number of pixels."""
     names = dict(zip(class_list.values, class_list.names, strict=True))
     found = np.flatnonzero(counts).tolist()
     return ", ".join(f"{value} ({names.get(value, 'left out')}, {counts[value]} pixels)" for value in found)

@@ -1,4 +1,4 @@
-"""Headings of a table of classes: which column has the names, and which the pixel values."""
+"""Headings of a table of classes: the columns of names and of pixel values."""
 
 import re
 from collections.abc import Sequence
@@ -33,19 +33,19 @@ IDS = (
     *("pixelid", "maskid", "trainlabel"),
 )
 COLOURS = ("r", "g", "b", "a", "red", "green", "blue", "alpha", "palette", "html")
-COLOUR_WORDS = ("color", "colour", "rgb", "hex")  # that other words begin or end with
+COLOUR_WORDS = ("color", "colour", "rgb", "hex")  # words beginning or ending with these
 KINDS = {"name": NAMES, "either": EITHER, "pixel": PIXELS, "id": IDS, "colour": COLOURS}
-TITLES = (*NAMES, *EITHER[:6], "value", "values", "id", "classid", "pixelvalue")  # above a single column
-ADE20K = ("idx", "index", "id", "value")  # of the first column, where commas in a name set synonyms apart
+TITLES = (*NAMES, *EITHER[:6], "value", "values", "id", "classid", "pixelvalue")  # headings of a single column
+ADE20K = ("idx", "index", "id", "value")  # headings of the first column if names are synonyms separated by commas
 
 
 class Columns(NamedTuple):
-    """Positions of the columns that count.
+    """Positions of the columns that are used.
 
     Attributes:
-        name: of the names.
-        value: of the pixel values; None if there is none.
-        unused: headings of the others.
+        name: position of the names.
+        value: position of the pixel values; None if there are none.
+        unused: headings of the other columns.
     """
 
     name: int
@@ -54,10 +54,10 @@ class Columns(NamedTuple):
 
 
 class Headings(NamedTuple):
-    """The first row of a table.
+    """Headings in the first row of a table.
 
     Attributes:
-        words: as they are written.
+        words: the headings as they are written.
         kinds: "name", "either" (names or values), "pixel", "id", "colour", or "" for other words.
     """
 
@@ -66,11 +66,12 @@ class Headings(NamedTuple):
 
     @classmethod
     def find(cls, cells: Sequence[str], certain: bool) -> "Headings | None":
-        """The headings in the first row of a file; None if it has none.
+        """Find the headings in the first row of a file; None if it has none.
 
         Args:
-            cells: of the row.
-            certain: they are the cells of a table, of which one heading is enough; otherwise all must be known.
+            cells: cells of the row.
+            certain: whether they are surely cells of a table, so that one known heading is enough; otherwise all must
+                be.
         """
         kinds = [kind_of(cell) for cell in cells]
         named = certain and any(kind in ("name", "either") for kind in kinds)
@@ -79,13 +80,13 @@ class Headings(NamedTuple):
         return cls(list(cells), kinds)
 
     def choose(self, rows: Sequence[Sequence[str]]) -> Columns:
-        """The columns of names and values.
+        """Choose the columns of names and values.
 
         Args:
-            rows: all below the headings, each as long.
+            rows: all rows below the headings, each of the same length.
 
         Raises:
-            ValueError: there is no column of names, or another one that may be the values.
+            ValueError: there is no column of names, or the column of values is not certain.
         """
         value = self._value(rows)
         name = self._name(rows, value)
@@ -94,7 +95,7 @@ class Headings(NamedTuple):
         return Columns(name, value, [word for at, word in enumerate(self.words) if at not in (name, value)])
 
     def has_synonyms(self) -> bool:
-        """Whether the table is like ADE20K's, whose names are synonyms with commas between."""
+        """Whether the table is like ADE20K's, where names are synonyms separated by commas."""
         words = [word.lower() for word in self.words]
         return words[0] in ADE20K and "name" in words
 
@@ -121,7 +122,7 @@ class Headings(NamedTuple):
         return found[0]
 
     def _check_others(self, rows: Sequence[Sequence[str]], name: int) -> None:
-        """See that no other column may hold the values."""
+        """Raise if a column other than the names may be the values."""
         for at in self._of("", "either", "name"):
             distinct = len({row[at] for row in rows}) == len(rows) > 1
             if at != name and distinct and has_numbers(rows, at, WHOLE):
@@ -137,12 +138,12 @@ def is_title(text: str) -> bool:
 
 
 def kind_of(word: str) -> str:
-    """What a heading says of its column."""
+    """Kind of column that a heading stands for, see `Headings`."""
     word = "number" if word == "#" else plain(word)
     coloured = word.startswith(COLOUR_WORDS) or word.endswith(COLOUR_WORDS)
     return next((kind for kind, words in KINDS.items() if word in words), "colour" if coloured else "")
 
 
 def has_numbers(rows: Sequence[Sequence[str]], column: int, kind: re.Pattern[str]) -> bool:
-    """Whether half of the cells of a column or more are numbers."""
+    """Whether at least half of a column's cells are numbers."""
     return bool(rows) and 2 * sum(kind.fullmatch(row[column]) is not None for row in rows) >= len(rows)

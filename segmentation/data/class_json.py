@@ -1,4 +1,4 @@
-"""Names and pixel values of classes in JSON: a list of names, names with values either way round, or entries."""
+"""Names and pixel values of classes in JSON: a list of names, a mapping of names and values, or entries."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,10 +11,10 @@ from swinv2.files.structured_text import class_part, load_tree
 
 
 def read_json(text: str, suffix: str = ".json") -> list[Row]:
-    """The classes in JSON, YAML or a list or dict of Python.
+    """Read the classes in JSON, YAML or a list or dict of Python.
 
     Raises:
-        ValueError: it is none of these, or has no classes.
+        ValueError: the text is none of these, or has no classes.
     """
     try:
         content = class_part(load_tree(text, suffix))
@@ -24,7 +24,7 @@ def read_json(text: str, suffix: str = ".json") -> list[Row]:
 
 
 def rows_of(content: object) -> list[Row]:
-    """The classes in what JSON holds.
+    """Rows of the classes in parsed JSON.
 
     Raises:
         ValueError: there are none.
@@ -39,7 +39,7 @@ def rows_of(content: object) -> list[Row]:
 
 
 def read_pairs(content: Mapping[str, Any]) -> list[Row]:
-    """The classes in names with their values, or values with their names."""
+    """Rows of the classes in a mapping from names to values, or from values to names."""
     by_value = all(WHOLE.fullmatch(key) for key in content)
     if by_value and not all(isinstance(name, str) and not WHOLE.fullmatch(name) for name in content.values()):
         raise ValueError(f"The JSON has keys that are numbers, but what they have is not always a name. {FORMATS}")
@@ -48,7 +48,7 @@ def read_pairs(content: Mapping[str, Any]) -> list[Row]:
 
 
 def read_entries(entries: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """The classes in entries of the same keys, which are taken as headings of a table are."""
+    """Rows of the classes in entries, whose keys are treated like headings of a table."""
     words = list(dict.fromkeys(key for entry in entries for key in entry))
     headings = Headings.find(words, certain=True) if len(words) > 1 else None
     if headings is None:
@@ -62,12 +62,12 @@ def read_entries(entries: Sequence[Mapping[str, Any]]) -> list[Row]:
 
 
 def row_of(name: object, value: object, number: int) -> Row:
-    """The class of an entry.
+    """Row of the class of an entry.
 
     Args:
-        name: what stands for its name.
-        value: what stands for its value; None where the file has none.
-        number: of the entry, from 1.
+        name: its name in the file.
+        value: its value in the file; None if the file has no values.
+        number: number of the entry, from 1.
 
     Raises:
         ValueError: the name is no text, or the value no whole number.
@@ -79,5 +79,5 @@ def row_of(name: object, value: object, number: int) -> Row:
 
 
 def as_text(value: object) -> str:
-    """What JSON has for a number or text, as text."""
+    """Text of a JSON value."""
     return json.dumps(value) if isinstance(value, bool | list | dict) else str(value).strip()

@@ -1,4 +1,4 @@
-"""Which value in the mask files means which class."""
+"""Class list: names of the classes, and their pixel values in label maps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,24 +14,24 @@ from segmentation.data.class_table import FORMATS, Row, read_rows
 from swinv2.files.structured_text import is_tree
 from swinv2.files.text_lines import lines_of, read_text
 
-IGNORED = -1  # label of pixels of which nothing is known
-UNKNOWN = -2  # mark of values that the list does not have
+IGNORED = -1  # label of pixels without a class
+UNKNOWN = -2  # mark of values that are not in the list
 SHOWN = 5  # wrong values in a message
 SUMMARY = 8  # classes in a summary
 
 
 @dataclass(frozen=True)
 class ClassList:
-    """Names of the classes by label, and the values that stand for them in mask files.
+    """Names of the classes by label, and their pixel values in label maps.
 
     Attributes:
-        names: one for each label 0, 1, …
+        names: name of each label 0, 1, …
         values: pixel value of each class, 0 to 65535; gaps are allowed.
-        reduce_zero_label: 0 means that nothing is known, and classes count from 1 (as in ADE20K).
-        ignore_index: the other value that means so, or several, 0 to 65535; to write, the first counts.
+        reduce_zero_label: whether 0 is ignored and classes count from 1 (as in ADE20K).
+        ignore_index: other value to ignore, or several, 0 to 65535; the first is the one to write.
 
     Raises:
-        ValueError: less than two classes, no value to be ignored, a name or value that is given twice, or a value that
+        ValueError: less than two classes, no value to ignore, a name or value that is given twice, or a value that
             cannot be a class.
     """
 
@@ -41,7 +41,7 @@ class ClassList:
     ignore_index: int | Sequence[int] = 255
 
     def __post_init__(self) -> None:
-        """Check names and values."""
+        """Raise unless names and values are valid."""
         if not self.names:
             raise ValueError(f"The class list is empty. {FORMATS}")
         if len(self.names) == 1:
@@ -65,32 +65,32 @@ class ClassList:
 
     @property
     def ignored(self) -> tuple[int, ...]:
-        """All values that mean that nothing is known; the first is the one to write."""
+        """All values to ignore; the first is the one to write."""
         given = (self.ignore_index,) if isinstance(self.ignore_index, int) else self.ignore_index
         return tuple(dict.fromkeys((0, *given) if self.reduce_zero_label else given))
 
     @classmethod
     def numbered(cls, num_classes: int) -> "ClassList":
-        """Classes without names, whose values are their labels."""
+        """Class list without real names, where values are the labels."""
         unused = 255 if num_classes <= 255 else LEVELS - 1
         return cls(tuple(f"class {i}" for i in range(num_classes)), tuple(range(num_classes)), ignore_index=unused)
 
     @classmethod
     def read(cls, path: Path, reduce_zero_label: bool = False, ignore_index: int | Sequence[int] = 255) -> "ClassList":
-        """The class list in a file of text.
+        """Read the class list in a text file.
 
         Args:
-            path: of one class a line, after comments ('# …'): names only (values then count from 0, or from 1 with
-                `reduce_zero_label`), value and name or name and value (between them a colon, comma, semicolon or tab,
-                or blanks behind a value in front; what follows another tab does not count); a table with headings in
-                usual words, as ADE20K's objectInfo150.txt or .csv or CamVid's class_dict.csv, whose colours do not
-                count; or JSON or YAML: names, names with values, or entries like COCO's categories.
-            reduce_zero_label: as in the class.
-            ignore_index: as in the class.
+            path: file in one of three forms. One class per line, after comments ('# …'): a name (values then count from
+                0, or from 1 with `reduce_zero_label`), value and name, or name and value, separated by a colon, comma,
+                semicolon or tab, or after a leading value by blanks; text after another tab is ignored. A table with
+                usual headings, such as ADE20K's objectInfo150.txt or .csv or CamVid's class_dict.csv; colours are
+                ignored. JSON or YAML: names, names with values, or entries like COCO's categories.
+            reduce_zero_label: as in `ClassList`.
+            ignore_index: as in `ClassList`.
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: it is no class list.
+            ValueError: the file is no class list.
         """
         if not path.is_file():
             raise FileNotFoundError(f"There is no class list {path}; check data.root and data.classes. {FORMATS}")
@@ -105,14 +105,14 @@ class ClassList:
     def to_labels(
         self, values: UInt[np.ndarray, "h w"], source: Path | str = "The label map"
     ) -> Int16[np.ndarray, "h w"]:
-        """Labels of the values in a mask file; `IGNORED` where nothing is known.
+        """Labels of the values in a label map; `IGNORED` for ignored values.
 
         Args:
-            values: 8 or 16 bits.
-            source: where they are from, for the message.
+            values: values of 8 or 16 bits.
+            source: their file, for the message.
 
         Raises:
-            ValueError: a value that is no class, or an `ignore_index` that is one.
+            ValueError: a value that is no class, or an `ignore_index` that is a class.
         """
         labels = self._labels[values]
         if labels.min() == UNKNOWN:
@@ -120,12 +120,12 @@ class ClassList:
         return labels
 
     def to_values(self, labels: Int16[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"] | UInt16[np.ndarray, "h w"]:
-        """The values that stand for labels in a mask file, in 8 bits if those of all classes fit."""
+        """Values of labels for a label map, in 8 bits if those of all classes fit."""
         values = np.array([*self.values, self.ignored[0]], np.uint16)[labels]  # IGNORED is the last one
         return values if max(max(self.values), int(values.max())) > 255 else values.astype(np.uint8)
 
     def summary(self) -> str:
-        """Which value means which class, in a line: all of them, or the first and the last."""
+        """One line with the value of each class: of all, or of the first and the last."""
         listed = [f"{value} {name}" for value, name in zip(self.values, self.names, strict=True)]
         shown = listed if len(listed) <= SUMMARY else [*listed[:3], "…", listed[-1]]
         return f"{', '.join(shown)} ({len(listed)} classes); left out: {', '.join(map(str, self.ignored))}"
@@ -157,15 +157,15 @@ class ClassList:
 
 
 def read_classes(text: str, suffix: str, first: int) -> list[Row]:
-    """The classes in a text of any known form, each with a name and value of its own.
+    """Read the classes in a text of any known form, each with a unique name and value.
 
     Args:
         text: content of a file.
-        suffix: of its name, in small letters.
+        suffix: suffix of the file, in lower case.
         first: value of the first class where the text has names only.
 
     Raises:
-        ValueError: it is no class list.
+        ValueError: the text is no class list.
     """
     tree = is_tree(text, suffix)
     rows = read_json(text, suffix) if tree else read_rows(lines_of(text), suffix == ".csv", first)
@@ -174,10 +174,10 @@ def read_classes(text: str, suffix: str, first: int) -> list[Row]:
 
 
 def check_unique(rows: Sequence[Row]) -> None:
-    """See that each class of a file has a name and value of its own.
+    """Raise unless each class of a file has a unique name and value.
 
     Raises:
-        ValueError: a name is missing, or a name or value is there twice.
+        ValueError: a name is missing, or a name or value occurs twice.
     """
     places: dict[tuple[str, str | int], str] = {}
     for row in rows:

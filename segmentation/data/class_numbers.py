@@ -1,4 +1,4 @@
-"""Numbers at the ends of a text, and the pixel values that they say."""
+"""Pixel values from numbers at the ends of a text."""
 
 from typing import NamedTuple
 
@@ -6,16 +6,16 @@ from segmentation.data.class_headings import NUMBER, WHOLE
 
 LEVELS = 1 << 16  # values of 16 bits
 DELIMITERS = ("\t", ";", "|", ",", ":", "=")
-LONGEST = 18  # digits of a number that is read
+LONGEST = 18  # greatest number of digits
 
 
 class Cut(NamedTuple):
-    """A text of which a number was cut off.
+    """Text split into a number at one end and the rest.
 
     Attributes:
-        number: at one of its ends.
-        delimiter: between the two, one of DELIMITERS or a blank.
-        rest: the other part.
+        number: the number.
+        delimiter: delimiter between the two, one of DELIMITERS or a blank.
+        rest: the rest of the text.
     """
 
     number: str
@@ -24,7 +24,7 @@ class Cut(NamedTuple):
 
 
 def number_in_front(text: str) -> Cut | None:
-    """The number that a text begins with and what follows; None if it begins otherwise or ends there."""
+    """Split off the number that a text begins with; None without a number in front or text behind it."""
     found = NUMBER.match(text)
     if found is None:
         return None
@@ -36,7 +36,7 @@ def number_in_front(text: str) -> Cut | None:
 
 
 def number_behind(text: str) -> Cut | None:
-    """The number that a text ends in and what is before it; None if it ends otherwise or begins there."""
+    """Split off the number that a text ends in; None without a number at the end or text before it."""
     end = len(text)
     while end and (text[end - 1].isdecimal() or text[end - 1] == "."):
         end -= 1
@@ -49,14 +49,14 @@ def number_behind(text: str) -> Cut | None:
 
 
 def to_value(number: str, place: str) -> int:
-    """The pixel value that a number says.
+    """Pixel value of a written number.
 
     Args:
-        number: as it is written.
-        place: where, e.g. "Line 3", for the message.
+        number: the number as it is written.
+        place: its place in the file for the message, e.g. "Line 3".
 
     Raises:
-        ValueError: it is no whole number, or files have no such values.
+        ValueError: the number is not whole, or out of the range of label maps.
     """
     if not WHOLE.fullmatch(number):
         raise ValueError(f"{place}: {number!r:.40} is no whole number; the value of pixels is one, e.g. 7.")

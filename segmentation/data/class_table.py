@@ -1,4 +1,4 @@
-"""Names and pixel values of classes in lines of text: in columns with headings, or a number and a name a line."""
+"""Names and pixel values of classes in lines of text: columns with headings, or a number and a name per line."""
 
 import csv
 import logging
@@ -14,10 +14,10 @@ from swinv2.files.text_tables import plain_list, unquoted
 
 logger = logging.getLogger(__name__)
 
-COLUMNS = ("\t", ";", "|")  # those behind which a name ends
-CERTAIN = ("\t", ";", "|", ",")  # those that make a table of lines
+COLUMNS = ("\t", ";", "|")  # delimiters that end a name
+CERTAIN = ("\t", ";", "|", ",")  # delimiters that make a table of lines
 HEX = r"#[0-9a-fA-F]{6}\b"
-# three numbers, or as HTML has it
+# three numbers, or HTML's #rrggbb
 COLOUR = rf"(?:{HEX}|[\[(]?(?:\b\d{{1,3}}[ \t]{{0,3}}[,;: \t][ \t]{{0,3}}){{2}}\d{{1,3}}\b[\])]?)"
 COLOUR_IN_FRONT = re.compile(rf"^{COLOUR}[\s,:;=|]{{1,16}}")
 COLOUR_BEHIND = re.compile(rf"[\s,:;=|]{{1,16}}{COLOUR}[:;,]{{0,3}}$")
@@ -31,12 +31,12 @@ FORMATS = (
 
 
 class Row(NamedTuple):
-    """A class as a file lists it.
+    """Class as a file lists it.
 
     Attributes:
-        place: where, e.g. "line 3, '7: sky'".
-        name: of the class.
-        value: of its pixels; None where the file has names only.
+        place: place in the file, e.g. "line 3, '7: sky'".
+        name: name of the class.
+        value: pixel value of the class; None if the file has names only.
     """
 
     place: str
@@ -45,15 +45,15 @@ class Row(NamedTuple):
 
 
 def read_rows(lines: Sequence[Line], commas: bool, first: int) -> list[Row]:
-    """The classes in the lines of a class list.
+    """Read the classes in the lines of a class list.
 
     Args:
-        lines: neither empty nor comments.
-        commas: a comma ends a name, as in a .csv file.
+        lines: lines that are neither empty nor comments.
+        commas: whether a comma ends a name, as in a .csv file.
         first: value of the first class where the lines have names only.
 
     Raises:
-        ValueError: a line unlike the others, a value that is no whole number, or numbers that may mean several things.
+        ValueError: a line unlike the others, a value that is no whole number, or numbers of ambiguous meaning.
     """
     if not lines:
         return []
@@ -67,13 +67,13 @@ def read_rows(lines: Sequence[Line], commas: bool, first: int) -> list[Row]:
 
 
 def read_table(headings: Headings, lines: Sequence[Line], delimiter: str) -> list[Row]:
-    """The classes in a table with headings.
+    """Read the classes in a table with headings.
 
     Raises:
-        ValueError: a row without value or name, or columns that may mean several things.
+        ValueError: a row without value or name, or columns of ambiguous meaning.
     """
     width = len(headings.words)
-    if delimiter == " ":  # a name of several words stands at the end, or at the start of two columns
+    if delimiter == " ":  # names of several words are last, or first of two columns
         at_start = width == 2 and headings.kinds[1] in ("pixel", "id")
         rows = [line.text.rsplit(None, 1) if at_start else line.text.split(None, width - 1) for line in lines]
     else:
@@ -97,10 +97,10 @@ def read_table(headings: Headings, lines: Sequence[Line], delimiter: str) -> lis
 
 
 def without_colours(lines: Sequence[Line]) -> Sequence[Line]:
-    """The lines without the colour that each has in front or behind; they stay as they are if not all have one.
+    """Remove the colour at the start or end of each line, if all lines have one.
 
     Raises:
-        ValueError: a number beside the colours may be one of them.
+        ValueError: there are numbers beside the colours.
     """
     for colour, cut in ((COLOUR_IN_FRONT, number_in_front), (COLOUR_BEHIND, number_behind)):
         rests = [colour.sub("", line.text).strip() for line in lines]
@@ -116,7 +116,7 @@ def without_colours(lines: Sequence[Line]) -> Sequence[Line]:
 
 
 def read_values_in_front(lines: Sequence[Line], commas: bool) -> list[Row]:
-    """The classes in lines that begin with their values; none if no line does.
+    """Read the classes in lines that begin with their values; none if no line does.
 
     Raises:
         ValueError: a line unlike the others, or several numbers in front of each name.
@@ -134,17 +134,17 @@ def read_values_in_front(lines: Sequence[Line], commas: bool) -> list[Row]:
 
 
 def is_number_again(row: Row, cut: Cut | None) -> bool:
-    """Whether behind the value of a class there is another number where its name should be."""
+    """Whether the value of a class is followed by another number in place of its name."""
     again = number_in_front(row.name)
     of_name = again is not None and cut is not None and again.delimiter == cut.delimiter
     return of_name or (NUMBER.fullmatch(row.name) is not None and row.name != str(row.value))
 
 
 def read_values_behind(lines: Sequence[Line], commas: bool, first: int) -> list[Row]:
-    """The classes in lines that end in their values; none if these are parts of the names, or few lines have any.
+    """Read the classes in lines that end in their values; none if the numbers are part of the names or too few.
 
     Raises:
-        ValueError: a line unlike the others, or numbers that may be values or parts of the names.
+        ValueError: a line unlike the others, or numbers that may be values or part of the names.
     """
     cuts = [number_behind(line.text) for line in lines]
     certain = [cut is not None and cut.delimiter != " " for cut in cuts]
@@ -161,10 +161,10 @@ def read_values_behind(lines: Sequence[Line], commas: bool, first: int) -> list[
 
 
 def read_names(lines: Sequence[Line], first: int) -> list[Row]:
-    """The classes in lines of their names.
+    """Read the classes in lines of names only.
 
     Raises:
-        ValueError: a line that is no name, or lines that are numbers other than the values would be.
+        ValueError: a line that is no name, or lines that are numbers other than the counted values.
     """
     for line in lines:
         if line.text in NO_NAMES or line.text.startswith("- "):
@@ -179,15 +179,15 @@ def read_names(lines: Sequence[Line], first: int) -> list[Row]:
 
 
 def row_of(line: Line, cut: Cut | None, commas: bool) -> Row:
-    """The class in a line.
+    """Row of the class in a line.
 
     Args:
-        line: the whole.
-        cut: value and name; None if the line has none.
-        commas: a comma ends a name, too.
+        line: the line.
+        cut: its value and name; None if it has none.
+        commas: whether a comma ends a name, too.
 
     Raises:
-        ValueError: it has no value and name, or the value is out of range.
+        ValueError: the line has no value and name, or the value is out of range.
     """
     if cut is None:
         raise ValueError(
@@ -199,7 +199,7 @@ def row_of(line: Line, cut: Cut | None, commas: bool) -> Row:
 
 
 def with_first_synonyms(rows: Sequence[Row]) -> list[Row]:
-    """Rows whose names are synonyms with only the first of them, or all where classes share the first."""
+    """Reduce names that are lists of synonyms to the first, or keep all where classes share the first."""
     synonyms = [[name.strip() for name in re.split("[;,]", row.name)] for row in rows]
     shared = Counter(names[0] for names in synonyms)
     return [
@@ -209,7 +209,7 @@ def with_first_synonyms(rows: Sequence[Row]) -> list[Row]:
 
 
 def split(text: str, delimiter: str) -> list[str]:
-    """The cells of a row, without quotes."""
+    """Cells of a row, without quotes."""
     if delimiter == " ":
         return text.split()
     cells = next(csv.reader([text], delimiter=delimiter, skipinitialspace=True), [""])
@@ -217,5 +217,5 @@ def split(text: str, delimiter: str) -> list[str]:
 
 
 def tell_unused(what: str) -> None:
-    """Say in the log that something does not count, and where the pixel values are from."""
+    """Log that something in the file is not used, and that values may count from line to line."""
     logger.warning("%s: where there is no other column of pixel values, they count from line to line.", what)

@@ -1,4 +1,4 @@
-"""Images with their label maps, and images alone, as data sets."""
+"""Data set of images with their label maps."""
 
 import itertools
 from collections.abc import Sequence
@@ -18,20 +18,20 @@ Sample = tuple[Image, dict[str, Any]]
 
 
 class ImagesAndMaps(Dataset[Sample | None]):
-    """Images with targets `labels`, `image_id`, `path` and `name`; an id is the position by name, from 1.
+    """Images with targets `labels`, `image_id`, `path` and `name`; the id is the position by name, from 1.
 
-    A pair is left out, and the log counts it, if its image or map cannot be read, the map is no label map or has a
-    value that is no class, or their sizes differ: in training the next one comes in its place, otherwise nothing, so
-    that no image is scored twice.
+    A pair is skipped, and the log counts it, if its image or map cannot be read, the map is no label map or has a value
+    that is no class, or their sizes differ. In training it is replaced by the next pair, otherwise by None, so that no
+    image is scored twice.
 
     Args:
-        pairs: from `find_pairs`.
-        class_list: what the values in the maps mean.
-        transform: changes image and target together.
-        training: give another sample for one that is left out, instead of None.
+        pairs: pairs from `find_pairs`.
+        class_list: classes of the values in the maps.
+        transform: joint transform of image and target.
+        training: whether a skipped pair is replaced by another one, instead of None.
 
     Attributes:
-        skipped: positions of the pairs that are left out.
+        skipped: positions of the skipped pairs.
 
     Raises:
         ValueError: more than half of the images have other sizes than their maps.
@@ -69,10 +69,10 @@ class ImagesAndMaps(Dataset[Sample | None]):
         return None
 
     def read(self, index: int) -> tuple[Image, Mask]:
-        """An image and the labels of its pixels.
+        """Read an image and the labels of its pixels.
 
         Raises:
-            UnreadableImageError: there is no whole image of 8 bits, or no map of its size and of the classes.
+            UnreadableImageError: no intact image of 8 bits, or no map of its size with values of the class list.
         """
         pair = self.pairs[index]
         try:

@@ -1,4 +1,4 @@
-"""Lists of the images that are meant: text files of names, of paths, or of images and maps in columns."""
+"""Lists of the images to use: text files of names, of paths, or of images and maps in columns."""
 
 import csv
 import logging
@@ -21,17 +21,17 @@ MAPS = (
     *("mask", "masks", "maskpath", "maskfile", "label", "labels", "labelpath", "map", "maps", "annotation", "gt"),
     *("annotations", "segmentation", "seg", "target", "groundtruth", "annotationpath", "output"),
 )
-WINDOWS = re.compile("[A-Za-z]:")  # what absolute paths begin with there
+WINDOWS = re.compile("[A-Za-z]:")  # beginning of absolute paths on Windows
 ADVICE = "A list has the names of the images, one a line, by their paths below their folder without suffix."
 
 
 class Names:
-    """What a line of a list may call an image.
+    """Names by which a line of a list may refer to an image.
 
     Args:
         known: names of images and maps, see `composed`.
-        folders: of the images and maps, whose own paths may stand in front.
-        suffixes: of images and maps, that may stand behind.
+        folders: folders of images and maps, with which a path may begin.
+        suffixes: suffixes of images and maps, with which a name may end.
     """
 
     def __init__(self, known: Collection[str], folders: Sequence[Path], suffixes: Sequence[str]) -> None:
@@ -41,7 +41,7 @@ class Names:
         self.suffixes = sorted({suffix.lower() for suffix in (*suffixes, *stems) if suffix}, key=len, reverse=True)
 
     def find(self, text: str) -> str | None:
-        """The name that a text means; None if it means none, or several."""
+        """The known name that a text refers to; None for none or several."""
         text = composed(unquoted(text))
         for path in dict.fromkeys((text, text.replace("\\", "/"))):
             parts = [part for at, part in enumerate(path.split("/")) if part not in ("", ".") or not at]
@@ -53,12 +53,12 @@ class Names:
         return None
 
     def _below(self, path: str) -> str | None:
-        """The name of a path below the folder, with a suffix or without."""
+        """The known name of a path below the folder, with or without suffix."""
         ways = [path, *(path[: -len(suffix)] for suffix in self.suffixes if path.lower().endswith(suffix))]
         return next((name for name in ways if name in self.known), None)
 
     def _is_folder(self, parts: Sequence[str]) -> bool:
-        """Whether a path is the end of that of a folder, or is on another machine and has the name of one."""
+        """Whether a path is the end of a folder's path, or an absolute one with the name of a folder."""
         if not parts[0] or WINDOWS.fullmatch(parts[0]):
             return any(parts[-1] == folder[-1] for folder in self.folders)
         up = next((at for at, part in enumerate(parts) if part not in ("..", ".")), len(parts))
@@ -67,15 +67,15 @@ class Names:
 
 
 def read_names(listed: Path, names: Names) -> dict[str, Line]:
-    """The names of pairs in a text file, each once, with the line that it is in; of what is unknown the line itself.
+    """Read the names of pairs in a text file, each once, with its line; for an unknown name the line itself.
 
     Args:
         listed: the file.
-        names: those that there are.
+        names: names of the files that exist.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no text, empty, or a line of it may mean several things.
+        ValueError: the file is no text or empty, or a line is ambiguous.
     """
     if not listed.is_file():
         raise FileNotFoundError(f"There is no list {listed}; check data.root, data.train_list and data.val_list.")
@@ -101,7 +101,7 @@ def read_names(listed: Path, names: Names) -> dict[str, Line]:
 
 
 def cells_of(text: str, names: Names) -> list[str]:
-    """The columns of a line: cut where they are known, or else at the first delimiter; a name may have any in it."""
+    """Columns of a line, split by the delimiter that gives known names, or else the first; names may contain any."""
     if names.find(text) is not None:
         return [text]
     ways = [text.split() if one == " " else next(csv.reader([text], delimiter=one), []) for one in DELIMITERS]
@@ -110,10 +110,10 @@ def cells_of(text: str, names: Names) -> list[str]:
 
 
 def columns_of(rows: Sequence[Sequence[str]], names: Names) -> list[int] | None:
-    """The columns of images and maps if the first row has headings, else None.
+    """Positions of the columns of images and maps if the first row has headings, else None.
 
     Raises:
-        ValueError: the rows are of several splits.
+        ValueError: the rows belong to several splits.
     """
     words = [plain(cell) for cell in rows[0]]
     columns = [at for at, word in enumerate(words) if word in (*IMAGES, *MAPS)]
@@ -125,10 +125,10 @@ def columns_of(rows: Sequence[Sequence[str]], names: Names) -> list[int] | None:
 
 
 def name_in(row: Sequence[str], line: Line, names: Names) -> str:
-    """The name that the columns of a line mean, or the line itself if they mean none.
+    """The name that the columns of a line refer to, or the line itself if it is unknown.
 
     Raises:
-        ValueError: they mean different ones, or some of them none.
+        ValueError: columns refer to different names, or only some to a known name.
     """
     found = [names.find(cell) for cell in row]
     if not any(found):
@@ -148,5 +148,5 @@ def name_in(row: Sequence[str], line: Line, names: Names) -> str:
 
 
 def composed(text: str) -> str:
-    """A name in Unicode's composed form; macOS writes accents decomposed."""
+    """Name in Unicode's composed form; macOS writes accents decomposed."""
     return unicodedata.normalize("NFC", text)

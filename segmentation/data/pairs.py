@@ -1,4 +1,4 @@
-"""Images and their label maps, found in two folders or in one."""
+"""Pairs of images and their label maps, found in two folders or in one."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -16,12 +16,12 @@ from swinv2.imaging.label_maps import size_in_header
 from swinv2.imaging.passed_over import tell_passed_over
 from swinv2.imaging.reading import UnreadableImageError, read_image
 
-MOST_OTHER = 0.5  # share of pairs of two sizes
-READERS = 16  # threads that look into headers; on network disks most of the time is waiting
+MOST_OTHER = 0.5  # greatest share of pairs with different sizes
+READERS = 16  # threads that read headers; on network disks most of the time is waiting
 
 
 class Pair(NamedTuple):
-    """An image and its label map.
+    """Image and its label map.
 
     Attributes:
         name: path below the folder, without suffix.
@@ -35,11 +35,11 @@ class Pair(NamedTuple):
 
 
 class File(NamedTuple):
-    """An image or a map.
+    """Image or label map.
 
     Attributes:
         name: path below its folder, without suffix.
-        path: of the file.
+        path: path of the file.
     """
 
     name: str
@@ -53,20 +53,20 @@ def find_pairs(
     map_suffix: str = ".png",
     listed: Path | None = None,
 ) -> list[Pair]:
-    """The images and label maps in two folders and their subfolders that have the same path but for the suffix.
+    """Find the images and label maps in two folders that have the same path below them except for the suffix.
 
-    What is hidden does not count. The folders may be the same one: a map is not an image.
+    Hidden files are ignored. Both may be the same folder: files that are maps are not taken as images.
 
     Args:
         images: folder of the images.
         maps: folder of the maps.
-        image_suffix: end of the images' names that is not in the maps'; by default that of any known format.
-        map_suffix: end of the maps' names that is not in the images', with the dot.
-        listed: text file with the names of the pairs that are meant; by default all.
+        image_suffix: end of the images' names that the maps' lack; by default the suffix of any known format.
+        map_suffix: end of the maps' names that the images' lack, with the dot.
+        listed: text file with the names of the pairs to use; by default all.
 
     Raises:
         FileNotFoundError: a folder, its content or the list is missing, or an image or a map has no partner.
-        ValueError: two images or two maps of one name, or a list that names nothing.
+        ValueError: two images or two maps of the same name, or an empty list.
     """
     for what, folder in (("images", images), ("label maps", maps)):
         if not folder.is_dir():
@@ -89,17 +89,17 @@ def find_pairs(
 def files_by_name(
     what: str, folder: Path, suffixes: Sequence[str], other_than: Collection[Path] = ()
 ) -> dict[str, File]:
-    """Files below a folder with one of some suffixes, by their path below it without suffix, in composed form.
+    """Files below a folder with given suffixes, by path below it without suffix, in Unicode's composed form.
 
     Args:
-        what: they are, for messages.
-        folder: where to look.
-        suffixes: ends of their names.
-        other_than: files that do not count.
+        what: kind of files, for messages.
+        folder: folder to search.
+        suffixes: ends of the files' names.
+        other_than: files to leave out.
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: two have the same name, or most of the images have other suffixes.
+        ValueError: two files have the same name, or most images have other suffixes.
     """
     files, others = [], []
     for file in files_below(folder):
@@ -116,7 +116,7 @@ def files_by_name(
             f"The folder {folder} has no {what}; looked for names that end in {', '.join(suffixes)}{rest}.{there}"
         )
     others = [file for file in others if folder / file not in other_than]
-    if others and suffixes == SUFFIXES:  # a suffix that somebody gave passes others over on purpose
+    if others and suffixes == SUFFIXES:  # a given suffix leaves others out on purpose
         tell_passed_over(folder, sorted(others), len(files))
     names = Counter(composed(file.name) for file in files)
     if twice := [name for name, count in names.items() if count > 1]:
@@ -130,10 +130,10 @@ def files_by_name(
 def check_partners(
     images: Path, maps: Path, map_suffix: str, image_files: Mapping[str, File], map_files: Mapping[str, File]
 ) -> None:
-    """See that each image has a map and each map an image.
+    """Raise unless each image has a map and each map an image.
 
     Raises:
-        FileNotFoundError: one has not.
+        FileNotFoundError: some are missing.
     """
     complaints = []
     for what, given, partner, wanted, place in (
@@ -152,10 +152,10 @@ def check_partners(
 
 
 def check_listed(listed: Path, lines: Mapping[str, Line], what: str, folder: Path, files: Mapping[str, File]) -> None:
-    """See that each name in a list has its file.
+    """Raise unless each name in a list has its file.
 
     Raises:
-        FileNotFoundError: one has not.
+        FileNotFoundError: some are missing.
     """
     if missing := [line for name, line in lines.items() if name not in files]:
         raise FileNotFoundError(
@@ -166,12 +166,12 @@ def check_listed(listed: Path, lines: Mapping[str, Line], what: str, folder: Pat
 
 
 def other_sizes(pairs: Sequence[Pair]) -> dict[int, ValueError]:
-    """The errors, by position, of pairs whose images have other sizes than their maps by their headers.
+    """Errors, by position, of the pairs where image and map have different sizes in their headers.
 
-    Sizes may agree upright or as they are stored; of formats other than PNG and JPEG they may not be in the header.
+    Sizes may agree with or without EXIF orientation; headers other than those of PNG and JPEG may not have them.
 
     Raises:
-        ValueError: more than half of the pairs are such.
+        ValueError: more than half of the pairs have different sizes.
     """
     found = {}
     with ThreadPoolExecutor(READERS) as pool:
@@ -187,14 +187,14 @@ def other_sizes(pairs: Sequence[Pair]) -> dict[int, ValueError]:
 
 
 def read_upright(pair: Pair, size: tuple[int, int]) -> Image:
-    """The image of a pair, turned as its EXIF orientation says unless only the stored one has the size of the map.
+    """Read the image of a pair, in its EXIF orientation unless only the stored one has the map's size.
 
     Args:
-        pair: whose image is meant.
+        pair: pair with the image.
         size: height and width of its map.
 
     Raises:
-        UnreadableImageError: the file gives no whole image.
+        UnreadableImageError: the file has no intact image.
         ValueError: neither orientation has the size of the map.
     """
     image = read_image(pair.image)
@@ -207,7 +207,7 @@ def read_upright(pair: Pair, size: tuple[int, int]) -> Image:
 
 
 def sizes_differ(pair: Pair, image_size: Sequence[int], map_size: Sequence[int]) -> ValueError:
-    """What is raised if a map does not have the size of its image."""
+    """Error for a map that does not have the size of its image."""
     return ValueError(
         f"The label map {pair.map} measures {tuple(map_size)} pixels (height, width), its image {pair.image} "
         f"{tuple(image_size)}; the two must agree. Do the maps belong to these images? A map is resized without mixing "

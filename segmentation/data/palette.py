@@ -1,4 +1,4 @@
-"""Colours of classes: those in which ADE20K is always drawn, and as many more as are needed."""
+"""Colours of classes: ADE20K's usual ones, and further ones where there are more classes."""
 
 import numpy as np
 from jaxtyping import UInt8
@@ -22,7 +22,7 @@ ADE20K = bytes.fromhex(
 
 
 def palette(num_classes: int) -> UInt8[np.ndarray, "k 3"]:
-    """RGB colours by label: for fewer classes than ADE20K has, colours far apart; else its own, and as many more."""
+    """RGB colours by label: ADE20K's for 150 classes or more; for fewer, colours that are easier to tell apart."""
     known = np.frombuffer(ADE20K, np.uint8).reshape(-1, 3)
     if num_classes < len(known):
         return np.array([class_colour(label) for label in range(num_classes)], np.uint8)

@@ -1,4 +1,4 @@
-"""Random changes of training images and their labels, and the size in which other images are looked at."""
+"""Random transforms of training images and their labels, and the model's input size for other images."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,26 +15,26 @@ from torchvision.tv_tensors import Image, Mask, wrap
 from segmentation.data.class_list import IGNORED
 from swinv2.imaging.resize import random_integer, resize, scaled
 
-MEAN_COLOUR = (124.0, 116.0, 104.0)  # ImageNet's, which a model's normalisation makes about 0
-TRIES = 10  # places for a crop
-BRIGHTNESS = 32.0  # added or taken off, of 255
-CONTRAST = SATURATION = (0.5, 1.5)  # factors
-HUE = 18  # turned either way, of OpenCV's 180 steps of the circle
+MEAN_COLOUR = (124.0, 116.0, 104.0)  # ImageNet's, which normalisation makes about 0
+TRIES = 10  # random places for a crop
+BRIGHTNESS = 32.0  # greatest shift to either side, of 255
+CONTRAST = SATURATION = (0.5, 1.5)  # range of the factors
+HUE = 18  # greatest shift to either side, of OpenCV's 180 steps of the circle
 
 
 class ScaledCrop(v2.Transform):
-    """Resize by a random scale, and cut out a part that no class fills: mmsegmentation's RandomResize and RandomCrop.
+    """Resize by a random scale, and crop where no class dominates: mmsegmentation's RandomResize and RandomCrop.
 
-    The part is cut out before it is resized, which is many times faster where the image would become large. A place is
-    judged by the labels that come out. Smaller images are neither cut nor padded.
+    The crop comes before the resize, which is many times faster where the image would become large. A place is judged
+    by the resized labels. Smaller images are neither cropped nor padded.
 
     Args:
-        short_edge: of the image at scale 1, pixels.
-        long_edge: the other edge's limit at scale 1, pixels.
+        short_edge: shorter side of the image at scale 1, pixels.
+        long_edge: limit of the longer side at scale 1, pixels.
         scales: least and greatest scale.
-        side: of the crop, pixels.
-        max_share: share of the known pixels that a class must stay below, beside a second class; of ten places the
-            last is taken all the same. At 1.0 the first place is taken.
+        side: side of the crop, pixels.
+        max_share: share of the labelled pixels that each of at least two classes must stay below; the last of ten
+            places is taken anyway. At 1.0 the first place is taken.
     """
 
     def __init__(
@@ -47,11 +47,11 @@ class ScaledCrop(v2.Transform):
         self.max_share = max_share
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        """Draw the scale, and the place of the part."""
+        """Draw the scale and the place of the crop."""
         rows, columns = v2.query_size(flat_inputs)
         resized = fitted(rows, columns, *self.edges, uniform(*self.scales))
         size = min(resized[0], self.side), min(resized[1], self.side)
-        height = max(round(rows * size[0] / resized[0]), 1)  # of the part, before it is resized
+        height = max(round(rows * size[0] / resized[0]), 1)  # of the crop, before it is resized
         width = max(round(columns * size[1] / resized[1]), 1)
         labels = next(one for one in flat_inputs if isinstance(one, Mask))
         for _ in range(TRIES):
@@ -61,18 +61,18 @@ class ScaledCrop(v2.Transform):
         return {"part": part, "size": size}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        """Cut and resize the image or the labels."""
+        """Crop and resize the image or the labels."""
         return resize(F.crop(inpt, *params["part"]), params["size"])
 
 
 class PhotometricDistortion(v2.Transform):
     """Change brightness, contrast, saturation and hue, each in half of the images (SSD, arXiv 1512.02325).
 
-    Ranges and colour space are mmsegmentation's. torchvision's transform of this kind also swaps the channels.
+    Ranges and colour space are mmsegmentation's. torchvision's RandomPhotometricDistort also permutes the channels.
     """
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        """Draw tables of new values by old ones: of all channels, then of hue and saturation, then of all again."""
+        """Draw look-up tables: for all channels before, for hue and saturation, and for all channels after."""
         levels = np.arange(256)
         shift = uniform(-BRIGHTNESS, BRIGHTNESS) if heads() else 0.0
         contrast = uniform(*CONTRAST) if heads() else 1.0
@@ -87,7 +87,7 @@ class PhotometricDistortion(v2.Transform):
         }
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        """Change the colours of an image; labels stay."""
+        """Change the colours of an image; labels stay unchanged."""
         if not isinstance(inpt, Image):
             return inpt
         pixels = cv2.LUT(np.ascontiguousarray(inpt.permute(1, 2, 0).numpy()), params["before"])  # (height, width, 3)
@@ -98,7 +98,7 @@ class PhotometricDistortion(v2.Transform):
 
 
 class PadToSquare(v2.Transform):
-    """Enlarge on the right and at the bottom: images with the mean colour, labels with `IGNORED`.
+    """Pad on the right and at the bottom: images with the mean colour, labels with `IGNORED`.
 
     Args:
         side: least height and width, pixels.
@@ -109,7 +109,7 @@ class PadToSquare(v2.Transform):
         self.side = side
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        """See how much is missing."""
+        """Compute the padding."""
         height, width = v2.query_size(flat_inputs)
         return {"padding": [0, 0, max(self.side - width, 0), max(self.side - height, 0)]}
 
@@ -120,18 +120,18 @@ class PadToSquare(v2.Transform):
 
 @dataclass(frozen=True)
 class LookAt:
-    """Adds to a target the `size` (height, width) in which a model is to look at the image, which stays as it is.
+    """Add to a target the `size` (height, width) of the model's input; the image is not resized.
 
     Args:
-        short_edge: pixels; by default the size of the file.
-        long_edge: limit of the other edge, pixels.
+        short_edge: shorter side of the model's input, pixels; None for the size of the file.
+        long_edge: limit of the longer side, pixels.
     """
 
     short_edge: int | None
     long_edge: int
 
     def __call__(self, image: Image, target: dict[str, Any]) -> tuple[Image, dict[str, Any]]:
-        """Image and target."""
+        """Image unchanged, and target with `size`."""
         height, width = image.shape[-2:]
         size = (height, width) if self.short_edge is None else fitted(height, width, self.short_edge, self.long_edge)
         return image, target | {"size": size}
@@ -147,7 +147,7 @@ def train_transform(
     flip_prob: float,
     photometric: bool,
 ) -> v2.Compose:
-    """The changes of training images, in the order of mmsegmentation; see `Ade20kData` for the arguments.
+    """Transforms of training images, in the order of mmsegmentation; see `Ade20kData` for the arguments.
 
     Raises:
         ValueError: a setting out of range.
@@ -169,7 +169,7 @@ def train_transform(
 
 
 def eval_transform(short_edge: int | None, long_edge: int) -> LookAt:
-    """What comes of images of validation and prediction; see `LookAt`.
+    """Transform of images of validation and prediction; see `LookAt`.
 
     Raises:
         ValueError: edges out of range.
@@ -180,7 +180,7 @@ def eval_transform(short_edge: int | None, long_edge: int) -> LookAt:
 
 
 def check_edges(short_name: str, short_edge: int, long_name: str, long_edge: int) -> None:
-    """See that a short edge is positive and not above the long one; raises ValueError."""
+    """Raise ValueError unless a short edge is positive and not above the long one."""
     if not 0 < short_edge <= long_edge:
         raise ValueError(
             f"{short_name} {short_edge} with {long_name} {long_edge}: give pixels, positive and ascending, e.g. 512 "
@@ -189,26 +189,26 @@ def check_edges(short_name: str, short_edge: int, long_name: str, long_edge: int
 
 
 def fitted(height: int, width: int, short_edge: int, long_edge: int, scale: float = 1.0) -> tuple[int, int]:
-    """A size scaled to a short edge, or less where the long one would grow beyond its limit; then by a scale."""
+    """Size scaled to a short edge, or less where the long one would exceed its limit; then by a scale."""
     return scaled(height, width, scale * min(short_edge / min(height, width), long_edge / max(height, width)))
 
 
 def is_mixed(labels: Int16[Tensor, "h w"], max_share: float) -> bool:
-    """Whether there are two classes or more, and each has less than a share of the known pixels."""
+    """Whether there are at least two classes, each with less than a share of the labelled pixels."""
     counts = np.bincount(labels.flatten().numpy() + 1)[1:]  # without IGNORED
     return bool(np.count_nonzero(counts) > 1 and counts.max() < max_share * counts.sum())
 
 
 def limited(levels: np.ndarray) -> UInt8[np.ndarray, " 256"]:
-    """Levels rounded and kept within 8 bits."""
+    """Levels rounded and clipped to 8 bits."""
     return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
 
 
 def uniform(least: float, greatest: float) -> float:
-    """A number from a range, all as likely."""
+    """Random number, uniform in a range."""
     return least + float(torch.rand(())) * (greatest - least)
 
 
 def heads() -> bool:
-    """One of two cases, as likely as the other."""
+    """Toss a coin."""
     return bool(torch.rand(()) < 0.5)

@@ -1,1 +1,1 @@
-"""Mean IoU, and which classes are taken for which."""
+"""Mean IoU and confusion matrix."""

@@ -1,4 +1,4 @@
-"""What a validation leaves to look at: scores by class, and which classes are taken for which."""
+"""Report of a validation: scores by class and confusion matrix, as tables and pictures."""
 
 import json
 import math
@@ -14,19 +14,19 @@ from swinv2.imaging.fonts import legible
 from swinv2.training.plots import confused_pairs, draw_confusion, save_figure
 from swinv2.training.tables import Row, write_csv
 
-BARS = 40  # above each other, before there is a second column
+BARS = 40  # bars in a column, before there is a second one
 
 
 def write_report(folder: Path, scores: Scores, class_names: Sequence[str]) -> list[Path]:
-    """Write the means, the scores of each class as a table and as bars, the confusion matrix and its largest cells.
+    """Write mean scores, scores of each class as table and bars, the confusion matrix and its largest cells.
 
     Args:
-        folder: where to; it is made if missing.
-        scores: of the data set.
-        class_names: by label.
+        folder: folder of the files; it is made if missing.
+        scores: scores of the data set.
+        class_names: names by label.
 
     Returns:
-        The files.
+        Paths of the files.
     """
     folder.mkdir(parents=True, exist_ok=True)
     names = ("scores.json", "classes.csv", "classes.png", "confusion.png", "confused.csv")
@@ -41,18 +41,18 @@ def write_report(folder: Path, scores: Scores, class_names: Sequence[str]) -> li
 
 
 def class_rows(scores: Scores, class_names: Sequence[str]) -> list[Row]:
-    """Name, share of the pixels, IoU and accuracy of each class; empty where it does not occur."""
+    """Name, share of the pixels, IoU and accuracy of each class; empty where undefined."""
     shares = scores.pixels / scores.pixels.sum()
     columns = [["" if np.isnan(x) else f"{x:.6f}" for x in values] for values in (shares, scores.iou, scores.accuracy)]
     return list(zip(class_names, *columns, strict=True))
 
 
 def draw_bars(scores: Scores, class_names: Sequence[str]) -> Figure:
-    """IoU by class, the best first, with the share of the pixels; without the classes that do not occur.
+    """Plot IoU by class, best first, with the share of the pixels; classes that do not occur are left out.
 
     Args:
-        scores: of the data set.
-        class_names: by label.
+        scores: scores of the data set.
+        class_names: names by label.
     """
     iou, shares = scores.iou, scores.pixels / scores.pixels.sum()
     order = [label for label in np.argsort(-iou, kind="stable").tolist() if not math.isnan(iou[label])]

@@ -1,4 +1,4 @@
-"""How well classes are told apart: mean IoU, pixel and class accuracy, all from one confusion matrix."""
+"""Mean IoU, pixel and class accuracy from a confusion matrix."""
 
 import math
 from collections.abc import Sequence
@@ -12,23 +12,23 @@ from torchmetrics import Metric
 
 from segmentation.data.class_list import IGNORED
 
-CHUNK = 1 << 20  # pixels counted at once, which bounds the memory whatever the size of an image
+CHUNK = 1 << 20  # pixels counted at once, which bounds memory for large images
 
 OF_NOTHING = dict.fromkeys(("mIoU", "pixel_accuracy", "class_accuracy", "mIoU_skip", "mIoU_zero"), math.nan)
 
-# What a class counts that does not occur: nothing, as in mmsegmentation, or 0, as in the ADE20K benchmark's own script.
+# A class that does not occur is left out of means, as in mmsegmentation, or counts 0, as in ADE20K's own script.
 Absent = Literal["skip", "zero"]
 
 
 class Scores(NamedTuple):
-    """What was scored, and how well.
+    """Confusion matrix and the scores that follow from it.
 
-    For IoU a class does not occur if it is neither true nor predicted, for accuracy if it is not true: one that is
-    predicted and never true has an IoU of 0, and no accuracy, as in mmsegmentation.
+    For IoU a class does not occur if it is neither true nor predicted, for accuracy if it is not true: a class that is
+    predicted but never true has an IoU of 0, and no accuracy, as in mmsegmentation.
 
     Attributes:
-        confusion: pixels by true class (row) and predicted class (column), those with known truth only.
-        absent: what classes that do not occur are to the means: "skip" leaves them out, "zero" counts them 0.
+        confusion: labelled pixels by true class (row) and predicted class (column).
+        absent: treatment of classes that do not occur in means: "skip" leaves them out, "zero" counts them 0.
     """
 
     confusion: Int64[np.ndarray, "k k"]
@@ -36,17 +36,17 @@ class Scores(NamedTuple):
 
     @property
     def pixels(self) -> Int64[np.ndarray, " k"]:
-        """True pixels of each class."""
+        """Number of true pixels of each class."""
         return self.confusion.sum(axis=1)
 
     @property
     def iou(self) -> Float[np.ndarray, " k"]:
-        """Intersection over union of each class's true and predicted pixels; not a number if it has neither."""
+        """Intersection over union of each class's true and predicted pixels; NaN if it has neither."""
         return share(self.confusion.diagonal(), self.pixels + self.confusion.sum(axis=0) - self.confusion.diagonal())
 
     @property
     def accuracy(self) -> Float[np.ndarray, " k"]:
-        """Share of each class's true pixels that are found; not a number if it has none."""
+        """Share of each class's true pixels that are predicted correctly; NaN if it has none."""
         return share(self.confusion.diagonal(), self.pixels)
 
     @property
@@ -61,11 +61,11 @@ class Scores(NamedTuple):
 
     @property
     def pixel_accuracy(self) -> float:
-        """Share of all pixels whose class is found."""
+        """Share of all pixels that are predicted correctly."""
         return float(self.confusion.trace() / self.confusion.sum())
 
     def figures(self) -> dict[str, float]:
-        """What is logged: all means by the chosen convention, and mean IoU by both; not a number of nothing."""
+        """Metrics to log, by name: means by the chosen convention, mean IoU by both; NaN without pixels."""
         if not self.confusion.any():
             return dict(OF_NOTHING)
         return {
@@ -75,11 +75,11 @@ class Scores(NamedTuple):
 
 
 class SegmentationScores(Metric):
-    """Scores of a whole data set; under several processes each counts its images and `compute` takes the sum.
+    """Metric over a data set; each process counts its images, and `compute` uses the sum.
 
     Args:
-        num_classes: K; labels are 0 to K - 1.
-        absent: what classes that do not occur are to the means: "skip" or "zero", see `Scores`.
+        num_classes: number of classes K; labels are 0 to K - 1.
+        absent: treatment of classes that do not occur in means: "skip" or "zero", see `Scores`.
     """
 
     full_state_update = False
@@ -95,11 +95,11 @@ class SegmentationScores(Metric):
         """Count one image.
 
         Args:
-            labels: predicted.
-            truth: true labels, -1 where nothing is known, which is not counted.
+            labels: predicted labels.
+            truth: true labels; -1 is not counted.
 
         Raises:
-            ValueError: a label is out of range, or a pixel with known truth has no predicted class.
+            ValueError: a label is out of range, or a labelled pixel has no predicted class.
         """
         parts = zip(labels.flatten().split(CHUNK), truth.to(labels.device).flatten().split(CHUNK), strict=True)
         for predicted, true in parts:
@@ -111,9 +111,9 @@ class SegmentationScores(Metric):
 
 
 def count(labels: Int16[Tensor, " n"], truth: Int16[Tensor, " n"], num_classes: int) -> Int64[Tensor, "k k"]:
-    """Pixels by true and predicted class, without those of unknown truth.
+    """Number of labelled pixels by true and predicted class.
 
-    torchmetrics' own count needs memory for pixels × classes² where algorithms have to be deterministic.
+    torchmetrics' own count needs memory for pixels × classes² where algorithms must be deterministic.
     """
     for name, values in {"predictions": labels, "truth": truth}.items():
         low, high = (int(bound) for bound in values.aminmax())
@@ -122,7 +122,7 @@ def count(labels: Int16[Tensor, " n"], truth: Int16[Tensor, " n"], num_classes: 
                 f"label {low if low < IGNORED else high} in the {name}: with {num_classes} classes labels are 0 to "
                 f"{num_classes - 1}, and {IGNORED} where nothing is known"
             )
-    side = num_classes + 1  # the first row and column are of what is not known
+    side = num_classes + 1  # the first row and column are those of IGNORED
     cells = (truth.int() - IGNORED) * side + (labels - IGNORED)
     counts = torch.bincount(cells, minlength=side**2).reshape(side, side)
     if counts[1:, 0].any():
@@ -134,22 +134,22 @@ def count(labels: Int16[Tensor, " n"], truth: Int16[Tensor, " n"], num_classes: 
 
 
 def share(part: Int64[np.ndarray, " k"], whole: Int64[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
-    """Part of a whole, not a number where the whole is nothing."""
+    """Part divided by whole; NaN where the whole is 0."""
     return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
 
 
 def mean(values: Float[np.ndarray, " k"], absent: Absent) -> float:
-    """Mean over classes, of which those that do not occur are not a number."""
+    """Mean over classes; those that do not occur are NaN and are left out or count 0."""
     return float(np.nanmean(values) if absent == "skip" else np.nan_to_num(values).mean())
 
 
 def format_table(scores: Scores, class_names: Sequence[str], columns: int = 2) -> str:
-    """Scores by class as aligned text, with each class's share of the pixels; a dash where a class does not occur.
+    """Table of scores by class as aligned text, with each class's share of the pixels; a dash where undefined.
 
     Args:
-        scores: of all classes.
-        class_names: by label.
-        columns: classes a line.
+        scores: scores of the data set.
+        class_names: names by label.
+        columns: classes per line.
     """
     shares = scores.pixels / scores.pixels.sum()
     cells = [[f"{x:.1%}" for x in shares]] + [[figure(x) for x in values] for values in (scores.iou, scores.accuracy)]
@@ -163,5 +163,5 @@ def format_table(scores: Scores, class_names: Sequence[str], columns: int = 2) -
 
 
 def figure(value: float) -> str:
-    """A score to three digits, a dash for what is not a number."""
+    """Text of a score to three digits; a dash for NaN."""
     return "-" if np.isnan(value) else f"{value:.3f}"

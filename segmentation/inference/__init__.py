@@ -1,4 +1,4 @@
-"""From an image of any size to the class of every pixel."""
+"""Segmentation of images of any size, and drawing of the result."""
 
 from .predictor import segment
 

@@ -1,4 +1,4 @@
-"""Annotated pictures: classes tinted over an image, with a legend of their colours and shares of the pixels."""
+"""Drawing of label maps: classes tinted over an image, with a legend of colours and shares of the pixels."""
 
 import math
 from collections.abc import Sequence
@@ -24,21 +24,21 @@ from swinv2.imaging.drawing import (
     write,
 )
 
-GREATEST_SIDE = 2048  # larger pictures are made smaller; of several side by side each gets half
-OPACITY = 0.5  # of classes
+GREATEST_SIDE = 2048  # larger pictures are reduced, to half of it for several side by side
+OPACITY = 0.5  # opacity of the class colours
 ENTRIES = 20  # classes in the legend
-NAME_ROOM = 14  # longer names are cut; in heights of capitals
-GREATEST_TEXT = 24  # of the legend, height of capitals in pixels
+NAME_ROOM = 14  # longest name before it is cut, in heights of capitals
+GREATEST_TEXT = 24  # greatest height of capitals in the legend, pixels
 BLACK, WHITE, GREY = (0, 0, 0), (255, 255, 255), (110, 110, 110)
 
 
 class Entry(NamedTuple):
-    """A line of the legend.
+    """Line of the legend.
 
     Attributes:
-        colour: of the swatch.
-        name: of the class.
-        figures: its shares of the pixels.
+        colour: colour of the swatch.
+        name: name of the class.
+        figures: text of its shares of the pixels.
     """
 
     colour: Colour
@@ -47,12 +47,12 @@ class Entry(NamedTuple):
 
 
 def overlay(image: UInt8[Tensor, "3 h w"], labels: Int16[Tensor, "h w"], class_names: Sequence[str]) -> Picture:
-    """An RGB picture of classes over the image, with a legend below; small images come back larger, large ones smaller.
+    """Draw classes over an image, with a legend below; small images are enlarged, large ones reduced.
 
     Args:
         image: RGB.
-        labels: of its pixels, -1 where the image is to be left as it is.
-        class_names: by label.
+        labels: labels of its pixels, -1 to leave the image as it is.
+        class_names: names by label.
     """
     picture = resized(image, GREATEST_SIDE)
     entries = legend_entries([labels], class_names)
@@ -63,13 +63,13 @@ def overlay(image: UInt8[Tensor, "3 h w"], labels: Int16[Tensor, "h w"], class_n
 def compare(
     image: UInt8[Tensor, "3 h w"], truth: Int16[Tensor, "h w"], labels: Int16[Tensor, "h w"], class_names: Sequence[str]
 ) -> Picture:
-    """An RGB picture of the image, its true and its predicted classes side by side, with one legend below.
+    """Draw an image, its true and its predicted classes side by side, with one legend below.
 
     Args:
         image: RGB.
-        truth: true labels, -1 where nothing is known: the image is left as it is there.
-        labels: predicted.
-        class_names: by label.
+        truth: true labels; -1 is ignored and leaves the image as it is.
+        labels: predicted labels.
+        class_names: names by label.
     """
     picture = resized(image, GREATEST_SIDE // 2)
     tinted = [tint(picture, one, len(class_names)) for one in (truth, labels)]
@@ -80,12 +80,12 @@ def compare(
 
 
 def tint(picture: Picture, labels: Int16[Tensor, "h w"], num_classes: int) -> Picture:
-    """Blend each pixel's brightness with the colour of its class, and draw white borders: colours may be similar.
+    """Blend each pixel's brightness with the colour of its class, and draw white borders between classes.
 
     Args:
-        picture: of any size.
-        labels: -1 where the picture is left as it is.
-        num_classes: K.
+        picture: picture of any size.
+        labels: labels, -1 to leave the picture as it is.
+        num_classes: number of classes.
     """
     size = picture.shape[1], picture.shape[0]
     nearest = cv2.resize(labels.cpu().numpy(), size, interpolation=cv2.INTER_NEAREST_EXACT)
@@ -99,11 +99,11 @@ def tint(picture: Picture, labels: Int16[Tensor, "h w"], num_classes: int) -> Pi
 
 
 def legend_entries(maps: Sequence[Int16[Tensor, "h w"]], class_names: Sequence[str]) -> list[Entry]:
-    """What the legend says: the classes that occur, those with most pixels first, and how many more there are.
+    """Entries of the legend: the classes with most pixels first, and the number of further classes.
 
     Args:
-        maps: of labels; a class has its share of each.
-        class_names: by label.
+        maps: label maps; an entry shows the class's share of each.
+        class_names: names by label.
     """
     shares = np.array([class_shares(labels, len(class_names)) for labels in maps])  # (maps, K)
     total = shares.sum(axis=0)
@@ -118,19 +118,19 @@ def legend_entries(maps: Sequence[Int16[Tensor, "h w"]], class_names: Sequence[s
 
 
 def class_shares(labels: Int16[Tensor, "h w"], num_classes: int) -> Float[np.ndarray, " k"]:
-    """Share of each class in the pixels whose class is known, 0 if there are none."""
+    """Share of each class in the labelled pixels, 0 if there are none."""
     counts = torch.bincount((labels - IGNORED).flatten(), minlength=num_classes + 1)[1:].cpu().numpy()
     return counts / max(1, counts.sum())
 
 
 def draw_legend(entries: Sequence[Entry], caption: str, width: int, height: int) -> Picture:
-    """Entries in as many columns as there is room for, read downwards.
+    """Draw the legend in as many columns as there is room for, read downwards.
 
     Args:
-        entries: one a class.
-        caption: what stands above them.
-        width: of the picture above, pixels.
-        height: of capitals that suits the picture, pixels.
+        entries: one per class.
+        caption: text above the entries.
+        width: width of the picture above, pixels.
+        height: height of capitals in the picture, pixels.
     """
     height = min(height, GREATEST_TEXT)
     names = [shorten(entry.name, NAME_ROOM * height, height) for entry in entries]
@@ -152,6 +152,6 @@ def draw_legend(entries: Sequence[Entry], caption: str, width: int, height: int)
 
 
 def stack(picture: Picture, legend: Picture) -> Picture:
-    """A picture above its legend, which is at least as wide."""
+    """Stack a picture on its legend, which is at least as wide."""
     beside = legend.shape[1] - picture.shape[1]
     return np.vstack([np.pad(picture, ((0, 0), (0, beside), (0, 0)), constant_values=255), legend])

@@ -1,4 +1,4 @@
-"""From an image of any size to the class of every pixel: whole or by windows, in one view or in several."""
+"""Segmentation of an image of any size: whole or by sliding windows, in one view or several."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby, pairwise
@@ -11,8 +11,8 @@ from segmentation.inference.sliding import Look, Sliding
 from segmentation.inference.test_time_augmentation import View, Views
 from swinv2.imaging.resize import resize
 
-# Rows of the image, and scores, that are there at the same time: on a CPU what its caches hold, and less a row than
-# PyTorch splits between threads; on a GPU enough to be worth starting.
+# Rows of the image, and scores, that are in memory at the same time: on a CPU what fits its caches, and per row less
+# than PyTorch splits between threads; on a GPU enough to be worth a kernel launch.
 BAND, TILE = 32, 2**20 - 1
 ACCELERATOR_BAND, ACCELERATOR_TILE = 512, 2**26
 
@@ -25,32 +25,31 @@ def segment(
     sliding: Sliding | None = None,
     views: Views | None = None,
 ) -> Int16[Tensor, "h w"]:
-    """The class of every pixel of an image, on the CPU.
+    """Class of every pixel of an image, as a tensor on the CPU.
 
-    The logits of all classes at all pixels are never there at the same time. Beside image, resized image and labels,
-    memory holds the model's coarse maps, without `sliding` those of the whole image, with it those of the two or three
-    rows of windows that overlap in a row of the image (and this for each view).
+    The logits of all classes at all pixels are never in memory at the same time. Beside image, resized image and
+    labels, memory holds the model's coarse logits for each view: without `sliding` those of the whole image, with it
+    those of the two or three rows of windows that overlap in a row of the image.
 
-    Coarse maps are interpolated to the pixels of the image at once, not to those of the size looked at first, and then
-    again: where the two are the same this is what mmsegmentation does, otherwise sharper by a trifle. Logits of
-    overlapping windows are averaged, of several views the probabilities.
+    Coarse logits are interpolated directly to the pixels of the image, not first to `size` and then again: if the two
+    are equal this is what mmsegmentation does, otherwise the result is slightly sharper. Logits of overlapping windows
+    are averaged, and so are the probabilities of several views.
 
     Args:
-        model: gives logits (b, k, n_h, n_w) of images (b, 3, h, w); in evaluation. It is given its images where its
-            parameters are.
-        image: (3, H, W), RGB, uint8 or float from 0 to 1, as large as its labels are to be.
-        size: height and width in which the model is to look at the image; this is resized if it differs.
-        sliding: the windows in which it does so; None for the whole image at once.
-        views: further sizes and flips to look at it in; None for `size` only.
+        model: images (b, 3, h, w), on the device of its parameters, to logits (b, k, n_h, n_w); in evaluation mode.
+        image: (3, H, W), RGB, uint8 or float from 0 to 1, in the size of the labels.
+        size: height and width of the model's input; the image is resized to it.
+        sliding: sliding windows; None for the whole image at once.
+        views: sizes and flips of the model's input; None for `size` only.
 
     Raises:
-        ValueError: the model is in training, or image or size is not as said above.
+        ValueError: the model is in training mode, or an image or size of another form.
     """
     check(model, image, size)
     height, width = image.shape[1:]
     labels = torch.empty(height, width, dtype=torch.int16)
     looks = list(look(model, image, [View(size, flip=False)] if views is None else views.of(size), sliding))
-    begins = {top for look in looks for top in look.tops}  # of rows of windows: a band does not go on beyond
+    begins = {top for look in looks for top in look.tops}  # first rows of windows: bands end there
     on_cpu = next(model.parameters(), image).device.type == "cpu"
     band, budget = (BAND, TILE) if on_cpu else (ACCELERATOR_BAND, ACCELERATOR_TILE)
     for rows in pairwise(sorted({*range(0, height, band), *begins, height})):
@@ -63,7 +62,7 @@ def segment(
 
 
 def check(model: nn.Module, image: Tensor, size: tuple[int, int]) -> None:
-    """Raises a ValueError for a model in training, what is no RGB image, and a size that is none."""
+    """Raise ValueError for a model in training mode, an image that is not RGB, or a size below 1."""
     if model.training:
         raise ValueError("the model is in training; call model.eval() before segment.")
     if image.ndim != 3 or image.shape[0] != 3 or 0 in image.shape:
@@ -75,7 +74,7 @@ def check(model: nn.Module, image: Tensor, size: tuple[int, int]) -> None:
 def look(
     model: nn.Module, image: Shaped[Tensor, "3 h w"], views: Sequence[View], sliding: Sliding | None
 ) -> Iterator[Look]:
-    """The image in each of the views; it is resized once for views of the same size that follow each other."""
+    """Looks at the image in each view; it is resized once for successive views of the same size."""
     original = (image.shape[1], image.shape[2])
     for size, same in groupby(views, key=lambda view: view.size):
         resized = image if size == original else resize(image, size)
@@ -84,12 +83,12 @@ def look(
 
 
 def scores(looks: Sequence[Look], rows: tuple[int, int], columns: tuple[int, int]) -> Float32[Tensor, "h w k"]:
-    """How much speaks for each class in a rectangle of the image: the logits, of several views summed probabilities.
+    """Scores of each class in a rectangle of the image: logits of one view, or summed probabilities of several.
 
     Args:
-        looks: one for each view.
-        rows: the first and the one after the last.
-        columns: likewise.
+        looks: one look per view.
+        rows: first row and the one after the last.
+        columns: first column and the one after the last.
     """
     if len(looks) == 1:
         return looks[0].logits(rows, columns)
@@ -103,7 +102,7 @@ def scores(looks: Sequence[Look], rows: tuple[int, int], columns: tuple[int, int
 
 
 def best(scores: Float32[Tensor, "h w k"]) -> Int64[Tensor, "h w"]:
-    """The class with the highest score at each pixel, of equal ones the first."""
+    """Class with the highest score at each pixel, the first of equal ones."""
     if scores.device.type != "cpu":
         return scores.argmax(-1).cpu()
     return torch.from_numpy(scores.numpy().argmax(-1))  # several times faster than PyTorch's

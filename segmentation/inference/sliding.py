@@ -1,4 +1,4 @@
-"""A model run on windows of an image, one row of windows at a time."""
+"""Sliding-window inference, one row of windows at a time."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from swinv2.imaging.resize import LEAST_SIDE
 
 @dataclass(frozen=True)
 class Sliding:
-    """Overlapping square windows in which a model looks at an image, as mmsegmentation places them.
+    """Overlapping square windows over an image, placed as in mmsegmentation.
 
-    The first lies in the upper left corner, the next ones a stride apart, and the last is moved back to end where the
-    image does. Along an axis that is shorter than the window there is one, of the length of that axis.
+    The first lies in the upper left corner, the next ones a stride apart, and the last is moved back to end at the
+    border of the image. Along an axis that is shorter than the window there is one window of that length.
 
     Args:
         crop_size: side of a window, pixels.
-        stride: from one window to the next, pixels, at most `crop_size`; None for two thirds of it.
-        batch_size: how many windows the model is given at once.
+        stride: distance from one window to the next, pixels, at most `crop_size`; None for two thirds of it.
+        batch_size: number of windows per forward pass.
 
     Raises:
         ValueError: a setting outside its range.
@@ -44,30 +44,30 @@ class Sliding:
 
     @property
     def step(self) -> int:
-        """From one window to the next, pixels."""
+        """Distance from one window to the next, pixels."""
         return self.crop_size * 2 // 3 if self.stride is None else self.stride
 
     def starts(self, length: int) -> list[int]:
-        """Where the windows begin along an axis, pixels."""
-        beyond = max(length - self.crop_size, 0)  # the last one
+        """First pixel of each window along an axis."""
+        beyond = max(length - self.crop_size, 0)  # start of the last window
         return [min(i * self.step, beyond) for i in range(ceil(beyond / self.step) + 1)]
 
 
 class Look:
-    """What a model says of one copy of an image, given row by row from above at the pixels of the image itself.
+    """Logits of a model for one view of an image, read at the pixels of the image, from top to bottom.
 
-    The logits of a window are a function of the place in it: the bilinear interpolation of the model's coarse map. They
-    are read directly at the centres of the image's pixels, also where the copy has another size, and averaged over all
-    windows in which such a centre lies.
+    The logits of a window are the bilinear interpolation of the model's coarse map. They are read directly at the
+    centres of the image's pixels, also if the view has another size, and averaged over all windows that contain a
+    centre.
 
-    The model runs when the first row of a row of windows is asked for, and its maps are let go after the last.
+    The model runs when the first pixel row of a row of windows is reached; its maps are freed after the last.
 
     Args:
-        model: gives logits (b, k, n_h, n_w) of images.
-        image: the copy: the image, or that resized.
+        model: images to logits (b, k, n_h, n_w).
+        image: the image, resized to the size of the view.
         original: height and width of the image, pixels.
-        sliding: the windows; None for one that shows all.
-        flip: whether the model is shown the copy with left and right exchanged.
+        sliding: sliding windows; None for one window over all.
+        flip: whether the model takes the view flipped horizontally.
     """
 
     def __init__(
@@ -94,11 +94,11 @@ class Look:
 
     @property
     def num_classes(self) -> int:
-        """How many classes the model gives logits of, once it has run."""
+        """Number of classes of the logits, once the model has run."""
         return self.strips[0].maps[0].shape[-1]
 
     def reach(self, top: int) -> None:
-        """Go down to a row of the image: let go of the windows above it, run the model on those that begin there."""
+        """Advance to a row of the image: free the windows above it, run the model on those that begin up to there."""
         self.strips = [strip for strip in self.strips if strip.rows.last > top]
         while self.coming and self.coming[0][1] <= top:
             self.strips.append(self.run(self.coming.popleft()[0]))
@@ -107,9 +107,8 @@ class Look:
         """Logits of a rectangle of the image.
 
         Args:
-            rows: the first and the one after the last; the first is where `reach` went to, and no window begins below
-                it before the last.
-            columns: likewise.
+            rows: first row and the one after the last; the first is that of `reach`, and no window begins between them.
+            columns: first column and the one after the last.
         """
         sizes = rows[1] - rows[0], columns[1] - columns[0]
         some = self.strips[0].maps[0]
@@ -121,7 +120,7 @@ class Look:
         return tile
 
     def run(self, top: int) -> Strip:
-        """The maps of the windows that begin in some row of the copy."""
+        """Run the model on the windows that begin in some row of the view."""
         device = next(self.model.parameters(), self.image).device
         part = self.image[:, top : top + self.rows.window]
         maps: list[Tensor] = []
@@ -135,12 +134,12 @@ class Look:
 
 
 def place(pixels: int, length: int, sliding: Sliding | None) -> Axis:
-    """An axis of an image and of the copy of it, with the windows in place.
+    """Axis of an image and of its view, with the windows in place.
 
     Args:
         pixels: length of the image.
-        length: that of the copy.
-        sliding: the windows; None for one as long as the copy.
+        length: length of the view.
+        sliding: sliding windows; None for one as long as the view.
     """
     if sliding is None:
         return Axis(pixels, length, length, [0])
@@ -148,11 +147,11 @@ def place(pixels: int, length: int, sliding: Sliding | None) -> Axis:
 
 
 def mirror(axis: Axis) -> Axis:
-    """The axis with the windows as they lie once both ends are exchanged."""
+    """Axis with the windows mirrored."""
     return Axis(axis.pixels, axis.length, axis.window, [axis.length - axis.window - start for start in axis.starts])
 
 
 def channels_last(coarse: Float[Tensor, "k n_h n_w"]) -> Float32[Tensor, "n_h n_w k"]:
-    """A map with the classes of each cell side by side."""
+    """Map with its channels last, in float32."""
     cells = coarse.flatten(1).T.contiguous()  # (n_h * n_w, k); a transposed matrix is copied faster than three axes
     return cells.float().unflatten(0, coarse.shape[1:])

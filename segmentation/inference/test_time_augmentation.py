@@ -1,4 +1,4 @@
-"""Testing at several scales, each as it is and flipped."""
+"""Test-time augmentation: several scales, with and without flip."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from swinv2.imaging.resize import scaled
 
 
 class View(NamedTuple):
-    """A way to look at an image.
+    """Size and flip of an image for the model.
 
     Attributes:
         size: height and width to which the image is resized, pixels.
-        flip: whether left and right are exchanged.
+        flip: whether it is flipped horizontally.
     """
 
     size: tuple[int, int]
@@ -22,14 +22,13 @@ class View(NamedTuple):
 
 @dataclass(frozen=True)
 class Views:
-    """The sizes in which a model looks at an image; the mean of its probabilities decides.
+    """Test-time augmentation: sizes and flips of an image, over which probabilities are averaged.
 
-    The default is what mmsegmentation's `--aug-test` takes, by which published figures with multi-scale testing come
-    about.
+    The defaults are those of mmsegmentation's `--aug-test`, with which multi-scale results are published.
 
     Args:
-        scales: factors of the size in which the model would look at the image otherwise.
-        flip: whether every size is also looked at with left and right exchanged.
+        scales: factors of the size of the model's input without augmentation.
+        flip: whether every size is also used with a horizontal flip.
 
     Raises:
         ValueError: no scale, or one that is not positive.
@@ -45,6 +44,6 @@ class Views:
             )
 
     def of(self, size: tuple[int, int]) -> list[View]:
-        """The views of an image that is to be looked at in some height and width."""
+        """Views of an image for a model input of some height and width."""
         flips = (False, True) if self.flip else (False,)
         return [View(scaled(*size, scale), flip) for scale, flip in product(self.scales, flips)]

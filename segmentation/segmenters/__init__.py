@@ -1,1 +1,1 @@
-"""The segmenters and their parts."""
+"""Segmenters and their parts."""

@@ -1,4 +1,4 @@
-"""The auxiliary head: one convolution and a classifier on one feature map (FCN, arXiv:1411.4038)."""
+"""Auxiliary head: one convolution and a classifier on one feature map (FCN, arXiv:1411.4038)."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -7,13 +7,13 @@ from segmentation.segmenters.layers import ConvNormReLU
 
 
 class FCNHead(nn.Module):
-    """Parameters have mmsegmentation's names.
+    """Convolution and classifier on one feature map; parameters have mmsegmentation's names.
 
     Args:
-        in_channels: of the feature map.
+        in_channels: channels of the feature map.
         num_classes: number of classes.
-        channels: of the convolution.
-        dropout: probability of leaving out a channel before the classifier.
+        channels: channels of the convolution.
+        dropout: probability of dropping a channel before the classifier.
     """
 
     def __init__(self, in_channels: int, num_classes: int, channels: int = 256, dropout: float = 0.1):
@@ -23,5 +23,5 @@ class FCNHead(nn.Module):
         self.conv_seg = nn.Conv2d(channels, num_classes, 1)
 
     def forward(self, x: Float[Tensor, "b _ h w"]) -> Float[Tensor, "b classes h w"]:
-        """Logits of the size of the map."""
+        """Feature map to logits of the same size."""
         return self.conv_seg(self.dropout(self.convs(x)))

@@ -1,4 +1,4 @@
-"""Convolutions of the heads: with normalisation, and over maps of several resolutions at once."""
+"""Convolutions of the heads: with normalisation, and over maps of several resolutions."""
 
 import math
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 
 class ConvNormReLU(nn.Module):
-    """Convolution that keeps the size, batch normalisation, ReLU.
+    """Size-preserving convolution, batch normalisation and ReLU.
 
     Args:
-        in_channels: of the input.
-        channels: of the output.
+        in_channels: channels of the input.
+        channels: channels of the output.
         kernel_size: side of the kernel, odd.
     """
 
@@ -29,14 +29,14 @@ class ConvNormReLU(nn.Module):
 
 
 class Fusion(ConvNormReLU):
-    """A 3 × 3 convolution over maps that are enlarged to the first one's size and joined, without doing either.
+    """Convolution, 3 × 3, of maps upsampled to the first one's size and concatenated, computed without either.
 
-    Enlarging and convolving are both linear, so every map can be mixed at its own resolution and enlarged afterwards:
-    the same function, with a quarter of the multiplications for a map of half the size.
+    Upsampling and convolution are both linear, so the channels of every map can be mixed at its own resolution and
+    upsampled afterwards: the same function, with a quarter of the multiplications for a map of half the size.
 
     Args:
         in_channels: channels of each map.
-        channels: of the output.
+        channels: channels of the output.
     """
 
     def __init__(self, in_channels: Sequence[int], channels: int):
@@ -46,16 +46,16 @@ class Fusion(ConvNormReLU):
     def forward(  # type: ignore[override]
         self, maps: Sequence[Float[Tensor, "b _ _ _"]], rows: tuple[int, int] | None = None
     ) -> Float[Tensor, "b _ _ w"]:
-        """Map of the first one's size.
+        """Maps to one map of the first one's size.
 
         Args:
-            maps: the finest first.
-            rows: of the result, the first and the one after the last, if not all are wanted.
+            maps: feature maps, finest first.
+            rows: rows of the result to compute, the first and the one after the last; None for all.
         """
         size = (maps[0].shape[2], maps[0].shape[3])
         first, last = rows or (0, size[0])
         weights = self.conv.weight.split(self.in_channels, 1)
-        above, below = max(first - 1, 0), min(last + 1, size[0])  # what the kernel sees
+        above, below = max(first - 1, 0), min(last + 1, size[0])  # rows that the kernel covers
         x = F.conv2d(maps[0][:, :, above:below], weights[0], padding=1)[:, :, first - above :][:, :, : last - first]
         for coarse, weight in zip(maps[1:], weights[1:], strict=True):
             x = x + convolve_enlarged(coarse, weight, size, (first, last))
@@ -65,16 +65,16 @@ class Fusion(ConvNormReLU):
 def convolve_enlarged(
     x: Float[Tensor, "b c _ _"], weight: Float[Tensor, "o c 3 3"], size: tuple[int, int], rows: tuple[int, int]
 ) -> Float[Tensor, "b o _ _"]:
-    """`conv2d(interpolate(x, size, mode="bilinear"), weight, padding=1)`, mixing channels before the map is enlarged.
+    """`conv2d(interpolate(x, size, mode="bilinear"), weight, padding=1)`, mixing channels before the upsampling.
 
-    Each of the nine taps of the kernel mixes the channels of the coarse map; then a matrix along each axis enlarges the
-    results, shifts them by the place of their tap, and adds them. Everything is done channels last.
+    Each of the nine taps of the kernel mixes the channels of the coarse map; then a matrix along each axis upsamples
+    the results, shifts them by the position of their tap, and adds them. Everything is channels last.
 
     Args:
         x: the coarse map.
-        weight: of the convolution.
-        size: height and width to enlarge to.
-        rows: of the result, the first and the one after the last.
+        weight: weight of the convolution.
+        size: height and width to upsample to.
+        rows: rows of the result, the first and the one after the last.
     """
     coarse_rows, coarse_columns = x.shape[2:]
     part = slice(*seen(rows, size[0], coarse_rows))
@@ -89,11 +89,11 @@ def convolve_enlarged(
 
 
 def seen(rows: tuple[int, int], fine: int, coarse: int) -> tuple[int, int]:
-    """Rows of a coarse map, first and one after the last, that a 3 × 3 kernel sees from rows of the enlarged one.
+    """Rows of a coarse map, first and one after the last, that a 3 × 3 kernel reads for rows of the upsampled map.
 
     Args:
-        rows: of the enlarged map, the first and the one after the last.
-        fine: its height.
+        rows: rows of the upsampled map, the first and the one after the last.
+        fine: height of the upsampled map.
         coarse: height of the coarse map.
     """
     above, below = ((row + 0.5) * coarse / fine - 0.5 for row in (rows[0] - 1, rows[1]))
@@ -101,12 +101,12 @@ def seen(rows: tuple[int, int], fine: int, coarse: int) -> tuple[int, int]:
 
 
 def shifted_enlargement(coarse: int, fine: int, like: Tensor) -> Float[Tensor, "3 {fine} {coarse}"]:
-    """Matrices that enlarge a row of numbers linearly and shift it by 1, 0 and -1, zeros coming in.
+    """Matrices that upsample a row of numbers linearly and shift it by 1, 0 and -1, padding with zeros.
 
     Args:
         coarse: length of a row.
-        fine: length to enlarge it to.
-        like: a tensor of the wanted type and device.
+        fine: length to upsample it to.
+        like: tensor of the wanted dtype and device.
     """
     identity = torch.eye(coarse, dtype=torch.promote_types(like.dtype, torch.float32), device=like.device)
     rows = F.interpolate(identity[None], size=fine, mode="linear")[0]  # (coarse, fine)

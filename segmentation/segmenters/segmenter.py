@@ -1,4 +1,4 @@
-"""What every segmenter is: a backbone, a head that says the class of every place, and in training a second one."""
+"""Segmenter: a backbone, a head for the class of every pixel, and in training an auxiliary head."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,14 +14,14 @@ from swinv2.imaging.normalize import check_images, normalize
 
 
 class Segmenter(nn.Module):
-    """Base of all segmenters: in training images and label maps to losses, in evaluation images to logits.
+    """Base class of segmenters: images and label maps to losses in training, images to logits in evaluation.
 
     Args:
         backbone: images to feature maps, finest first.
-        decode_head: those maps to logits.
+        decode_head: feature maps to logits.
         num_classes: number of classes, at least 1.
-        auxiliary_head: the last map but one to logits, in training only; None for none.
-        auxiliary_weight: factor of its loss.
+        auxiliary_head: last feature map but one to logits, in training only; None for none.
+        auxiliary_weight: factor of the auxiliary head's loss.
     """
 
     def __init__(
@@ -46,18 +46,18 @@ class Segmenter(nn.Module):
     def forward(
         self, images: Shaped[Tensor, "b 3 h w"], labels: Shaped[Tensor, "..."] | None = None
     ) -> dict[str, Float[Tensor, ""]] | Float[Tensor, "b classes _ _"]:
-        """In training the losses, in evaluation the logits at the stride of the finest features.
+        """Compute losses in training, logits at the stride of the finest features in evaluation.
 
         Args:
             images: RGB, uint8 or float from 0 to 1, of any size.
-            labels: in training, the class of each pixel, from 0 to `num_classes` - 1, or -1 where it is not known.
+            labels: needed in training: class of each pixel, from 0 to `num_classes` - 1, or -1 to ignore it.
 
         Returns:
             `loss_segmentation` and, with an auxiliary head, `loss_auxiliary`; or logits (B, K, ⌈H/4⌉, ⌈W/4⌉) in
-            float32, to be enlarged bilinearly to the size of the images.
+            float32, to be upsampled bilinearly to the size of the images.
 
         Raises:
-            ValueError, TypeError: for images or labels that are not as said above.
+            ValueError, TypeError: images or labels of another form.
         """
         check_images(images.unbind())
         features = self.backbone(normalize(images, next(self.parameters()).dtype))
@@ -72,10 +72,10 @@ class Segmenter(nn.Module):
 
 
 def check_labels(labels: Tensor | None, images: Tensor, num_classes: int) -> Int[Tensor, "b h w"]:
-    """The label maps as numbers that the loss takes.
+    """Check label maps and return them as int64 for the loss.
 
     Raises:
-        ValueError: they are missing, of another size than the images, or out of range.
+        ValueError: labels are missing, of another size than the images, or out of range.
     """
     if labels is None:
         raise ValueError("training needs labels, got None; for logits call model.eval() first.")
@@ -84,7 +84,7 @@ def check_labels(labels: Tensor | None, images: Tensor, num_classes: int) -> Int
             f"labels have shape {tuple(labels.shape)}, the images {tuple(images.shape)}; give one map of the size of "
             "its image for each."
         )
-    on_cpu = labels.device.type == "cpu"  # a GPU, which would have to wait, is not asked
+    on_cpu = labels.device.type == "cpu"  # on a GPU the check would wait for the device
     if on_cpu and (labels.min() < IGNORED or labels.max() >= num_classes):
         raise ValueError(
             f"labels run from {labels.min()} to {labels.max()}; the model has num_classes={num_classes}, labels are 0 "
@@ -94,20 +94,20 @@ def check_labels(labels: Tensor | None, images: Tensor, num_classes: int) -> Int
 
 
 def pixel_loss(logits: Float[Tensor, "b classes _ _"], labels: Int[Tensor, "b h w"]) -> Float[Tensor, ""]:
-    """Mean cross-entropy of the known pixels, with logits enlarged bilinearly to the size of the labels.
+    """Mean cross-entropy of the labelled pixels, with logits upsampled bilinearly to the size of the labels.
 
-    The enlarged logits exist for one image at a time, in the forward pass only; the gradient is computed there, too.
+    Upsampled logits exist for one image at a time, in the forward pass only, which also computes the gradient.
     """
     known = (labels != IGNORED).sum().clamp(min=1)
     return EnlargedCrossEntropy.apply(logits, labels) / known
 
 
 class EnlargedCrossEntropy(torch.autograd.Function):
-    """Sum of the cross-entropy of all known pixels, in float32."""
+    """Sum of the cross-entropy of all labelled pixels, in float32."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, labels: Tensor) -> Tensor:
-        """The sum; its gradient is kept for the backward pass."""
+        """Sum over the pixels; its gradient is saved for the backward pass."""
         total, gradients = logits.new_zeros((), dtype=torch.float32), []
         for coarse, wanted in zip(logits.split(1), labels.split(1), strict=True):
             with torch.enable_grad(), torch.autocast(logits.device.type, enabled=False):
@@ -121,13 +121,13 @@ class EnlargedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        """Of the logits; labels have none."""
+        """Gradient of the logits; none for the labels."""
         (kept,) = ctx.saved_tensors
         return (kept * gradient).to(kept.dtype), None
 
 
 def initialise(module: nn.Module) -> None:
-    """Convolutions that keep the variance of what ReLU lets through, as in mmsegmentation."""
+    """Initialise convolutions by Kaiming's method for ReLU, as in mmsegmentation."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         if module.bias is not None:
@@ -135,10 +135,10 @@ def initialise(module: nn.Module) -> None:
 
 
 def channels_of(backbone: SwinTransformerV2) -> Sequence[int]:
-    """Channels of the maps that the heads take.
+    """Channels of the backbone's feature maps, at least two.
 
     Raises:
-        ValueError: the backbone gives fewer.
+        ValueError: the backbone has fewer.
     """
     if len(backbone.channels) < 2:
         raise ValueError(f"The head needs two feature maps or more, got {len(backbone.channels)}; set out_indices.")

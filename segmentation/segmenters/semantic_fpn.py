@@ -1,4 +1,4 @@
-"""Semantic FPN: a light head for small machines (Panoptic FPN, arXiv:1901.02446, section 4.1)."""
+"""Semantic FPN: a light segmentation head (Panoptic FPN, arXiv:1901.02446, section 4.1)."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -16,14 +16,14 @@ from swinv2.imaging.normalize import check_num_classes
 
 
 class SemanticFPN(Segmenter):
-    """SwinV2 with the head of Semantic FPN: for a tiny backbone, a seventh of the parameters of UPerNet's.
+    """SwinV2 with the head of Semantic FPN, which with a tiny backbone has a seventh of the parameters of UPerNet's.
 
     Args:
-        backbone: its model, window, weights, …
-        num_classes: number of classes; a recipe may leave it out.
-        fpn_channels: of the pyramid.
-        channels: of the maps that are added up.
-        dropout: probability of leaving out a channel before the classifier.
+        backbone: the feature extractor: model, window, weights, …
+        num_classes: number of classes; a recipe may leave it to the data or the checkpoint.
+        fpn_channels: channels of the pyramid.
+        channels: channels of the maps that are added up.
+        dropout: probability of dropping a channel before the classifier.
 
     Raises:
         ValueError: the number of classes is missing or not positive.
@@ -42,14 +42,14 @@ class SemanticFPN(Segmenter):
 
 
 class SemanticFPNHead(nn.Module):
-    """Every level of a feature pyramid is convolved and doubled until it has the finest one's size; then all are added.
+    """Head that convolves and doubles each level of a feature pyramid up to the finest one's size, then adds them all.
 
     Args:
         in_channels: channels of the feature maps, finest first.
         num_classes: number of classes.
-        fpn_channels: of the pyramid.
-        channels: of the maps that are added up.
-        dropout: probability of leaving out a channel before the classifier.
+        fpn_channels: channels of the pyramid.
+        channels: channels of the maps that are added up.
+        dropout: probability of dropping a channel before the classifier.
     """
 
     def __init__(self, in_channels: Sequence[int], num_classes: int, fpn_channels: int, channels: int, dropout: float):

@@ -1,4 +1,4 @@
-"""UPerNet: pyramid pooling on the coarsest map, a feature pyramid, and all of it fused (arXiv:1807.10221)."""
+"""UPerNet: pyramid pooling on the coarsest map, a feature pyramid, and fusion of its levels (arXiv:1807.10221)."""
 
 from collections.abc import Sequence
 
@@ -13,20 +13,20 @@ from segmentation.segmenters.segmenter import Segmenter, channels_of
 from swinv2 import BackboneConfig
 from swinv2.imaging.normalize import check_num_classes
 
-PLACES = 2**13  # of the finest map that a CPU fuses at a time in evaluation, which bounds the memory
+PLACES = 2**13  # positions of the finest map that a CPU fuses at a time in evaluation, which bounds memory
 
 
 class UPerNet(Segmenter):
     """SwinV2 with UPerNet and an auxiliary FCN head, as in the paper's ADE20K experiments.
 
     Args:
-        backbone: its model, window, weights, …
-        num_classes: number of classes; a recipe may leave it out.
-        channels: of all maps in the head.
+        backbone: the feature extractor: model, window, weights, …
+        num_classes: number of classes; a recipe may leave it to the data or the checkpoint.
+        channels: channels of all maps in the head.
         pool_scales: sides of the grids that the coarsest map is pooled to.
-        dropout: probability of leaving out a channel before the classifier.
-        auxiliary_channels: of the auxiliary head.
-        auxiliary_weight: factor of its loss; 0 for no such head.
+        dropout: probability of dropping a channel before the classifier.
+        auxiliary_channels: channels of the auxiliary head.
+        auxiliary_weight: factor of the auxiliary head's loss; 0 for no such head.
 
     Raises:
         ValueError: the number of classes is missing or not positive.
@@ -50,14 +50,14 @@ class UPerNet(Segmenter):
 
 
 class UPerHead(nn.Module):
-    """The head of UPerNet; parameters have mmsegmentation's names.
+    """Head of UPerNet; parameters have mmsegmentation's names.
 
     Args:
         in_channels: channels of the feature maps, finest first.
         num_classes: number of classes.
-        channels: of all maps in the head.
+        channels: channels of all maps in the head.
         pool_scales: sides of the grids that the coarsest map is pooled to.
-        dropout: probability of leaving out a channel before the classifier.
+        dropout: probability of dropping a channel before the classifier.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class UPerHead(nn.Module):
             top = self.lateral_convs[i](features[i]) + F.interpolate(top, features[i].shape[2:], mode="bilinear")
             levels.append(self.fpn_convs[i](top))
         height, width = features[0].shape[2:]
-        in_bands = not self.training and features[0].device.type == "cpu"  # in training the batch is normalised as one
+        in_bands = not self.training and features[0].device.type == "cpu"  # batch norm needs whole maps in training
         step = max(PLACES // width, 1) if in_bands else height
         bands = [(first, min(first + step, height)) for first in range(0, height, step)]
         return torch.cat([self.classify(levels[::-1], rows) for rows in bands], 2)
@@ -89,16 +89,16 @@ class UPerHead(nn.Module):
     def classify(
         self, levels: Sequence[Float[Tensor, "b c _ _"]], rows: tuple[int, int]
     ) -> Float[Tensor, "b classes _ w"]:
-        """Logits of some rows, the first and the one after the last, from the levels of the pyramid, finest first."""
+        """Logits of some rows (first, and one after the last) from the levels of the pyramid, finest first."""
         return self.conv_seg(self.dropout(self.fpn_bottleneck(levels, rows)))
 
 
 class PyramidPooling(nn.ModuleList):
-    """Means over the cells of several grids, each with its own convolution (arXiv:1612.01105).
+    """Average pooling to several grids, each with its own convolution (arXiv:1612.01105).
 
     Args:
-        in_channels: of the map.
-        channels: of each result.
+        in_channels: channels of the map.
+        channels: channels of each result.
         scales: sides of the grids.
     """
 
@@ -108,10 +108,10 @@ class PyramidPooling(nn.ModuleList):
         )
 
     def forward(self, x: Float[Tensor, "b _ _ _"]) -> list[Float[Tensor, "b _ _ _"]]:
-        """A small map for each scale, in the size of its grid.
+        """Pooled map for each scale, in the size of its grid.
 
         Raises:
-            ValueError: in training, for one image: a mean over the whole image cannot be normalised over such a batch.
+            ValueError: a single image in training: batch normalisation of a 1 × 1 grid needs more.
         """
         if self.training and len(x) == 1 and any(type(module) is nn.BatchNorm2d for module in self.modules()):
             raise ValueError(
