@@ -1,4 +1,4 @@
-"""A classifier of clips: the backbone with an axis of time, and one linear layer."""
+"""Video classifier: a backbone with a time axis, and one linear layer."""
 
 import torch
 from jaxtyping import Float, Shaped
@@ -10,15 +10,15 @@ from swinv2.imaging.normalize import check_num_classes, normalize
 
 
 class VideoClassifier(ImageClassifier):
-    """SwinV2 over space and time, as the paper classifies Kinetics-400 (section 4.2, appendix A2).
+    """SwinV2 over space and time, as in the paper's Kinetics-400 experiments (section 4.2, appendix A2).
 
-    A patch is 2 frames of 4 × 4 pixels; stages shrink height and width, and time not. Windows have three axes: time,
-    height, width, in tokens; 8 tokens of time (16 frames) by the window of the named image model unless said otherwise.
+    A patch is 2 frames of 4 × 4 pixels; stages reduce height and width, but not time. Windows have three axes, time,
+    height and width in tokens: by default 8 tokens of time (16 frames) and the window of the named image model.
 
     Args:
-        backbone: its model, window, weights (of images, which are inflated, or of clips), …
-        num_classes: number of classes; a recipe may leave it out.
-        dropout: probability of leaving out a channel of the mean feature in training.
+        backbone: the feature extractor: model, window, weights (of images, which are inflated, or of clips), …
+        num_classes: number of classes; a recipe may leave it to the data or the checkpoint.
+        dropout: probability of dropping a channel of the mean feature in training.
 
     Raises:
         ValueError: the number of classes is missing or not positive.
@@ -33,7 +33,7 @@ class VideoClassifier(ImageClassifier):
         """Logits of each clip, in float32.
 
         Args:
-            clips: RGB, uint8 or float from 0 to 1; the last frame is repeated where their number is odd.
+            clips: RGB, uint8 or float from 0 to 1; the last frame of an odd number of frames is repeated.
         """
         missing = -clips.shape[2] % self.backbone.patch_embed.patch_size[0]
         clips = torch.cat([clips, clips[:, :, -1:].expand(-1, -1, missing, -1, -1)], 2)

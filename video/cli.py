@@ -1,4 +1,4 @@
-"""`swinv2 video fit | validate | predict`."""
+"""The command `swinv2 video fit | validate | predict`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from video.task import VideoTask
 
 
 def main(args: Sequence[str]) -> None:
-    """Run a command.
+    """Run `fit`, `validate` or `predict`.
 
     Args:
         args: the command line after `swinv2 video`.
@@ -22,14 +22,14 @@ def main(args: Sequence[str]) -> None:
 
 
 def complete(config: Namespace) -> None:
-    """Fill in what other options say already: the number of classes.
+    """Fill in options that follow from others: the number of classes, and the weights.
 
     Args:
-        config: of one command, changed in place.
+        config: options of one command, changed in place.
 
     Raises:
-        FileNotFoundError: there is no such data.
-        ValueError: the checkpoint or the class names are not what they should be.
+        FileNotFoundError: class names or training videos are missing.
+        ValueError: the checkpoint is not of such a task, or the class names are not valid.
     """
     start_from_checkpoint(config)
     classifier, data = config.model.model.init_args, config.data

@@ -1,4 +1,4 @@
-"""Training, scoring and using a video classifier, as Lightning runs it."""
+"""Lightning module that trains, scores and applies a video classifier."""
 
 import math
 from collections.abc import Container, Iterable, Iterator, Sequence
@@ -36,18 +36,18 @@ METRICS = ("top1", "top5", "class_accuracy")
 
 
 class VideoTask(Task):
-    """Trains a video classifier with AdamW, and scores it by top-1, top-5 and mean class accuracy.
+    """Train a video classifier with AdamW, and score it by top-1, top-5 and mean class accuracy.
 
-    A test that looks at every video in many views can be killed at any time: the same command goes on after the videos
-    that are finished, as long as weights, views and list are the same. A checkpoint carries the names of its classes.
+    A test with many views per video can be killed at any time: the same command resumes after the finished videos, if
+    weights, views and list are the same. A checkpoint contains the names of its classes.
 
     Args:
         model: the classifier.
-        optimizer: learning rate, decay, schedule; `backbone_lr_scale` is that of the backbone beside the head.
-        weights: checkpoint of any known layout to start from: of clips, or of images, which are inflated.
-        label_smoothing: share of the target that goes to all classes alike, 0 to 1.
-        views_at_once: how many views the model is given at a time in validation, which bounds the memory.
-        output: folder for what validation and prediction write; if None, the run's folder.
+        optimizer: learning rate, decay, schedule; `backbone_lr_scale` is the backbone's rate relative to the head's.
+        weights: checkpoint to start from, in any known layout: of clips, or of images, which are inflated.
+        label_smoothing: share of the target that is spread evenly over all classes, 0 to 1.
+        views_at_once: number of views per forward pass in validation and prediction, which bounds memory.
+        output: folder for the results of validation and prediction; if None, the run's folder.
 
     Raises:
         ValueError: a setting out of range.
@@ -80,16 +80,16 @@ class VideoTask(Task):
         self.skipped = Skipped(0)
 
     def setup(self, stage: str) -> None:
-        """Compare the data with what the model asks for, before anything is computed.
+        """Check that data and model have the same number of classes, before anything is computed.
 
         Raises:
             ValueError: the numbers of classes differ.
         """
         self.meeting = Meeting()
         if stage == "predict":
-            return  # a checkpoint brings the classes
+            return  # a checkpoint contains the classes
         self.take_classes()
-        self.scores = ClassificationScores(self.model.num_classes)  # those of an earlier stage would be of its mode
+        self.scores = ClassificationScores(self.model.num_classes)  # not those of an earlier stage, made in its mode
         self.finished = None
         self.data.finished = self._take_up if stage == "validate" else tuple
 
@@ -100,12 +100,12 @@ class VideoTask(Task):
 
     @property
     def _val_set(self) -> ViewedVideos:
-        """The videos of a test."""
+        """The validation videos."""
         assert self.data.val_set is not None
         return self.data.val_set
 
     def forward(self, videos: Sequence[Views]) -> Float[Tensor, "n k"]:
-        """Probabilities of each video's classes, the mean over its views; views of several videos run together."""
+        """Class probabilities of each video, averaged over its views; views of several videos share forward passes."""
         views = (view for views in videos for view in views)
         found = torch.cat([self.probabilities(torch.stack(chunk)) for chunk in chunks(views, self.views_at_once)])
         return torch.stack([part.mean(0) for part in found.split([len(views) for views in videos])])
@@ -119,7 +119,7 @@ class VideoTask(Task):
         return self.log_losses({"loss_classification": loss}, len(clips))
 
     def _take_up(self) -> Container[str]:
-        """The paths of videos that a killed test of the same weights, views and list has finished."""
+        """Find the paths of videos that a killed test of the same weights, views and list has finished."""
         data, strategy = self.data, self.trainer.strategy
         weights = fingerprint(strategy.lightning_module_state_dict())  # only the first process may have all of them
         test = {
@@ -129,7 +129,7 @@ class VideoTask(Task):
             "precision": self.trainer.precision,
             "videos": [(str(item.path), item.label) for item in self._val_set.items],
         }
-        folder = self.output or Path(self.trainer.default_root_dir, "validate")  # the same however often it is started
+        folder = self.output or Path(self.trainer.default_root_dir, "validate")  # the same at each start
         self.finished = Finished(folder, test, self.global_rank)
         known = frozenset(self.finished.probabilities)
         if known and self.trainer.is_global_zero:
@@ -137,13 +137,13 @@ class VideoTask(Task):
         return known
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Count which videos of a batch are right.
+        """Add a batch of videos to the scores.
 
         Raises:
-            ValueError: in a test, the output of the model is not finite.
+            ValueError: in `validate`, the output of the model is not finite.
         """
         rows = self._scored_before(batch) | self._score(batch)
-        found = torch.zeros(len(batch[1]), self.model.num_classes, device=self.device)  # of none, if none can be read
+        found = torch.zeros(len(batch[1]), self.model.num_classes, device=self.device)  # empty if none can be read
         for row, target in zip(found, batch[1], strict=True):
             row.copy_(rows[str(target["path"])])
         self.scores.update(found, torch.tensor([target["label"] for target in batch[1]], device=self.device).long())
@@ -155,7 +155,7 @@ class VideoTask(Task):
 
     def _score(self, batch: Batch) -> dict[str, Float[Tensor, " k"]]:
         new = {str(target["path"]): views for views, target in zip(*batch, strict=True) if views is not None}
-        tested = self.trainer.state.fn == "validate"  # a training looks after its health by itself
+        tested = self.trainer.state.fn == "validate"  # training checks its health by itself
         with finite_outputs(self.model, Path(next(iter(new), ""))) if tested else nullcontext():
             found = dict(zip(new, self([*new.values()]), strict=True)) if new else {}
         if self.finished is not None and found:
@@ -163,14 +163,14 @@ class VideoTask(Task):
         return found
 
     def validation_metrics(self) -> Sequence[str]:
-        """Names of what a validation logs."""
+        """Names of the metrics that a validation logs."""
         return METRICS
 
     def on_validation_epoch_end(self) -> None:
-        """Score what was counted.
+        """Compute and log the scores of all videos.
 
         Raises:
-            ValueError: in a test no video could be read; in a training the log says so, and the epoch is saved.
+            ValueError: no video could be read, in `validate`; in training this is logged, and the epoch is saved.
         """
         if self.trainer.sanity_checking:
             self.scores.reset()
@@ -191,7 +191,7 @@ class VideoTask(Task):
                 self._report(self.scored, unreadable)
 
     def _report(self, scores: Scores, unreadable: int) -> None:
-        """Say and write what a test has found, and forget how, if it has come to its end."""
+        """Print and write the scores of a test, and remove the files for resuming if it is complete."""
         print(f"\n{format_table(scores, self.class_names)}\n\n{summary(scores)}\n")
         skipped, listed = unreadable + self.data.missing, len(self._val_set) + self.data.missing
         if skipped:
@@ -201,14 +201,14 @@ class VideoTask(Task):
             self.finished.forget()
 
     def summary(self) -> str:
-        """The accuracies of the last validation."""
+        """Accuracies of the last validation."""
         return "" if self.scored is None else summary(self.scored)
 
     def on_predict_start(self) -> None:
-        """Put the results of an earlier prediction aside; without a checkpoint classes are called by their numbers.
+        """Set the results of an earlier prediction aside; without a checkpoint, classes are named by number.
 
         Raises:
-            ValueError: a video to predict lies where the results go.
+            ValueError: a video to predict lies in a folder for results.
         """
         super().on_predict_start()
         paths = self.data.predict_set.paths if self.data.predict_set else ()
@@ -225,12 +225,12 @@ class VideoTask(Task):
         self.class_names = self.class_names or self.numbered_classes()
 
     def predict_step(self, batch: list[dict[str, Any]], batch_idx: int) -> None:
-        """Write the scores of a video by the second, and the video with them drawn over it."""
+        """Write the scores of a video per second, and the video with the scores drawn over it."""
         for target in batch:
             try:
                 with finite_outputs(self.model, target["path"]):
                     self._predict(target)
-            except (UnreadableVideoError, NotFiniteError) as error:  # a file that cannot be written is another matter
+            except (UnreadableVideoError, NotFiniteError) as error:  # errors of writing are not caught
                 self.spoilt += isinstance(error, NotFiniteError)
                 self.skipped.add(target["video_id"] - 1, error)
 
@@ -245,19 +245,19 @@ class VideoTask(Task):
         print(f"{target['name']}: {by_second_summary(seconds, self.class_names)}")
 
     def probabilities(self, clips: UInt8[Tensor, "b 3 t h w"]) -> Float[Tensor, "b k"]:
-        """Probabilities of each clip's classes."""
+        """Class probabilities of each clip."""
         return self.model(clips.to(self.device)).softmax(1)
 
     def on_predict_end(self) -> None:
-        """Say where the results are.
+        """Print the folders of the results, and how many videos were skipped.
 
         Raises:
-            ValueError: no video could be used.
+            ValueError: no video could be read, or no output was finite.
         """
         self.meeting.wait()
         total = len(self.data.predict_set or ())
         flags = torch.tensor([index in self.skipped for index in range(total)], device=self.device).int()
-        skipped = int(self.trainer.strategy.reduce(flags, reduce_op="max").sum())  # few may have come to all processes
+        skipped = int(self.trainer.strategy.reduce(flags, reduce_op="max").sum())  # processes may share videos
         if skipped == total:
             reason = "none of them could be read; see the messages above"
             if int(self.trainer.strategy.reduce(torch.tensor(self.spoilt, device=self.device), reduce_op="sum")):
@@ -270,7 +270,7 @@ class VideoTask(Task):
 
 
 def chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    """Items in lists of a size, the last one shorter."""
+    """Split items into lists of equal size, of which the last may be shorter."""
     items = iter(items)
     while chunk := list(islice(items, size)):
         yield chunk

@@ -1,4 +1,4 @@
-"""Videos as training clips, and as views for a test."""
+"""Data sets of training clips, and of the views of validation videos."""
 
 import itertools
 from collections.abc import Container, Iterator, Sequence
@@ -18,18 +18,18 @@ from video.data.sampling import Sampling
 from video.data.transforms import Crops
 from video.readers.opening import UnreadableVideoError, VideoReader, open_video, read_first_frame
 
-CHUNK = 32  # frames that are there in the size of the file at the same time
+CHUNK = 32  # frames in memory at the same time in the size of the file
 
 
 class Views:
-    """The clips and crops in which a test looks at one video: few frames in memory, each view cut out when asked for.
+    """Views (clips × crops) of one video: few frames in memory, each view cut out on access.
 
-    View 0 is the first crop of the first clip, view 1 the second crop of it. This is no list, because Lightning would
-    move all views of a list to the GPU at once.
+    View 0 is the first crop of the first clip, view 1 its second crop. It is no list because Lightning would move all
+    views of a list to the GPU at once.
 
     Args:
-        frames: those that any clip needs, resized.
-        clips: positions in `frames` of each clip's frames.
+        frames: frames of all clips, resized.
+        clips: indices in `frames` of each clip's frames.
         places: upper left corners of the crops, pixels.
         size: height and width of the crops, pixels.
     """
@@ -62,18 +62,18 @@ class Views:
 
 
 class TrainingClips(Dataset[tuple[Video, int]]):
-    """A random clip of each video, as uint8 (frames, 3, height, width) with its label.
+    """Random clip of each video, as uint8 (frames, 3, height, width), with its label.
 
-    A video that cannot be read is left out, and the log counts it; the next one comes in its place.
+    A video that cannot be read is replaced by the next one, and the log counts it.
 
     Args:
         items: videos and their labels.
-        sampling: which frames are taken.
-        transform: of all frames together.
-        backend: what decodes; see `open_video`.
+        sampling: choice of the frames.
+        transform: transform of all frames together.
+        backend: decoder of files, see `open_video`.
 
     Attributes:
-        skipped: positions of those that cannot be read.
+        skipped: positions of the videos that cannot be read.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class TrainingClips(Dataset[tuple[Video, int]]):
             try:
                 return self._read(self.items[candidate])
             except UnreadableVideoError as error:
-                torch.set_rng_state(state)  # the next one is the same as if this one were known to be left out
+                torch.set_rng_state(state)  # the next clip is the same as if this video had been skipped at once
                 self.skipped.add(candidate, error)
         raise UnreadableVideoError(f"None of the {len(self)} videos can be read, first {self.items[0].path}.")
 
@@ -104,7 +104,7 @@ class TrainingClips(Dataset[tuple[Video, int]]):
         """Read the first frame of a video.
 
         Raises:
-            UnreadableVideoError: it cannot be read.
+            UnreadableVideoError: the video cannot be read.
         """
         read_first_frame(self.items[index].path, self.backend)
 
@@ -115,20 +115,20 @@ class TrainingClips(Dataset[tuple[Video, int]]):
 
 
 class ViewedVideos(Dataset[tuple[Views | None, dict[str, Any]] | None]):
-    """The views of each video with a target of `label`, `video_id` and `path`; an id is the position, from 1.
+    """Views of each video with a target of `label`, `video_id` and `path`; the id is the position, from 1.
 
-    A video that cannot be read is None, and the log counts it. One that is finished has its target only.
+    A video that cannot be read is None, and the log counts it. A finished one has its target only.
 
     Args:
         items: videos and their labels.
-        sampling: which frames are taken.
-        clips: how many clips of a video.
-        crops: which parts of their frames.
-        backend: what decodes; see `open_video`.
+        sampling: choice of the frames.
+        clips: number of clips per video.
+        crops: crops of the frames.
+        backend: decoder of files, see `open_video`.
 
     Attributes:
-        skipped: positions of those that cannot be read.
-        finished: paths of those that are not to be opened.
+        skipped: positions of the videos that cannot be read.
+        finished: paths of the videos that are scored already and not opened.
 
     Raises:
         ValueError: no clips.
@@ -159,7 +159,7 @@ class ViewedVideos(Dataset[tuple[Views | None, dict[str, Any]] | None]):
         """Read the first frame of a video, unless it is finished.
 
         Raises:
-            UnreadableVideoError: it cannot be read.
+            UnreadableVideoError: the video cannot be read.
         """
         if str(self.items[index].path) not in self.finished:
             read_first_frame(self.items[index].path, self.backend)
@@ -181,17 +181,17 @@ class ViewedVideos(Dataset[tuple[Views | None, dict[str, Any]] | None]):
 
 
 def read(reader: VideoReader, indices: Sequence[int]) -> Video:
-    """Frames of a video (frames, 3, height, width), the channels innermost in memory."""
+    """Read frames of a video, (frames, 3, height, width) with the channels innermost in memory."""
     return Video(torch.from_numpy(reader.read(indices)).permute(0, 3, 1, 2))
 
 
 def read_views(reader: VideoReader, clips: Sequence[Sequence[int]], crops: Crops) -> Views:
-    """Decode and resize what some clips need, every frame once and few at a time.
+    """Decode and resize the frames of some clips, each frame once and few at a time.
 
     Args:
         reader: the video.
         clips: frame indices of each clip.
-        crops: which parts of the frames are to be seen.
+        crops: crops of the frames.
 
     Raises:
         UnreadableVideoError: a frame cannot be read.

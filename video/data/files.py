@@ -1,4 +1,4 @@
-"""Videos in folders, and those that a user names to be predicted."""
+"""Search for videos in folders, and for those to predict."""
 
 import glob
 import logging
@@ -22,12 +22,12 @@ SHOWN = 3  # names in a message
 
 
 class VideoFiles(Dataset[dict[str, Any]]):
-    """Videos to predict, not opened: `video_id`, `path` and `name` of each; an id is the position, from 1.
+    """Videos to predict, not opened: `video_id`, `path` and `name` of each; the id is the position, from 1.
 
-    A name is that of the file without suffix, after the id where two have the same.
+    A name is that of the file without suffix; if two are equal, all are preceded by the id.
 
     Args:
-        paths: files, and folders of frames.
+        paths: paths of files and of folders of frames.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
@@ -44,14 +44,14 @@ class VideoFiles(Dataset[dict[str, Any]]):
 
 
 def find_videos(patterns: Sequence[str], results: Sequence[Path] = ()) -> list[Path]:
-    """The videos that a user names by files, folders and globs, in order and each once.
+    """Find the videos that files, folders and globs name, in order and each once.
 
-    The log tells what is passed over because its name is not that of a video.
+    Files that are no videos by their names are skipped, and the log counts them.
 
     Args:
-        patterns: a file is taken as it is, and so is a folder of frames; of another folder, the videos in it and its
-            subfolders; a glob may have `**`.
-        results: folders that are not looked into where they lie below others, as results of earlier predictions are.
+        patterns: files and folders of frames, taken as they are; other folders, whose videos at any depth are taken;
+            and globs, also with `**`.
+        results: folders to skip below others, such as results of earlier predictions.
 
     Raises:
         FileNotFoundError: a pattern that matches no video.
@@ -77,33 +77,32 @@ def find_videos(patterns: Sequence[str], results: Sequence[Path] = ()) -> list[P
 
 
 def video_sorts(path: Path, skipped: Sequence[str]) -> tuple[list[Path], list[Path]]:
-    """A path, or what is below it, sorted: the videos, which are files or folders of frames, and other files.
+    """Split a path, or the files below it, into videos (files and folders of frames) and other files.
 
     Args:
-        path: a file, a folder, or what is none of both.
-        skipped: real paths of folders that are not looked into.
+        path: a file, a folder, or a missing path.
+        skipped: real paths of folders to skip.
     """
     if not path.is_dir() or has_frames(path):
         return part([path])
-    here = os.path.realpath(path)  # which may be one of them, if it is asked for
+    here = os.path.realpath(path)  # not skipped if it is the given path itself
     return part(sorted(below(path, [folder for folder in skipped if folder != here])))
 
 
 def part(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """Videos, which are files by their suffix or folders, and other files."""
+    """Split paths into videos (files by their suffix, and folders) and other files."""
     videos = {path: None for path in paths if path.suffix.lower() in SUFFIXES or path.is_dir()}
     return [*videos], [path for path in paths if path not in videos]
 
 
 def below(folder: Path, above: Sequence[str] = ()) -> Iterator[Path]:
-    """Files and folders of frames at any depth below a folder, in no order; hidden ones do not count.
+    """Files and folders of frames at any depth below a folder, unordered; hidden ones are skipped.
 
-    Nor do folders of optical flow, masks, thumbnails and the like, by their names, beside others; the log tells.
+    Folders named after optical flow, masks, thumbnails and the like are skipped beside others, and logged.
 
     Args:
-        folder: where to look.
-        above: real paths of the folders that it was reached through, to which links may lead back, and of others that
-            are not looked into.
+        folder: folder to search.
+        above: real paths of folders to skip: those that it was reached through, as links may form a circle, and others.
     """
     here = os.path.realpath(folder)
     entries = visible(folder) if here not in above else []
@@ -126,7 +125,7 @@ def is_video(name: str) -> bool:
 
 
 def in_words(videos: Sequence[Path]) -> str:
-    """How many videos there are, and of which suffixes."""
+    """Text of the number of videos, in total and by suffix."""
     suffixes = Counter("folders of frames" if one.is_dir() else one.suffix.lower() for one in videos)
     return f"{len(videos)} videos ({', '.join(f'{count} {suffix}' for suffix, count in suffixes.most_common())})"
 
@@ -137,7 +136,7 @@ def has_video(folder: Path) -> bool:
 
 
 def has_frames(path: Path) -> bool:
-    """Whether a path is a folder of pictures and no videos; a few pictures beside folders do not make it one."""
+    """Whether a path is a folder of frames: pictures without videos; with subfolders, only if some are numbered."""
     entries = visible(path) if path.is_dir() else []
     suffixes = {Path(entry.name).suffix.lower() for entry in entries}
     pictures = [entry.name for entry in entries if is_frame(entry.name)]
@@ -147,12 +146,12 @@ def has_frames(path: Path) -> bool:
 
 
 def report_passed_over(others: Sequence[Path], videos: int, where: object) -> None:
-    """Log which files are no videos by their names, and how many.
+    """Log the files that are no videos by their names, with their number.
 
     Args:
         others: these files.
-        videos: how many videos there are beside them.
-        where: they were found.
+        videos: number of videos beside them.
+        where: place where they were found.
     """
     if not others:
         return

@@ -1,4 +1,4 @@
-"""Finding the files that a list of videos means."""
+"""Search for the files that a list of videos names."""
 
 import unicodedata
 from pathlib import Path, PurePath, PurePosixPath
@@ -8,10 +8,10 @@ from video.readers.suffixes import SUFFIXES
 
 
 class VideoFinder:
-    """Finds videos by the names in a list, with or without suffix, whatever its capitals; see `Finder` for the rest.
+    """Find videos by the names in a list, with or without suffix, in upper or lower case; otherwise as `Finder`.
 
     Args:
-        folder: names are paths below it; an absolute one is taken as it is.
+        folder: folder that names are relative to; absolute paths are taken as they are.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -20,7 +20,7 @@ class VideoFinder:
         self._videos: dict[Path, dict[str, Path]] = {}
 
     def find(self, place: str) -> Path | None:
-        """The video of a name; None if there is none."""
+        """Find the video of a name; None if there is none."""
         if found := self._finder.find(place):
             return found
         name = PurePosixPath(place.replace("\\", "/"))
@@ -28,11 +28,11 @@ class VideoFinder:
         return None if parent is None else self._listing(parent).get(composed(lowered(name)))
 
     def _listing(self, folder: Path) -> dict[str, Path]:
-        """The videos in a folder by their names without suffix, and by those with suffix in small letters."""
+        """Videos in a folder by name without suffix, and by name with the suffix in lower case."""
         if folder not in self._videos:
             try:
                 files = sorted(folder.iterdir(), reverse=True)
-            except OSError:  # no folder, or a closed one
+            except OSError:  # no folder, or one without permission
                 files = []
             videos = [file for file in files if file.suffix.lower() in SUFFIXES]
             stems = {composed(file.stem): file for file in videos}
@@ -41,11 +41,11 @@ class VideoFinder:
 
 
 def lowered(path: PurePath) -> str:
-    """The name of a path, with the suffix in small letters if it is that of a video."""
+    """Name of a path, with the suffix in lower case if it is that of a video."""
     suffix = path.suffix.lower()
     return path.stem + suffix if suffix in SUFFIXES else path.name
 
 
 def composed(name: str) -> str:
-    """A name with its accents in Unicode's composed form."""
+    """Name in Unicode's composed form."""
     return unicodedata.normalize("NFC", name)

@@ -28,46 +28,45 @@ Batch = tuple[list[Views | None], list[dict[str, Any]]]
 
 
 class KineticsData(TaskData):
-    """Videos with one class each, in the lists of Kinetics or Something-Something or in a folder for each class.
+    """Videos with one class each, from lists as in Kinetics or Something-Something, or from one folder per class.
 
     Defaults are those of Video-Swin for Kinetics-400.
 
     Args:
-        root: folder that all other paths but `videos` start from.
-        train: training videos: a list in a format of `video.data.list_formats`, or a folder with one for each class.
-        val: validation videos, likewise; None for no validation.
-        train_videos: folder that the paths and ids of the training list are below.
-        val_videos: likewise for the validation list.
+        root: folder that all other paths, except `videos`, are relative to.
+        train: training videos: a list in a format of `video.data.list_formats`, or a folder with one folder per class.
+        val: validation videos in the same form; None for no validation.
+        train_videos: folder that the paths and ids of the training list are relative to.
+        val_videos: folder that the paths and ids of the validation list are relative to.
         classes: file of class names, below the root or by its own path; for its formats see `read_class_file`. By
-            default classes.txt below the root, and where there is none the names or numbers that `train` has.
-        frames: of a clip.
-        stride: from one frame of a clip to the next, in frames of the video; for dense sampling.
-        sampling: "dense": consecutive frames, `stride` apart; "segments": one frame of each of as many equal parts of
-            the video as a clip has frames.
-        shuffle_frames: give the frames of each clip in random order, in training and validation; a control, which shows
-            how much of the classes is told by what is seen at all, and how much by the motion.
-        batch_size: clips a step and device; in validation, as many videos as have no more views, or one.
-        num_workers: processes that load videos, at most one a core.
+            default classes.txt below the root, or else the names or numbers in `train`.
+        frames: number of frames per clip.
+        stride: distance from one frame of a clip to the next, in frames of the video; for dense sampling.
+        sampling: "dense": frames `stride` apart; "segments": one frame from each of `frames` equal parts of the video.
+        shuffle_frames: shuffle the frames of each clip, in training and validation; a control, which shows how much of
+            the accuracy comes from appearance and how much from motion.
+        batch_size: clips per step and device; in validation, as many videos as have no more views, at least one.
+        num_workers: processes that load videos, at most one per core.
         size: height and width of clips, pixels.
-        short_edge: of the frames that crops of validation are cut from, pixels.
-        scale_range: least and greatest share of the area that is cut out of training clips.
-        multi_scale: cut out one of ten sizes at one of thirteen places instead, see `MultiScaleCrop`.
-        flip_prob: how often left and right are exchanged in training; 0 where classes tell them apart.
+        short_edge: shorter side of the frames before the crops of validation, pixels.
+        scale_range: least and greatest share of the area in random crops of training clips.
+        multi_scale: crop one of ten sizes at one of thirteen places instead, see `MultiScaleCrop`.
+        flip_prob: probability of a horizontal flip in training; 0 for classes that differ by left and right.
         rand_augment: number of operations and magnitude (0 to 30) of RandAugment in training, e.g. [4, 7].
-        mixup_alpha: of the Beta distribution of shares when clips of a batch are blended, e.g. 0.8; 0 for never.
-        cutmix_alpha: likewise for rectangles of one clip in the other, e.g. 1.0.
-        val_clips: how many clips of a video are looked at in validation.
-        val_crops: how many crops of each: 1 (the middle), 3 or 5 (along the longer edge).
-        backend: what decodes files: "pyav", or "torchcodec" where it is installed.
-        videos: what to predict: files, folders and globs.
+        mixup_alpha: parameter of MixUp's Beta distribution, e.g. 0.8; 0 for no MixUp.
+        cutmix_alpha: parameter of CutMix's Beta distribution, e.g. 1.0; 0 for no CutMix.
+        val_clips: number of clips per video in validation.
+        val_crops: number of crops per clip: 1 (the middle), 3 or 5 (along the longer side).
+        backend: decoder of files: "pyav", or "torchcodec" if installed.
+        videos: videos to predict: files, folders and globs.
         shapes: make this sample data in `root` if there is none.
 
     Attributes:
-        mixing: what a task does to batches in its training step, where torch's random numbers are those of the epoch;
-            None for nothing.
-        finished: gives the paths of validation videos that need not be opened, as they are scored already; asked when
-            validation begins and the model has its weights. By default it gives none.
-        missing: how many validation videos are listed but not there.
+        mixing: MixUp and CutMix for the training step, where torch's random numbers are those of the epoch; None for
+            neither.
+        finished: function that returns the paths of validation videos that are scored already; called when validation
+            begins and the model has its weights. By default it returns none.
+        missing: number of listed validation videos that do not exist.
 
     Raises:
         ValueError: a setting out of range.
@@ -109,7 +108,7 @@ class KineticsData(TaskData):
         self.train, self.val = train, val
         self.train_videos, self.val_videos = root / train_videos, root / val_videos
         self.classes = classes
-        self.sampling = Dense(frames, stride) if sampling == "dense" else Segments(frames)  # of predictions
+        self.sampling = Dense(frames, stride) if sampling == "dense" else Segments(frames)  # for prediction
         self.clip_sampling = Shuffled(self.sampling) if shuffle_frames else self.sampling
         self.train_transform = train_transform(size, scale_range, multi_scale, flip_prob, rand_augment)
         self.crops = Crops(short_edge, size, val_crops)
@@ -125,29 +124,29 @@ class KineticsData(TaskData):
 
     @cached_property
     def class_names(self) -> list[str]:
-        """Names by label, read at first use.
+        """Class names by label, read at first use.
 
         Raises:
             FileNotFoundError: there is neither a file of names nor a list or folder of training videos.
-            ValueError: the file or the list is none.
+            ValueError: the file or the list is not valid.
         """
         return read_names(self.root, self.train, self.classes)
 
     @cached_property
     def first(self) -> int:
-        """Number that lists call the first class by, 0 or 1, as the training list has it."""
+        """Number of the first class in lists, 0 or 1, as in the training list."""
         return read_first(self.root, (self.train, self.val), self.classes, self.class_names)
 
     def setup(self, stage: str) -> None:
-        """Find what a stage needs, and read a few of the videos, so that those that nobody can read are found now.
+        """Find the videos of a stage, and read a few, so that an unreadable data set is noticed at once.
 
         Args:
             stage: fit, validate or predict.
 
         Raises:
             FileNotFoundError: a list, a folder or most of the videos are missing.
-            ValueError: a list that is none, a class that is not among the class names, most videos that were tried
-                cannot be read, a bad parameter of mixing, or nothing to predict or validate.
+            ValueError: an invalid list, a class that is not among the class names, mostly unreadable videos, a bad
+                parameter of mixing, or nothing to predict or validate.
         """
         if stage == "predict":
             self.check_predicted()
@@ -172,9 +171,9 @@ class KineticsData(TaskData):
         return self.loader(self.train_set, stack, shuffle=True)
 
     def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:
-        """Batches of validation videos as two lists: views and targets, empty if none of them can be read.
+        """Batches of validation videos as two lists, views and targets; empty if none of them can be read.
 
-        Without a validation set there are no loaders.
+        An empty list without validation.
         """
         if self.val is None:
             return []
@@ -186,7 +185,7 @@ class KineticsData(TaskData):
         return self.loader(self.val_set, batch_size=max(self.batch_size // views, 1))
 
     def predict_dataloader(self) -> DataLoader[Any]:
-        """The videos to predict, one in a batch, not opened: see `VideoFiles`."""
+        """Videos to predict, one per batch, not opened: see `VideoFiles`."""
         return self.loader(self.predict_set, list, batch_size=1, num_workers=0)
 
     def _results(self) -> list[Path]:
@@ -203,6 +202,6 @@ class KineticsData(TaskData):
 
 
 def stack(samples: Sequence[tuple[Video, int]]) -> TrainBatch:
-    """Clips and their labels, one tensor each."""
+    """Stack clips and their labels, into one tensor each."""
     clips = torch.stack([clip.transpose(0, 1) for clip, _ in samples])  # (b, 3, t, h, w)
     return clips, torch.tensor([label for _, label in samples])

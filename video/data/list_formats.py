@@ -1,4 +1,4 @@
-"""The formats of lists of videos: Kinetics, Something-Something, tables and plain text."""
+"""Formats of lists of videos: Kinetics, Something-Something, tables and plain text."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,14 +19,14 @@ FORMATS = (
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The videos in a list.
+    """Read the videos in a list.
 
     Args:
-        path: of a format that `FORMATS` describes.
+        path: file in a format of `FORMATS`.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no such list, is empty, or has no labels.
+        ValueError: the file is no such list, is empty, or has no labels.
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no list of videos {path}; check data.root and the name. {FORMATS}")
@@ -43,7 +43,7 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def rows_of_text(text: str) -> list[Row]:
-    """Lines of a path, which may have blanks in it, and a number; or a table.
+    """Rows of lines with a path, which may contain blanks, and a number; or of a table.
 
     Raises:
         ValueError: a line without label.
@@ -53,7 +53,7 @@ def rows_of_text(text: str) -> list[Row]:
 
 
 def rows_of_csv(text: str) -> list[Row]:
-    """Rows of a table, or text that is only called CSV, as SlowFast and VideoMAE do.
+    """Rows of a table, or of plain text with the suffix .csv, as in SlowFast and VideoMAE.
 
     Raises:
         ValueError: a row without label.
@@ -64,12 +64,12 @@ def rows_of_csv(text: str) -> list[Row]:
 
 
 def are_plain(lines: Sequence[Line]) -> bool:
-    """Whether all lines have a number at their ends, but for headings that blanks part."""
+    """Whether all lines end in a number, except for headings separated by blanks."""
     return all(cut(line.text) for line in lines[1:]) and all(is_heading(line) or cut(line.text) for line in lines[:1])
 
 
 def rows_of_lines(lines: Sequence[Line]) -> list[Row]:
-    """Lines of a path and a number; of frame folders also their length in between.
+    """Rows of lines with a path and a number; for folders of frames also with their length in between.
 
     Raises:
         ValueError: a line without label.
@@ -88,12 +88,12 @@ def rows_of_lines(lines: Sequence[Line]) -> list[Row]:
 
 
 class Parts(NamedTuple):
-    """What a line consists of.
+    """Parts of a line.
 
     Attributes:
-        path: all up to the sign.
-        sign: that parts path and number; of several blanks or a tab one blank.
-        number: at the end.
+        path: text before the delimiter.
+        sign: delimiter of path and number; one blank for several blanks or a tab.
+        number: number at the end.
     """
 
     path: str
@@ -102,7 +102,7 @@ class Parts(NamedTuple):
 
 
 def cut(text: str) -> Parts | None:
-    """A line at the sign before the number at its end; None if there is no path, sign or number."""
+    """Split a line at the delimiter before the number at its end; None without path, delimiter or number."""
     front = text.rstrip("0123456789")
     bare = front.rstrip()
     sign = bare[-1:] if bare.endswith((",", ";", "|")) else " " if bare != front else ""
@@ -111,7 +111,7 @@ def cut(text: str) -> Parts | None:
 
 
 def is_heading(line: Line) -> bool:
-    """Whether a line has headings of paths and of labels at the end, parted by blanks."""
+    """Whether a line is headings separated by blanks, of paths first and of labels last."""
     words = [plain(word) for word in line.text.lstrip("# ").split()]
     return len(words) > 1 and words[0] in PATHS and words[-1] in LABELS
 

@@ -1,4 +1,4 @@
-"""Lists of videos in JSON: Something-Something's, Kinetics', and other objects with an id and a label."""
+"""Lists of videos in JSON: Something-Something, Kinetics, and other objects with an id and a label."""
 
 import math
 import re
@@ -11,8 +11,8 @@ from swinv2.files.text_tables import SPLITS, check_one_split, plain, positions
 from video.data.list_rows import Row, kinetics_places, row_of
 from video.data.list_tables import LABELS, PART, PATHS, tell_parts
 
-HALF = re.compile("[\ud800-\udfff]")  # of a character
-TEMPLATE_FIRST = ("template", *LABELS)  # what Something-Something calls label is only said of one video
+HALF = re.compile("[\ud800-\udfff]")  # lone surrogates, halves of a character
+TEMPLATE_FIRST = ("template", *LABELS)  # Something-Something's label describes one video, its template is the class
 WRAPPED = (
     "database",
     "videos",
@@ -25,7 +25,7 @@ WRAPPED = (
 
 
 def rows_of_json(text: str) -> list[Row]:
-    """Entries of Something-Something V2, whose class is the template without its brackets, or the like.
+    """Rows of JSON as of Something-Something V2, where the class is the template without its brackets.
 
     Raises:
         ValueError: no objects with ids, or one without class, as in the list of the test videos.
@@ -46,10 +46,10 @@ def rows_of_json(text: str) -> list[Row]:
 
 
 def rows_of_json_lines(text: str) -> list[Row]:
-    """Objects as in `rows_of_json`, one a line.
+    """Rows of JSON Lines: objects as in `rows_of_json`, one per line.
 
     Raises:
-        ValueError: likewise.
+        ValueError: as in `rows_of_json`.
     """
     entries = {str(line): load_tree(line.text) for line in lines_of(text)}
     check_keys([*entries.values()])
@@ -57,10 +57,10 @@ def rows_of_json_lines(text: str) -> list[Row]:
 
 
 def check_keys(entries: object) -> None:
-    """See that entries are of one split, and log which of their keys tell parts of videos.
+    """Raise unless entries are of one split, and log the keys that specify parts of videos.
 
     Raises:
-        ValueError: they are of several.
+        ValueError: the entries are of several splits.
     """
     found = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
     for key in dict.fromkeys(key for entry in found for key in entry):
@@ -69,21 +69,21 @@ def check_keys(entries: object) -> None:
 
 
 def is_class_table(content: Mapping[str, Any]) -> bool:
-    """Whether an object has each of the numbers 0, 1, 2, … for one name."""
+    """Whether an object maps names to the numbers 0, 1, 2, …, each once."""
     numbers = [str(value) for value in content.values()]
     return len(numbers) > 1 and sorted(numbers) == sorted(map(str, range(len(numbers))))
 
 
 def row_of_entry(entry: object, key: str | None, where: str) -> Row:
-    """The video of an entry.
+    """Row of an entry.
 
     Args:
         entry: an object; a pair of path and label; or the label, if there is a key.
-        key: the id, where entries are known by it.
-        where: the entry stands, for messages.
+        key: the id, if it is the entry's key.
+        where: place of the entry, for messages.
 
     Raises:
-        ValueError: it has no id or no label.
+        ValueError: the entry has no id or no label.
     """
     if isinstance(entry, list) and len(entry) == 2 and key is None:
         entry = dict(zip(("path", "label"), entry, strict=True))
@@ -93,7 +93,7 @@ def row_of_entry(entry: object, key: str | None, where: str) -> Row:
         raise ValueError(f"The {where}, {entry!r:.60}, is no object with an id and a label.")
     video = text_of(first_of(entry, PATHS, key), "id", where)
     where = f"{where}, id {video!r:.60}"
-    clips = entry.get("annotations", [])  # of Kinetics and ActivityNet
+    clips = entry.get("annotations", [])  # in Kinetics and ActivityNet
     clips = [clip for clip in (clips if isinstance(clips, list) else [clips]) if isinstance(clip, dict)]
     found = [text_of(first_of(one, TEMPLATE_FIRST), "label", where) for one in (entry, *clips)]
     labels = [*dict.fromkeys(label for label in found if label)]
@@ -106,22 +106,22 @@ def row_of_entry(entry: object, key: str | None, where: str) -> Row:
 
 
 def first_of(entry: Mapping[str, Any], words: Sequence[str], otherwise: object = None) -> object:
-    """The value of the likeliest of some keys that is not null or empty."""
+    """Value of the most likely of some keys that is not null or empty."""
     keys = [*entry]
     values = (entry[keys[at]] for at in positions(keys, words))
     return next((value for value in values if value not in (None, "")), otherwise)
 
 
 def text_of(value: object, what: str, where: str) -> str:
-    """A text or whole number as text; of a list of one text this.
+    """Text of a value: a text, a whole number, or a list with one of these.
 
     Args:
-        value: null is an empty text.
-        what: it is, for the message.
-        where: likewise.
+        value: the value; null becomes an empty text.
+        what: kind of value, for the message.
+        where: place of the value, for the message.
 
     Raises:
-        ValueError: it is anything else.
+        ValueError: the value is anything else.
     """
     value = value[0] if isinstance(value, list) and len(value) == 1 else value
     if value is None or (isinstance(value, str) and not HALF.search(value)):

@@ -1,21 +1,21 @@
-"""One video of a list, however it is written, and the check of its label."""
+"""Row of a list of videos, in whatever format, and the check of its label."""
 
 import math
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-NO_LABEL = ("", "nan", "null", "<na>", "#n/a", "#name?", "#value!", "#ref!")  # what programs write where there is none
+NO_LABEL = ("", "nan", "null", "<na>", "#n/a", "#name?", "#value!", "#ref!")  # texts of programs for no label
 WHOLE = re.compile(r"\+?([0-9]+)(?:\.0*)?")
 NUMERIC = re.compile(r"[-+]?(?:[0-9]*[.,])?[0-9]+(?:[eE][-+]?[0-9]+)?|[-+]?inf(?:inity)?", re.IGNORECASE)
 
 
 class Row(NamedTuple):
-    """One video of a list.
+    """Video in a list.
 
     Attributes:
         label: number or name of its class.
-        places: where its file may be below the folder of videos, likeliest first; suffixes may be missing.
+        places: possible paths of its file below the folder of videos, most likely first; suffixes may be missing.
     """
 
     label: str
@@ -23,15 +23,15 @@ class Row(NamedTuple):
 
 
 def row_of(label: str, places: Sequence[str], where: object) -> Row:
-    """A row of a list, checked.
+    """Check a row of a list and return it.
 
     Args:
-        label: as it is written; a whole number may have a point, as pandas writes it.
+        label: label as written; a whole number may have a decimal point, as pandas writes it.
         places: see `Row`.
-        where: it stands, for messages, e.g. a line.
+        where: place of the row for messages, e.g. a line.
 
     Raises:
-        ValueError: no label or place, or a number that is none of a class.
+        ValueError: no label or place, or a number that cannot be a class.
     """
     if not places[0]:
         raise ValueError(f"The {where}, has no path (or id) of a video.")
@@ -44,16 +44,16 @@ def row_of(label: str, places: Sequence[str], where: object) -> Row:
 
 
 def kinetics_places(label: str, video: str, start: object, end: object) -> list[str]:
-    """Where a video of Kinetics may be.
+    """Possible paths of a video of Kinetics.
 
-    Files are looked for as `youtube_id_000010_000020`, `youtube_id` and `youtube_id_10_20`, in folders named after
-    their classes, with blanks or underscores, and in none.
+    Names are `youtube_id_000010_000020`, `youtube_id` and `youtube_id_10_20`, in a folder named after the class, with
+    blanks or underscores, or in none.
 
     Args:
         label: name of its class.
-        video: its id.
-        start: of the clip, seconds; what is no number counts as missing.
-        end: likewise.
+        video: id of the video.
+        start: start of the clip, seconds; missing if it is no number.
+        end: end of the clip, seconds; missing if it is no number.
     """
     if not video:
         return [""]
@@ -66,7 +66,7 @@ def kinetics_places(label: str, video: str, start: object, end: object) -> list[
 
 
 def rounded(seconds: object) -> int | None:
-    """A time in whole seconds; None if it is none."""
+    """Time in whole seconds; None if it is no number."""
     try:
         number = float(str(seconds))
     except ValueError:

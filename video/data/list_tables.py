@@ -1,4 +1,4 @@
-"""Lists of videos that are tables: which columns have paths and labels, by their headings or by what is in them."""
+"""Lists of videos that are tables: columns of paths and labels, found by headings or by content."""
 
 import logging
 import re
@@ -12,7 +12,7 @@ from video.readers.suffixes import SUFFIXES
 
 logger = logging.getLogger(__name__)
 
-PATHS = (  # headings as `plain` makes them, the likeliest first
+PATHS = (  # headings as `plain` makes them, most likely first
     *("path", "paths", "videopath", "filepath", "relativepath", "clippath", "framepath", "file", "files", "filename"),
     *(
         "filenames",
@@ -36,7 +36,7 @@ LABELS = (
     *("tag", "tags", "target", "targets", "y", "action", "actionid", "actionlabel", "actionname", "activity", "verb"),
     *("gesture", "sign", "gloss", "emotion", "event", "template", "type", "groundtruth", "gt", "annotation"),
 )
-CERTAIN = (  # those that no video and no class is called
+CERTAIN = (  # headings that are no names of videos or classes
     *(
         "path",
         "paths",
@@ -54,17 +54,17 @@ CERTAIN = (  # those that no video and no class is called
 )
 NUMBER = re.compile(r"[0-9]+(?:\.0*)?")
 KINETICS, TIMES = "youtubeid", ("timestart", "timeend")
-PART = re.compile(  # headings of where a part of a video begins or ends
+PART = re.compile(  # headings of the start or end of a part of a video
     "(start|stop|end|begin|segment|offset)(time|frame|sec|seconds|timestamp|s|ms|idx|index)?|(t|time|frame)(start|stop|end)"
 )
 FIX = "Name the columns by headings, e.g. 'path,label'."
 
 
 def rows_of_table(lines: Sequence[Line]) -> list[Row]:
-    """Rows with a path or id and a class, by its number or name; none if the lines are no table.
+    """Rows of a table: path or id, and number or name of the class; none if the lines are no table.
 
     Raises:
-        ValueError: a row without path or label, or columns that headings do not tell apart.
+        ValueError: a row without path or label, or headings that do not identify these columns.
     """
     delimiter = delimiter_of_most(lines)
     if delimiter is None:
@@ -93,25 +93,25 @@ def rows_of_table(lines: Sequence[Line]) -> list[Row]:
 
 
 def rows_of_pairs(lines: Sequence[Line], delimiter: str) -> list[Row]:
-    """Rows of a table whose columns nobody knows by name: a path or id, and a class.
+    """Rows of a table without known headings: a path or id, and a class.
 
     Raises:
-        ValueError: a row with more or less than these, or an empty one of them.
+        ValueError: a row with more or fewer cells than two, or an empty cell.
     """
     table = [without_empty_end(split(line, delimiter)) for line in lines]
     for line, cells in zip(lines, table, strict=True):
         if len(cells) != 2:
             raise ValueError(f"The {line}, has no path (or id) and label, but {len(cells)} columns. {FIX}")
     if all(has_suffix(label) and not has_suffix(path) for path, label in table[1:] or table):
-        table = [cells[::-1] for cells in table]  # the label is in front
+        table = [cells[::-1] for cells in table]  # the label comes first
     first = 1 if starts_with_headings(table) else 0
     return [row_of(label, [path], line) for line, (path, label) in zip(lines[first:], table[first:], strict=True)]
 
 
 def delimiter_of_most(lines: Sequence[Line]) -> str | None:
-    """The sign that parts most lines into cells, at least half of them; None if there is none.
+    """Delimiter in most lines, more than half of them; None if there is none.
 
-    Of several, as names may have such signs, it is the one by which there are headings, or numbers for labels.
+    Of several, as names may contain delimiters, it is the one that gives known headings, or numbers as labels.
     """
     counts = {sign: sum(sign in line.text for line in lines) for sign in DELIMITERS}
     if not lines or 2 * max(counts.values()) <= len(lines):
@@ -132,14 +132,14 @@ def is_known(cells: Sequence[str]) -> bool:
 
 
 def columns_by_heading(headings: Sequence[str], written: Sequence[str]) -> tuple[int, int] | None:
-    """Positions of paths and labels; None if there are no headings that say so.
+    """Positions of paths and labels; None if there are no headings.
 
     Args:
         headings: cells of the first row as `plain` makes them.
-        written: these cells.
+        written: the same cells as written.
 
     Raises:
-        ValueError: one of several columns is not known.
+        ValueError: of more than two columns, that of paths or labels is not known.
     """
     paths, labels = positions(headings, PATHS), positions(headings, LABELS)
     if paths and labels:
@@ -154,10 +154,10 @@ def columns_by_heading(headings: Sequence[str], written: Sequence[str]) -> tuple
 
 
 def starts_with_headings(table: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row are headings in words that nobody knows, because all others look otherwise; the log tells.
+    """Whether the first row is unknown headings, because all other rows look different; if so, it is logged.
 
     Args:
-        table: rows of a path and a label.
+        table: rows with a path and a label.
     """
     if len(table) < 2 or any(len(row) != 2 for row in table) or any(map(is_data, table[0])):
         return False
@@ -169,7 +169,7 @@ def starts_with_headings(table: Sequence[Sequence[str]]) -> bool:
 
 
 def is_data(cell: str) -> bool:
-    """Whether a cell is a number or a path, and so no heading."""
+    """Whether a cell is a number or a path, and thus no heading."""
     return NUMBER.fullmatch(cell) is not None or has_suffix(cell) or "/" in cell or "\\" in cell
 
 
@@ -180,10 +180,10 @@ def tell_headings(found: str) -> None:
 
 
 def tell_parts(words: Sequence[str]) -> None:
-    """Log which columns or keys tell parts of videos, as whole videos are taken.
+    """Log the columns or keys that specify parts of videos, as videos are used whole.
 
     Args:
-        words: these headings; there may be none.
+        words: headings or keys; may be empty.
     """
     if words:
         tell_unused(", ".join(map(repr, words)))
@@ -191,17 +191,17 @@ def tell_parts(words: Sequence[str]) -> None:
 
 @cache
 def tell_unused(words: str) -> None:
-    """Log, once in a process, what of a list of videos is not used."""
+    """Log, once in a process, the columns of a list of videos that are not used."""
     logger.warning("%s of a list of videos are not used: each video is taken whole. Cut the parts out first.", words)
 
 
 def has_suffix(path: str) -> bool:
-    """Whether a path ends as that of a video."""
+    """Whether a path has the suffix of a video."""
     return path.lower().endswith(SUFFIXES)
 
 
 def without_empty_end(cells: list[str]) -> list[str]:
-    """The cells up to the last one that is not empty; the first two in any case."""
+    """Cells up to the last one that is not empty, at least the first two."""
     while len(cells) > 2 and not cells[-1]:
         cells = cells[:-1]
     return cells

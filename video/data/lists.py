@@ -1,4 +1,4 @@
-"""Which videos there are and what they show."""
+"""Videos of a data set and their classes."""
 
 import logging
 from collections import Counter
@@ -15,12 +15,12 @@ from video.readers.suffixes import SUFFIXES
 
 logger = logging.getLogger(__name__)
 
-MOST_MISSING = 0.5  # share of a list; dead links are few, a wrong folder misses nearly all
+MOST_MISSING = 0.5  # greatest share of a list; dead links are few, a wrong folder misses nearly all
 SHOWN = 3  # names in a message
 
 
 class VideoItem(NamedTuple):
-    """A video and its class.
+    """Video and its class.
 
     Attributes:
         path: the file, or the folder of its frames.
@@ -32,12 +32,12 @@ class VideoItem(NamedTuple):
 
 
 class VideoList(NamedTuple):
-    """Videos and what their labels mean.
+    """Videos and their class names.
 
     Attributes:
-        items: those that are there.
-        class_names: by label.
-        missing: places, below the folder of videos, of those that are listed but not there.
+        items: videos that exist.
+        class_names: names by label.
+        missing: paths, below the folder of videos, of listed videos that do not exist.
     """
 
     items: list[VideoItem]
@@ -46,17 +46,17 @@ class VideoList(NamedTuple):
 
 
 def read_videos(source: Path, videos: Path, class_names: Sequence[str] = (), first: int = 0) -> VideoList:
-    """The videos of a list or of class folders.
+    """Read the videos of a list or of class folders.
 
-    Videos of a list that are not there, as happens with dead links, are left out, and the log counts them, as it does
-    those that are listed twice and classes of which no video is there.
+    Listed videos that do not exist (dead links) are left out. The log counts them, and also videos that are listed
+    twice and classes without videos.
 
     Args:
-        source: a list in a format of `video.data.list_formats`, or a folder of one folder a class with its videos.
-        videos: folder that paths and ids of a list are below.
-        class_names: by label; without any, the classes are numbered or sorted by name, as `source` gives them. Give
-            those of the training videos for the others, whose list may lack some class.
-        first: number that a list, or folders, call the first class by, 0 or 1.
+        source: a list in a format of `video.data.list_formats`, or a folder with one folder of videos per class.
+        videos: folder that paths and ids of a list are relative to.
+        class_names: names by label; without any, the numbers or sorted names in `source`. For validation give those of
+            training, as its list may lack classes.
+        first: number of the first class in a list or in folder names, 0 or 1.
 
     Raises:
         FileNotFoundError: no list or folder, or more than half of the videos are missing.
@@ -83,13 +83,13 @@ def read_videos(source: Path, videos: Path, class_names: Sequence[str] = (), fir
 
 
 def class_folders(folder: Path) -> tuple[list[str], list[str]]:
-    """Names of the folders of classes, sorted, and of other folders, which have no videos in them.
+    """Names of the class folders, sorted, and of other folders, which have no videos.
 
     Args:
-        folder: what they are in; hidden ones do not count.
+        folder: folder that contains them; hidden ones are left out.
 
     Raises:
-        ValueError: a name that is no text, or folders of training and validation.
+        ValueError: a name that is not UTF-8, or folders of training and validation.
     """
     entries = sorted(entry for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != ".")
     found = {entry.name: entry.name != ARCHIVED and has_video(entry) for entry in entries}
@@ -100,18 +100,18 @@ def class_folders(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def read_class_folders(folder: Path, class_names: Sequence[str] = (), first: int = 0) -> VideoList:
-    """The videos, files or folders of frames, at any depth in one folder a class.
+    """Read the videos (files and folders of frames) at any depth in one folder per class.
 
-    The log tells which folders have no videos and are no classes, and which files are passed over.
+    The log names folders without videos, which are no classes, and files that are no videos.
 
     Args:
-        folder: what the class folders are in.
+        folder: folder that contains the class folders.
         class_names: as in `read_videos`; without any, the names of the folders, sorted.
-        first: number that folders call the first class by, where they have numbers.
+        first: number of the first class, if folders are named by numbers.
 
     Raises:
         FileNotFoundError: no class folders, or no videos in them.
-        ValueError: a folder that is no class, or more videos in none than in folders.
+        ValueError: a folder that is no class, or more videos outside of class folders than inside.
     """
     folders, others = class_folders(folder)
     names = [*class_names] or folders
@@ -138,16 +138,16 @@ def read_class_folders(folder: Path, class_names: Sequence[str] = (), first: int
 
 
 def report_missing(missing: Sequence[str], total: int, source: Path, videos: Path) -> None:
-    """Log which videos are not there.
+    """Log missing videos.
 
     Args:
-        missing: their places.
+        missing: their paths.
         total: number of videos listed.
         source: the list.
-        videos: where they were looked for.
+        videos: the folder that was searched.
 
     Raises:
-        FileNotFoundError: they are too many.
+        FileNotFoundError: more than half of the list is missing.
     """
     if not missing:
         return
@@ -161,7 +161,7 @@ def report_missing(missing: Sequence[str], total: int, source: Path, videos: Pat
 
 
 def report_repeated(items: Sequence[VideoItem], source: Path) -> None:
-    """Log which videos are listed more than once, and which of them with several classes.
+    """Log the videos that are listed more than once, and how many of them with several classes.
 
     Args:
         items: the videos.
@@ -177,11 +177,11 @@ def report_repeated(items: Sequence[VideoItem], source: Path) -> None:
 
 
 def report_lost_classes(items: Sequence[VideoItem], names: Sequence[str], listed: Iterable[int], source: Path) -> None:
-    """Log which classes are listed, but have no video that is there.
+    """Log the listed classes without any existing video.
 
     Args:
-        items: the videos that are there.
-        names: of the classes.
+        items: videos that exist.
+        names: names of the classes.
         listed: labels in the list.
         source: the list.
     """
@@ -191,6 +191,6 @@ def report_lost_classes(items: Sequence[VideoItem], names: Sequence[str], listed
 
 
 def in_short(names: Iterable[object]) -> str:
-    """The first of some names."""
+    """Text of the first of some names."""
     every = [*map(str, names)]
     return ", ".join(every[:SHOWN]) + (", …" if len(every) > SHOWN else "")

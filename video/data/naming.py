@@ -1,4 +1,4 @@
-"""What the classes of a video data set are called, and what its lists call them."""
+"""Class names of a video data set, and numbers of the classes in its lists."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,11 +9,11 @@ from video.data.lists import class_folders
 
 
 def read_names(root: Path, train: str, classes: str | None) -> list[str]:
-    """The class names of a data set; see `KineticsData` for the arguments.
+    """Read the class names of a data set; see `KineticsData` for the arguments.
 
     Raises:
         FileNotFoundError: there is neither a file of names nor a list or folder of training videos.
-        ValueError: the file or the list is none.
+        ValueError: the file or the list is not valid.
     """
     file = find_class_file(root, classes)
     if file is not None:
@@ -30,20 +30,20 @@ def read_names(root: Path, train: str, classes: str | None) -> list[str]:
 
 
 def read_first(root: Path, lists: Sequence[str | None], classes: str | None, names: Sequence[str]) -> int:
-    """The number that lists and folders call the first class by: 0 or 1.
+    """Number of the first class in lists and folder names: 0 or 1.
 
     Args:
         root: see `KineticsData`.
-        lists: the training list or folder, and what counts where that is missing.
+        lists: the training list or folder, and those to use if it is missing.
         classes: see `KineticsData`.
-        names: of the classes.
+        names: names of the classes.
 
     Raises:
-        ValueError: labels count from 1, but classes do not; or a list is none.
+        ValueError: labels count from 1, but classes do not; or a list is not valid.
     """
     source = next((root / name for name in lists if name is not None and (root / name).exists()), root)
     file = find_class_file(root, classes)
     if file is None and source.is_dir():
-        return 0  # classes are called as the folders are
+        return 0  # classes have the names of the folders
     labels = class_folders(source)[0] if source.is_dir() else [row.label for row in read_rows(source)]
     return first_number(labels, names, file.first if file else None, source)

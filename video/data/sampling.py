@@ -1,4 +1,4 @@
-"""Which frames of a video make a clip: numbers only, no pictures."""
+"""Sampling of the frame numbers of a clip."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,13 @@ import torch
 
 @dataclass(frozen=True)
 class Dense:
-    """Neighbouring frames at a fixed stride (Kinetics; mmaction2's `SampleFrames`).
+    """Dense sampling: frames at a fixed stride (Kinetics; mmaction2's `SampleFrames`).
 
-    A video that is shorter than a clip begins again.
+    A video that is shorter than a clip is repeated.
 
     Attributes:
-        frames: of a clip, 1 or more.
-        stride: from one frame to the next, 1 or more; 1 takes all.
+        frames: number of frames per clip, 1 or more.
+        stride: distance from one frame to the next, 1 or more.
 
     Raises:
         ValueError: a number below 1.
@@ -23,14 +23,14 @@ class Dense:
     stride: int = 2
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
+        """Raise unless both are 1 or more."""
         check(frames=self.frames, stride=self.stride)
 
     def train(self, length: int) -> list[int]:
-        """A clip that begins anywhere, as far as all of it, with a stride after its last frame, is in the video.
+        """Clip at a random start, such that it and a stride after its last frame lie in the video.
 
         Args:
-            length: frames in the video.
+            length: number of frames in the video.
 
         Raises:
             ValueError: no frames.
@@ -40,11 +40,11 @@ class Dense:
         return self._clip(int(torch.randint(starts, ())), length)
 
     def test(self, length: int, clips: int = 1) -> list[list[int]]:
-        """One clip in the middle, or several evenly from the first frame to the last; they may overlap.
+        """One clip in the middle, or several evenly spaced from first to last frame, which may overlap.
 
         Args:
-            length: frames in the video.
-            clips: how many.
+            length: number of frames in the video.
+            clips: number of clips.
 
         Raises:
             ValueError: no frames, or no clips.
@@ -60,13 +60,13 @@ class Dense:
 
 @dataclass(frozen=True)
 class Segments:
-    """One frame of each of as many equal parts of the whole video (Something-Something; TSN's sampling).
+    """Segment sampling: one frame from each of `frames` equal parts of the video (Something-Something; TSN).
 
     The bounds of the parts are those of SlowFast and Video Swin (mmaction2's `UniformSampleFrames` with
-    `repeat_frame`): neighbours share one, and of a video with fewer frames than parts some frames come repeatedly.
+    `repeat_frame`): neighbours share one, and frames of a video with fewer frames than parts are repeated.
 
     Attributes:
-        frames: of a clip, 1 or more.
+        frames: number of frames per clip, 1 or more.
 
     Raises:
         ValueError: a number below 1.
@@ -75,14 +75,14 @@ class Segments:
     frames: int = 8
 
     def __post_init__(self) -> None:
-        """Check the number."""
+        """Raise unless it is 1 or more."""
         check(frames=self.frames)
 
     def train(self, length: int) -> list[int]:
-        """Any frame of each part.
+        """Random frame of each part.
 
         Args:
-            length: frames in the video.
+            length: number of frames in the video.
 
         Raises:
             ValueError: no frames.
@@ -90,11 +90,11 @@ class Segments:
         return [int(torch.randint(first, last + 1, ())) for first, last in self._parts(length)]
 
     def test(self, length: int, clips: int = 1) -> list[list[int]]:
-        """The middle frame of each part; with several clips, each part is divided evenly among them.
+        """Middle frame of each part; with several clips, each part is divided evenly among them.
 
         Args:
-            length: frames in the video.
-            clips: how many.
+            length: number of frames in the video.
+            clips: number of clips.
 
         Raises:
             ValueError: no frames, or no clips.
@@ -114,25 +114,25 @@ class Segments:
 
 @dataclass(frozen=True)
 class Shuffled:
-    """The frames of another sampling in random order: a control, which shows how much of a class the order tells.
+    """Another sampling with shuffled frames: a control, which shows how much the order matters.
 
     Attributes:
-        sampling: what chooses the frames.
+        sampling: choice of the frames.
     """
 
     sampling: Dense | Segments
 
     @property
     def frames(self) -> int:
-        """Of a clip."""
+        """Number of frames per clip."""
         return self.sampling.frames
 
     def train(self, length: int) -> list[int]:
-        """A clip in any order; for `length` see the sampling."""
+        """Clip in random order; for `length` see the sampling."""
         return shuffled(self.sampling.train(length))
 
     def test(self, length: int, clips: int = 1) -> list[list[int]]:
-        """Each clip in an order of its own, the same in every test."""
+        """Clips, each in its own random order, which is the same in every test."""
         chosen = enumerate(self.sampling.test(length, clips))
         return [shuffled(clip, torch.Generator().manual_seed(number)) for number, clip in chosen]
 
@@ -141,15 +141,15 @@ Sampling = Dense | Segments | Shuffled
 
 
 def shuffled(items: list[int], generator: torch.Generator | None = None) -> list[int]:
-    """Numbers in random order."""
+    """Shuffle numbers."""
     return [items[place] for place in torch.randperm(len(items), generator=generator).tolist()]
 
 
 def check(**numbers: int) -> None:
-    """See that none of some numbers is below 1.
+    """Raise unless all numbers are 1 or more.
 
     Raises:
-        ValueError: one is.
+        ValueError: a number is below 1.
     """
     for name, number in numbers.items():
         if number < 1:

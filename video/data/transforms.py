@@ -1,7 +1,7 @@
-"""Random changes of training clips, the same for all frames, and the parts that a test looks at.
+"""Random transforms of training clips, the same for all frames, and the crops of validation.
 
-Clips are (frames, 3, height, width) with the channels innermost in memory, as decoding gives them: torchvision then
-resizes all frames in one call as fast as OpenCV does frame by frame, and without aliasing.
+Clips are (frames, 3, height, width) with the channels innermost in memory, as decoded: torchvision then resizes all
+frames in one call, antialiased, as fast as OpenCV does frame by frame.
 """
 
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ from swinv2.imaging.resize import check_crops, check_size, random_integer
 SHARES = (1.0, 0.875, 0.75, 0.66)  # of the short edge
 SHAPES = [(SHARES[i], SHARES[j]) for i, j in product(range(len(SHARES)), repeat=2) if abs(i - j) <= 1]
 PLACES = [(row, column) for row, column in product(range(5), repeat=2) if (row + column) % 2 == 0]  # 13, in quarters
-GREY = 128.0  # what comes in at the border when frames are turned or moved
-STRONGEST = 30  # magnitude of RandAugment
+GREY = 128.0  # fill at the border of rotated or shifted frames
+STRONGEST = 30  # greatest magnitude of RandAugment
 CROPS = (1, 3, 5)
 
 
 class MultiScaleCrop(v2.Transform):
-    """Cut a part of one of few sizes out at one of 13 places, and resize it (TSN, arXiv 1608.00859, section 3.3).
+    """Crop one of ten sizes at one of 13 places, and resize it (TSN, arXiv 1608.00859, section 3.3).
 
     Height and width are 1, 0.875, 0.75 or 0.66 of the short edge, at most one step apart; the place is a corner, the
     middle, the middle of a side or a quarter of the way from a corner to the opposite one.
 
     Args:
-        size: height and width that come out, pixels.
+        size: height and width after resizing, pixels.
     """
 
     def __init__(self, size: int) -> None:
@@ -45,17 +45,17 @@ class MultiScaleCrop(v2.Transform):
         return {"part": ((height - rows) * down // 4, (width - columns) * right // 4, rows, columns)}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        """Cut and resize all frames alike."""
+        """Crop and resize all frames alike."""
         return F.resized_crop(inpt, *params["part"], [self.size, self.size])
 
 
 @dataclass(frozen=True)
 class Crops:
-    """Squares of a video that a test looks at: one in the middle, or several side by side along the longer edge.
+    """Square crops of validation: one in the middle, or several along the longer side.
 
     Args:
-        short_edge: of the frames that they are cut from, pixels.
-        size: height and width of a square, pixels, at most `short_edge`.
+        short_edge: shorter side of the frames before the crop, pixels.
+        size: height and width of a crop, pixels, at most `short_edge`.
         count: 1 for the middle; 3 for the middle and both ends; 5 for these and those between.
 
     Raises:
@@ -77,16 +77,16 @@ class Crops:
             raise ValueError(f"val_crops {self.count}: give 1 (the middle), 3 or 5 (along the longer edge).")
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width of frames brought to the short edge, pixels."""
+        """Height and width of frames resized to the short edge, pixels."""
         scale = self.short_edge / min(height, width)
         return round(height * scale), round(width * scale)
 
     def places(self, height: int, width: int) -> list[tuple[int, int]]:
-        """Upper left corners of the squares.
+        """Upper left corners of the crops.
 
         Args:
-            height: of the resized frames, pixels.
-            width: likewise.
+            height: height of the resized frames, pixels.
+            width: width of the resized frames, pixels.
         """
         down, right = height - self.size, width - self.size  # room, pixels
         if self.count == 1:
@@ -104,9 +104,9 @@ def train_transform(
     flip_prob: float = 0.5,
     rand_augment: tuple[int, int] | None = None,
 ) -> v2.Compose:
-    """The changes of training clips, in the order of Video-Swin; see `KineticsData` for the arguments.
+    """Transforms of training clips, in the order of Video-Swin; see `KineticsData` for the arguments.
 
-    Frames are not resized before they are cut: neither kind of crop depends on their size.
+    Frames are not resized before the crop, as neither kind of crop depends on their size.
 
     Raises:
         ValueError: a setting out of range.
@@ -117,13 +117,13 @@ def train_transform(
 
 
 def rand_augmentation(setting: tuple[int, int] | None) -> list[v2.Transform]:
-    """RandAugment, or nothing; what an operation measures (AutoContrast, Equalize, Contrast) is measured per frame.
+    """RandAugment, or nothing; statistics of AutoContrast, Equalize and Contrast are computed per frame.
 
     Args:
         setting: number of operations and magnitude; None for nothing.
 
     Raises:
-        ValueError: one of them out of range.
+        ValueError: a number out of range.
     """
     if setting is None:
         return []

@@ -1,1 +1,1 @@
-"""From a video of any length to scores over time."""
+"""Classification of videos of any length over time."""

@@ -1,4 +1,4 @@
-"""Scores of a video by the second: a table, and a line that says what happens when."""
+"""Scores of a video per second: as a table, and as a one-line summary."""
 
 import math
 from collections.abc import Sequence
@@ -12,20 +12,20 @@ from jaxtyping import Float32
 from swinv2.training.tables import Row, write_csv
 from video.inference.sliding_clips import INSTANT, WindowScores
 
-TOLD = 8  # stretches in a summary
-REST = 0.1  # seconds; 5 seconds at 29.97 frames per second are a little longer, but they are no 6
+TOLD = 8  # greatest number of stretches in a summary
+REST = 0.1  # seconds that begin no new second: 5 seconds at 29.97 frames per second last a little longer than 5
 
 Seconds = Float32[np.ndarray, "seconds k"]  # probabilities of the classes in each second of a video
 
 
 class Stretch(NamedTuple):
-    """Seconds that follow each other and have the same most probable class.
+    """Consecutive seconds with the same most probable class.
 
     Attributes:
-        start: the first second.
-        end: the second after the last.
-        label: of the class.
-        probability: of it, the mean.
+        start: first second.
+        end: second after the last.
+        label: label of the class.
+        probability: mean probability of the class.
     """
 
     start: int
@@ -35,9 +35,9 @@ class Stretch(NamedTuple):
 
 
 def per_second(scores: WindowScores) -> Seconds:
-    """The mean probabilities, for each second of a video, of the windows that cover some of it.
+    """Probabilities for each second of a video: the mean over the windows that overlap it.
 
-    A last second that is not full counts, but not a rest of a tenth or less.
+    An incomplete last second counts, unless it is a rest of a tenth or less.
     """
     beginnings = np.arange(max(1, math.ceil(scores.ends[-1] - REST)))
     first = np.searchsorted(scores.ends, beginnings + INSTANT, side="right")
@@ -49,9 +49,9 @@ def write_table(path: Path, seconds: Seconds, class_names: Sequence[str]) -> Non
     """Write a CSV file, in UTF-8: second, most probable class, its probability, and the probability of every class.
 
     Args:
-        path: the file, whose folder is there.
-        seconds: one row each.
-        class_names: by label.
+        path: the file, in an existing folder.
+        seconds: probabilities per second.
+        class_names: names by label.
 
     Raises:
         OSError: the file cannot be written.
@@ -64,7 +64,7 @@ def write_table(path: Path, seconds: Seconds, class_names: Sequence[str]) -> Non
 
 
 def stretches(seconds: Seconds) -> list[Stretch]:
-    """A video as stretches of one class each, in order."""
+    """Split a video into stretches of one class each, in order."""
     labels, found = seconds.argmax(1).tolist(), []
     for label, numbers in groupby(range(len(labels)), key=labels.__getitem__):
         part = list(numbers)
@@ -73,7 +73,7 @@ def stretches(seconds: Seconds) -> list[Stretch]:
 
 
 def summary(seconds: Seconds, class_names: Sequence[str]) -> str:
-    """A video in a line, e.g. "0:00-0:12 walking 93 %, 0:12-0:15 running 71 %"; of many stretches the longest."""
+    """Summary in a line, e.g. "0:00-0:12 walking 93 %, 0:12-0:15 running 71 %"; of many stretches the longest."""
     every = stretches(seconds)
     longest = sorted(sorted(every, key=lambda one: one.start - one.end)[:TOLD])
     told = [
@@ -84,7 +84,7 @@ def summary(seconds: Seconds, class_names: Sequence[str]) -> str:
 
 
 def clock(seconds: int) -> str:
-    """A time as 2:05, or 1:02:05 from an hour on."""
+    """Text of a time, as 2:05, or 1:02:05 from an hour on."""
     minutes, second = divmod(seconds, 60)
     hour, minute = divmod(minutes, 60)
     return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute}:{second:02}"

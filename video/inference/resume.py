@@ -1,4 +1,4 @@
-"""Which videos of a test are finished: files that a killed run leaves and the next one goes on with."""
+"""Files with the finished videos of a test, from which a killed run is resumed."""
 
 import hashlib
 import json
@@ -12,23 +12,23 @@ from jaxtyping import Float32
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-LETTERS = 12  # of a name made of a digest
+LETTERS = 12  # length of a digest in a name
 
 
 class Finished:
-    """Probabilities of the videos that are done, a line for each batch, written as soon as they are there.
+    """Probabilities of the finished videos of a test, one line per batch, written at once.
 
-    A test has a folder of its own, named after what makes it that test, and each process a file in it. A batch is
-    finished as a whole or not at all, so that the next run computes the others as this one would have. A line begins
-    with its line break: what a killed process has begun to write spoils no other line.
+    Each test has a folder, named by a digest of its settings, and each process a file in it. A batch is finished as a
+    whole or not at all, so that the next run computes the other batches as this one would have. A line begins with its
+    line break, so that the incomplete line of a killed process spoils no other.
 
     Args:
-        folder: of the folders of tests.
-        test: what makes two tests the same, e.g. weights, views and videos, in types of JSON.
+        folder: folder that contains those of the tests.
+        test: settings that identify a test, e.g. weights, views and videos, as JSON types.
         process: number of this process.
 
     Attributes:
-        probabilities: of the classes, by video; of the runs before this one.
+        probabilities: class probabilities by video, from earlier runs.
 
     Raises:
         OSError: the folder cannot be made or read.
@@ -42,10 +42,10 @@ class Finished:
         self.probabilities = {video: row for path in files for video, row in read(path)}
 
     def add(self, batch: Mapping[str, Float32[Tensor, " k"]]) -> None:
-        """Note that the videos of a batch are done.
+        """Write the probabilities of a finished batch.
 
         Args:
-            batch: probabilities of the classes, by video.
+            batch: class probabilities by video.
 
         Raises:
             OSError: the file cannot be written.
@@ -54,17 +54,17 @@ class Finished:
             file.write("\n" + json.dumps({video: numbers(row) for video, row in batch.items()}))
 
     def forget(self) -> None:
-        """Remove the files of all processes; for when all videos are scored."""
+        """Remove the files of all processes, once all videos are scored."""
         shutil.rmtree(self.folder)
 
 
 def numbers(row: Float32[Tensor, " k"]) -> list[float]:
-    """Values with nine digits, which tell all numbers of float32 apart."""
+    """Values rounded to nine digits, which are exact for float32."""
     return [float(f"{value:.9g}") for value in row.tolist()]
 
 
 def read(path: Path) -> Iterator[tuple[str, Float32[Tensor, " k"]]]:
-    """The videos in the whole lines of a file, with their probabilities."""
+    """Read the videos in the complete lines of a file, with their probabilities."""
     with path.open(encoding="ascii", errors="replace", newline="\n") as file:
         for line in file:
             try:
@@ -75,22 +75,22 @@ def read(path: Path) -> Iterator[tuple[str, Float32[Tensor, " k"]]]:
 
 
 def fingerprint(state: Mapping[str, Tensor]) -> str:
-    """A short text that depends on all values of a state, and on nothing else.
+    """Digest of the names and values of a state dict.
 
     Args:
-        state: tensors by name. Those that are sharded are put together, for which all processes need to call this.
+        state: tensors by name. Sharded ones are gathered, for which all processes must call this.
     """
     return digest(name.encode() + content(value) for name, value in state.items())
 
 
 def content(value: Tensor) -> bytes:
-    """The values of a tensor, wherever it lies."""
+    """Bytes of a tensor's values, gathered if it is sharded."""
     whole = value.full_tensor() if isinstance(value, DTensor) else value
     return whole.detach().cpu().flatten().view(torch.uint8).numpy().tobytes()
 
 
 def digest(parts: Iterable[bytes]) -> str:
-    """A short text that tells data apart."""
+    """Short hexadecimal digest of data."""
     total = hashlib.sha256()
     for part in parts:
         total.update(part)

@@ -1,4 +1,4 @@
-"""What a classifier of clips sees in a video of any length: windows that slide over it, few frames in memory."""
+"""Classification of a video of any length by sliding windows, with few frames in memory."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from video.data.sampling import Dense, Segments
 from video.data.transforms import Crops
 from video.readers.reader import VideoReader
 
-AT_ONCE = 8  # frames that are there in the size of the file at the same time
-SEGMENTS_LAST = 4.0  # seconds; what a clip of Something-Something lasts on average (arXiv 1706.04261)
+AT_ONCE = 8  # frames in memory at the same time in the size of the file
+SEGMENTS_LAST = 4.0  # mean duration of a video of Something-Something, seconds (arXiv 1706.04261)
 INSTANT = 1e-3  # seconds; containers round the times of frames by less than this
 
 Probabilities = Callable[[UInt8[Tensor, "b 3 t s s"]], Float[Tensor, "b k"]]
@@ -24,12 +24,12 @@ Probabilities = Callable[[UInt8[Tensor, "b 3 t s s"]], Float[Tensor, "b k"]]
 
 @dataclass(frozen=True)
 class WindowScores:
-    """Probabilities of the classes in windows that cover a video from its beginning to its end, in order.
+    """Class probabilities in windows that cover a whole video, in order.
 
     Attributes:
-        starts: when each window begins, seconds.
-        ends: when it ends, seconds; the last one's is the duration of the video.
-        probabilities: of the classes in each window.
+        starts: start of each window, seconds.
+        ends: end of each window, seconds; the last is the duration of the video.
+        probabilities: class probabilities in each window.
     """
 
     starts: Float64[np.ndarray, " n"]
@@ -45,19 +45,19 @@ def score_over_time(
     step_seconds: float = 1.0,
     batch: int = 4,
 ) -> WindowScores:
-    """Classify windows of a video, each as long as a clip; the last one ends with the video.
+    """Classify sliding windows of a video, each as long as a clip; the last one ends with the video.
 
-    Of a dense clip that is from its first frame to its last; of segments it is the 4 seconds that a video of
-    Something-Something lasts on average. A video that is shorter than that is one window. Frames are decoded once and
-    in order; those that a window spans are kept, resized, so that memory does not depend on the video's length.
+    A dense clip lasts from its first frame to its last; a clip of segments 4 seconds, the mean duration of a video of
+    Something-Something. A shorter video is one window. Frames are decoded once and in order; only the resized frames of
+    the current window are kept, so that memory does not depend on the video's length.
 
     Args:
-        probabilities: the classifier, from clips to the probabilities of each.
+        probabilities: the classifier, from clips to class probabilities.
         reader: the video.
-        sampling: which frames of a window make a clip.
-        crops: which parts of the frames are looked at; their mean counts.
-        step_seconds: from the beginning of a window to that of the next, at most the length of a window.
-        batch: how many clips the classifier is given at a time.
+        sampling: choice of the frames of a window that make a clip.
+        crops: crops of the frames, over which probabilities are averaged.
+        step_seconds: distance from the start of a window to that of the next, at most the length of a window.
+        batch: number of clips per call of the classifier.
 
     Raises:
         UnreadableVideoError: a frame cannot be read.
@@ -72,7 +72,7 @@ def score_over_time(
     clips = (clip for frames in read_windows(reader, windows, crops) for clip in crop(frames, crops))
     found = classify(probabilities, clips, len(windows) * crops.count, batch)
     means = found.unflatten(0, (-1, crops.count)).mean(1).numpy()  # (n, k)
-    there = starts < reader.length  # which became smaller if the end is damaged
+    there = starts < reader.length  # it became smaller if the end is damaged
     ends = bounds[np.minimum(starts + span, reader.length)]
     return WindowScores(bounds[starts[there]], ends[there], means[there])
 
@@ -80,16 +80,16 @@ def score_over_time(
 def classify(
     probabilities: Probabilities, clips: Iterator[UInt8[Tensor, "3 t s s"]], count: int, batch: int
 ) -> Float32[Tensor, "n k"]:
-    """The probabilities of each clip.
+    """Class probabilities of each clip.
 
-    Their memory is taken at once: small results that stay, put between large clips that come and go, would tear the
-    free memory into pieces too small for the next clip, and the process would grow by most of each batch.
+    Their memory is allocated at once: small results between large temporary clips would fragment the heap, and the
+    process would grow by most of each batch.
 
     Args:
         probabilities: the classifier.
-        clips: as many as `count`.
-        count: 1 or more.
-        batch: how many are classified at a time.
+        clips: the clips, `count` in number.
+        count: number of clips, 1 or more.
+        batch: number of clips per call of the classifier.
     """
     table = torch.empty(count, 0)
     for start in range(0, count, batch):
@@ -100,16 +100,16 @@ def classify(
 
 
 def frame_bounds(reader: VideoReader) -> Float64[np.ndarray, " {reader.length}+1"]:
-    """When each frame of a video begins to be shown, and when the last one ends, seconds."""
+    """Presentation time of each frame of a video, and end of the last one, seconds."""
     times = reader.times(range(reader.length))
     return np.append(times, times[-1] + 1 / reader.rate)
 
 
 def window_length(sampling: Dense | Segments, rate: float) -> int:
-    """How many frames of a video a window spans.
+    """Number of frames that a window spans.
 
     Args:
-        sampling: which of them make a clip.
+        sampling: choice of the frames that make a clip.
         rate: frames per second.
     """
     if isinstance(sampling, Dense):
@@ -118,12 +118,12 @@ def window_length(sampling: Dense | Segments, rate: float) -> int:
 
 
 def window_starts(times: Float64[np.ndarray, " frames"], span: int, step_seconds: float) -> Int64[np.ndarray, " n"]:
-    """The first frames of windows that leave no frame out.
+    """First frame of each window, such that windows cover all frames.
 
     Args:
-        times: when each frame begins to be shown, seconds.
-        span: frames of a window, at most as many as there are.
-        step_seconds: from one window to the next, as far as that leaves none out.
+        times: presentation time of each frame, seconds.
+        span: number of frames of a window, at most that of the video.
+        step_seconds: distance from one window to the next; less where frames would be left out.
     """
     last, starts = len(times) - span, [0]
     while starts[-1] < last:
@@ -136,12 +136,12 @@ def window_starts(times: Float64[np.ndarray, " frames"], span: int, step_seconds
 def read_windows(
     reader: VideoReader, windows: Int64[np.ndarray, "n t"], crops: Crops
 ) -> Iterator[UInt8[Tensor, "t 3 h w"]]:
-    """The resized frames of each window.
+    """Read and resize the frames of each window.
 
     Args:
         reader: the video.
-        windows: frame numbers; no window begins before the one before it.
-        crops: which parts are to be seen.
+        windows: frame numbers of each window, in ascending order of their starts.
+        crops: crops, which determine the size.
     """
     size = list(crops.resized(*reader.size))
     needed, kept, at = np.unique(windows).tolist(), dict[int, Tensor](), 0
@@ -156,6 +156,6 @@ def read_windows(
 
 
 def crop(frames: UInt8[Tensor, "t 3 h w"], crops: Crops) -> Iterator[UInt8[Tensor, "3 t s s"]]:
-    """The crops of a window."""
+    """Crop the frames of a window."""
     for top, left in crops.places(*frames.shape[-2:]):
         yield frames[:, :, top : top + crops.size, left : left + crops.size].transpose(0, 1)

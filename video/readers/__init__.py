@@ -1,1 +1,1 @@
-"""Frames of videos, whatever they are stored in."""
+"""Readers of video frames, from files and from folders of pictures."""

@@ -1,4 +1,4 @@
-"""A folder of pictures as a video."""
+"""Reader of a folder of pictures as a video."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,11 +22,11 @@ from video.readers.suffixes import SUFFIXES as VIDEOS
 
 
 class FrameFolder(VideoReader):
-    """The pictures in a folder as the frames of a video, in the order of the numbers in their names.
+    """Pictures in a folder as the frames of a video, in the order of the numbers in their names.
 
     Args:
-        path: the folder; hidden files and those that are no frames do not count, see `select_frames`.
-        rate: frames per second that the pictures were taken at.
+        path: the folder; hidden files and those that are no frames are skipped, see `select_frames`.
+        rate: frames per second of the pictures.
 
     Raises:
         UnreadableVideoError: there are no frames, or the first cannot be decoded or used.
@@ -48,17 +48,17 @@ class FrameFolder(VideoReader):
         self.size = (height, width)
 
     def close(self) -> None:
-        """Nothing: no file stays open."""
+        """Do nothing: no file stays open."""
 
     def read(self, indices: Sequence[int]) -> Frames:
-        """The frames of some numbers, as in `VideoReader`.
+        """Read the frames of some numbers, as in `VideoReader`.
 
         Args:
-            indices: from 0; any order, repeated ones too.
+            indices: frame numbers from 0, in any order, also repeated.
 
         Raises:
             IndexError: a number that no frame has.
-            UnreadableVideoError: a picture cannot be decoded, or has not the size of the first.
+            UnreadableVideoError: a picture cannot be decoded, or does not have the size of the first.
         """
         check_indices(indices, self.length)
         frames = np.empty((len(indices), *self.size, 3), np.uint8)
@@ -91,10 +91,10 @@ def is_frame(name: str) -> bool:
 
 
 def read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    """RGB pixels of a picture.
+    """Read the RGB pixels of a picture.
 
     Raises:
-        UnreadableVideoError: it cannot be decoded, or has not 8 bits.
+        UnreadableVideoError: the picture cannot be decoded, or does not have 8 bits.
     """
     try:
         return decode(read_bytes(path), path)

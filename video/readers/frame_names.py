@@ -1,4 +1,4 @@
-"""Which pictures in a folder are the frames of a video, by their names; what lies beside them is passed over."""
+"""Selection of the frames of a video among the pictures in a folder, by their names."""
 
 import logging
 import re
@@ -13,12 +13,12 @@ Kinds = dict[str, list[str]]  # names of pictures by their kind
 
 logger = logging.getLogger(__name__)
 
-SIGNS = "[-._:, T]"  # that part the numbers of a time or date
-NUMBER = re.compile(rf"(?:(?<![^\W_])\d+{SIGNS}(?:\d+{SIGNS})*)?\d+(?=\D*$)")  # the last one, a whole time or date too
+SIGNS = "[-._:, T]"  # between the numbers of a time or date
+NUMBER = re.compile(rf"(?:(?<![^\W_])\d+{SIGNS}(?:\d+{SIGNS})*)?\d+(?=\D*$)")  # the last one, or a time or date
 LIKE_JPG = {".jpeg": ".jpg", ".tiff": ".tif"}
-FEW = 4  # pictures for one in a series, of which most are no series
+FEW = 4  # if less than one picture in four is in a series, there are no series
 SHOWN = 3  # kinds in a message
-BESIDE_FRAMES = {  # words in the names of what is made of frames, and of pictures for file managers
+BESIDE_FRAMES = {  # words in the names of pictures derived from frames, and of thumbnails
     *("flow", "flowx", "flowy", "optical", "x", "y", "u", "v", "warp", "mask", "masks", "matte", "seg", "segm", "gt"),
     *("segmentation", "instance", "semantic", "label", "labels", "anno", "annotation", "annotations", "depth", "disp"),
     *("disparity", "normal", "normals", "heatmap", "pose", "skeleton", "saliency", "edge", "edges"),
@@ -32,25 +32,24 @@ USUAL = {"img", "image", "frame", "frames", "rgb", "color", "colour", "video"}  
 
 
 def select_frames(folder: Path, names: Sequence[str]) -> list[str]:
-    """The frames among pictures, by the numbers in their names: img_2.jpg before img_10.jpg.
+    """Select the frames among pictures, in the order of the numbers in their names: img_2.jpg before img_10.jpg.
 
-    Frames are those of one kind: the same name but for the number. What has a word for optical flow, masks, depth,
-    thumbnails and the like in its name, and pictures that are the only one of their kind, are none where there are
-    others; the log tells.
+    Frames are of one kind: the same name except for the number. Pictures with a word for optical flow, masks, depth,
+    thumbnails and the like in their name, and single pictures of a kind, are skipped if there are others, and logged.
 
     Args:
-        folder: of the pictures, for messages.
-        names: of all pictures in it, 1 or more.
+        folder: folder of the pictures, for messages.
+        names: names of all pictures in it, 1 or more.
 
     Raises:
-        UnreadableVideoError: there are two kinds, and names do not tell which are the frames.
+        UnreadableVideoError: there are several kinds, and names do not tell which are the frames.
     """
     kinds = defaultdict(list)
     for name in names:
         kinds[kind_of(name)].append(name)
     series = {kind: found for kind, found in kinds.items() if len(found) > 1}
     if FEW * sum(map(len, series.values())) < len(names):
-        series = {}  # most names are not numbered, but e.g. digests
+        series = {}  # most names are not numbered but, for example, digests
     chosen = without_others(series or kinds)
     if (series and len({kind.rpartition(".")[0] for kind in chosen}) > 1) or has_number_twice(chosen):
         raise ambiguous(folder, chosen)
@@ -61,9 +60,9 @@ def select_frames(folder: Path, names: Sequence[str]) -> list[str]:
 
 
 def without_others(kinds: Kinds) -> Kinds:
-    """The kinds of pictures that may be frames: all, if by their words none are.
+    """Kinds of pictures that may be frames; all, if by their words none are.
 
-    No frames are those that have a word for what is made of frames, and else no words but those of the others.
+    A kind is dropped if it has a word for data derived from frames, and no further words that the other kinds lack.
     """
     common = set.intersection(*map(words, kinds))
     frames = [kind for kind in kinds if not (words(kind) - common) & BESIDE_FRAMES]
@@ -73,10 +72,10 @@ def without_others(kinds: Kinds) -> Kinds:
 
 
 def made_of_frames(names: Sequence[str]) -> list[str]:
-    """Which folders are of what is made of frames, such as optical flow, and thus no videos; none if all would be.
+    """Folders of data derived from frames, such as optical flow, which are no videos; none if all would be.
 
     Args:
-        names: of folders and of the videos beside them.
+        names: names of folders and of the videos beside them.
     """
     pairs = {one for pair in ({"u", "v"}, {"x", "y"}) if pair <= {*names} for one in pair}
     found = [name for name in names if name in pairs or FOLDER.fullmatch(name.lower())]
@@ -84,14 +83,14 @@ def made_of_frames(names: Sequence[str]) -> list[str]:
 
 
 def kind_of(name: str) -> str:
-    """The name of a picture with # for its number."""
+    """Kind of a picture: its name with # for the number."""
     stem, dot, suffix = name.rpartition(".")
     suffix = dot + suffix.lower()
     return NUMBER.sub("#", stem, count=1) + LIKE_JPG.get(suffix, suffix)
 
 
 def words(kind: str) -> set[str]:
-    """Words in small letters in the name of a kind, which may be parted by capitals, without the suffix."""
+    """Words in the name of a kind, without suffix, in lower case; capitals begin a word."""
     stem = kind.rpartition(".")[0]
     return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_a-zA-Z]+", stem)}
 
@@ -103,7 +102,7 @@ def has_number_twice(kinds: Kinds) -> bool:
 
 
 def ambiguous(folder: Path, kinds: Kinds) -> UnreadableVideoError:
-    """What to say of a folder with kinds that cannot be told apart."""
+    """Error for a folder with several kinds that may be the frames."""
     most = sorted(kinds.items(), key=lambda item: (-len(item[1]), item[0]))
     told = " and ".join(f"{len(names)} like {min(names)} ({kind})" for kind, names in most[:2])
     return UnreadableVideoError(
@@ -114,10 +113,10 @@ def ambiguous(folder: Path, kinds: Kinds) -> UnreadableVideoError:
 
 @cache
 def tell_passed_over(kinds: str) -> None:
-    """Log, once in a process, what is no frame."""
+    """Log, once in a process, pictures that are no frames."""
     logger.warning("Pictures beside frames that are none by their names are passed over, such as %s", kinds)
 
 
 def by_number(name: str) -> list[str | int]:
-    """A key that sorts numbers in names by their value."""
+    """Sort key that compares numbers in names by value."""
     return [int(part) if part.isdecimal() else part for part in re.split("([0-9]+)", name)]

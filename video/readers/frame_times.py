@@ -1,4 +1,4 @@
-"""When the frames of a video are shown, where what the file says of it can be believed."""
+"""Presentation times of the frames of a video, from the file if they are plausible."""
 
 import logging
 from collections.abc import Sequence
@@ -12,19 +12,19 @@ from video.readers.reader import DEFAULT_RATE, VideoReader, check_indices
 
 logger = logging.getLogger(__name__)
 
-LONGEST_FRAME = 600.0  # seconds that a frame may be shown; lectures have such, clocks that jump have more
-LONGEST_STILL = 6 * 3600.0  # seconds that all frames together may last, beside a second for each
-FASTEST = 1000.0  # frames per second
-REORDERED = 16  # places that a time may be from its own; decoders hold no more frames back
+LONGEST_FRAME = 600.0  # greatest duration of a frame, seconds; lectures have such, jumping clocks have more
+LONGEST_STILL = 6 * 3600.0  # greatest duration of a video, seconds, plus a second per frame
+FASTEST = 1000.0  # greatest rate, frames per second
+REORDERED = 16  # greatest distance of a time from its sorted position; decoders reorder no more frames
 
 
 class FrameTimes(NamedTuple):
     """Times and rate of the frames of a video.
 
     Attributes:
-        seconds: when each frame begins to be shown, from 0.
-        rate: frames per second; where they last unequally long, the mean.
-        doubt: why the times in the file are not these; None if they are.
+        seconds: presentation time of each frame, from 0.
+        rate: frames per second; the mean, if durations differ.
+        doubt: reason why the times in the file are not used; None if they are.
     """
 
     seconds: Float64[np.ndarray, " n"]
@@ -33,7 +33,7 @@ class FrameTimes(NamedTuple):
 
 
 class TimedFootage(VideoReader):
-    """A file whose frames have times of their own.
+    """Reader of a file with presentation times of its frames.
 
     Attributes:
         path: the file.
@@ -45,13 +45,13 @@ class TimedFootage(VideoReader):
         """Set rate and times of all frames."""
         self.rate = times.rate
         self._times = times
-        self._doubt = times.doubt  # until it is told
+        self._doubt = times.doubt  # None once it is logged
 
     def times(self, indices: Sequence[int]) -> Float64[np.ndarray, " t"]:
-        """When frames begin to be shown, as in `VideoReader`; the log tells once where that is not what the file says.
+        """Presentation times of frames, as in `VideoReader`; if they are not those of the file, it is logged once.
 
         Args:
-            indices: from 0; any order, repeated ones too.
+            indices: frame numbers from 0, in any order, also repeated.
         """
         check_indices(indices, len(self._times.seconds))
         if self._doubt is not None:
@@ -62,14 +62,14 @@ class TimedFootage(VideoReader):
 
 
 def frame_times(stamps: Float64[np.ndarray, " n"], header_rate: float | None) -> FrameTimes:
-    """The times in a file; where they make no sense, frames follow each other at the likely rate.
+    """Presentation times from a file; if they are not plausible, frames follow each other at the likely rate.
 
-    Times that are believed make a video at most six hours longer than it has frames: what is allocated by time stays
+    Accepted times make a video at most six hours longer than a second per frame, so that memory allocated by time stays
     in proportion to the file.
 
     Args:
-        stamps: times of the frames in the file, seconds, in the order of showing; not a number where there is none.
-        header_rate: frames per second by the header; None if it has none.
+        stamps: times of the frames in the file, seconds, in presentation order; NaN for none.
+        header_rate: frames per second in the header; None if it has none.
     """
     seconds = np.sort(stamps) - np.min(stamps)
     doubt = why_not(stamps, seconds)
@@ -80,11 +80,11 @@ def frame_times(stamps: Float64[np.ndarray, " n"], header_rate: float | None) ->
 
 
 def why_not(stamps: Float64[np.ndarray, " n"], seconds: Float64[np.ndarray, " n"]) -> str | None:
-    """What is wrong with the times of frames; None if nothing is.
+    """Reason why the times of frames are not plausible; None if they are.
 
     Args:
-        stamps: as the file has them.
-        seconds: sorted, from 0.
+        stamps: times in the file.
+        seconds: the times sorted, from 0.
     """
     if np.isnan(stamps).any():
         return "frames have no times"
@@ -103,11 +103,11 @@ def why_not(stamps: Float64[np.ndarray, " n"], seconds: Float64[np.ndarray, " n"
 
 
 def likely_rate(seconds: Float64[np.ndarray, " n"], header_rate: float | None) -> float:
-    """Frames per second by the usual distance of neighbours, else by the header, else the usual rate.
+    """Frames per second from the median distance of neighbours, else from the header, else `DEFAULT_RATE`.
 
     Args:
-        seconds: when frames are shown, sorted; some or all of them may be wrong.
-        header_rate: None if the header has none.
+        seconds: presentation times, sorted; some or all may be wrong.
+        header_rate: frames per second in the header; None if it has none.
     """
     gaps = np.diff(seconds)
     usual = float(np.median(gaps)) if len(gaps) and np.isfinite(gaps).all() else 0.0

@@ -1,4 +1,4 @@
-"""Opening a video, whatever it is stored in."""
+"""Choice of the reader of a video."""
 
 import stat
 from pathlib import Path
@@ -15,12 +15,12 @@ BACKENDS = {"pyav": PyAVReader, "torchcodec": TorchCodecReader}
 
 
 def open_video(path: Path, backend: str = "pyav", rate: float = DEFAULT_RATE) -> VideoReader:
-    """A video to take frames from.
+    """Open a video for reading frames.
 
     Args:
-        path: a video file, or a folder of pictures that are its frames.
-        backend: what decodes files: "pyav", or "torchcodec" where it is installed.
-        rate: frames per second of folders; files tell theirs.
+        path: a video file, or a folder of its frames as pictures.
+        backend: decoder of files: "pyav", or "torchcodec" if installed.
+        rate: frames per second of folders; files have their own.
 
     Raises:
         ImportError: the backend does not load.
@@ -40,23 +40,23 @@ def open_video(path: Path, backend: str = "pyav", rate: float = DEFAULT_RATE) ->
         raise UnreadableVideoError(f"{path} is empty.")
     try:
         str(path.absolute()).encode()
-    except UnicodeEncodeError as error:  # its results could not be named
+    except UnicodeEncodeError as error:  # results could not be named after it
         raise UnreadableVideoError(f"The name {str(path)!r} is not UTF-8; rename the file.") from error
     return BACKENDS[backend](path)
 
 
 def read_first_frame(path: Path, backend: str) -> None:
-    """See that a video can be opened and its first frame be read.
+    """Raise unless a video can be opened and its first frame read.
 
     Raises:
-        UnreadableVideoError: they cannot.
+        UnreadableVideoError: the video or its first frame cannot be read.
     """
     with open_video(path, backend) as reader:
         reader.read([0])
 
 
 def check_backend(name: str) -> None:
-    """See that there is a backend of a name.
+    """Raise unless there is a backend of this name.
 
     Raises:
         ValueError: there is none.

@@ -1,4 +1,4 @@
-"""The packets of a video file: what they say of its frames, and whether those after a seek are the ones meant."""
+"""Packets of a video file: time stamps of its frames, and the check of packets after a seek."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -8,18 +8,18 @@ import av
 import numpy as np
 from jaxtyping import Bool, Int64
 
-UNKNOWN = np.iinfo(np.int64).min  # time stamp of what has none, as in FFmpeg
-SHOWN_VP8 = 0x10  # bit in the first byte of a packet of VP8; without it, the packet is only there for others
-PLACEHOLDER = 8  # bytes; MPEG-4 has packets without picture, which are no longer than this
+UNKNOWN = np.iinfo(np.int64).min  # time stamp of packets without one, as in FFmpeg
+SHOWN_VP8 = 0x10  # bit in the first byte of a packet of VP8 whose frame is shown, not only a reference
+PLACEHOLDER = 8  # greatest size of MPEG-4's packets without picture, bytes
 
 
 class Header(NamedTuple):
-    """What the header of a file says of its pictures.
+    """Header of a file's video stream.
 
     Attributes:
-        codec: FFmpeg's name of it.
-        frames: how many there are; 0 if it does not say.
-        reorders: whether frames are decoded in another order than shown.
+        codec: FFmpeg's name of the codec.
+        frames: number of frames; 0 if it is not in the header.
+        reorders: whether decoding order differs from presentation order.
     """
 
     codec: str
@@ -28,20 +28,20 @@ class Header(NamedTuple):
 
 
 class StrayError(Exception):
-    """Packets after a seek are not those of that place in the file, as of MPEG program streams."""
+    """Error for packets after a seek that are not those of that place in the file, as in MPEG program streams."""
 
 
 @dataclass(frozen=True)
 class PacketList:
-    """All packets of the pictures in a file, in the order of decoding.
+    """All packets of a file's video stream, in decoding order.
 
     Attributes:
-        stamps: when the picture of each is shown, in units of the file; `UNKNOWN` where the file does not tell.
-        decoded: likewise when it is decoded.
-        sizes: bytes.
-        keys: whether decoding can begin with it.
-        shown: whether its picture is shown; others are there for these to be decoded.
-        corrupt: whether the file says that it is not whole.
+        stamps: presentation time stamp of each packet, in the stream's time base; `UNKNOWN` for none.
+        decoded: decoding time stamp of each packet, in the same form.
+        sizes: size of each packet, bytes.
+        keys: whether each is a key frame.
+        shown: whether each frame is shown; others are only references.
+        corrupt: whether each is marked as corrupt.
     """
 
     stamps: Int64[np.ndarray, " n"]
@@ -52,13 +52,13 @@ class PacketList:
     corrupt: Bool[np.ndarray, " n"]
 
     def are_frames(self, header: Header) -> bool:
-        """Whether the decoder makes one frame of each that is shown, and stamps are in the order of showing.
+        """Whether each shown packet surely gives one frame, and time stamps give the presentation order.
 
-        Doubtful are cut and joined files, stamps that only tell the order of decoding (AVI, ASF and MXF of codecs that
-        reorder), and packets of MPEG-4 without picture.
+        False for cut and joined files, time stamps in decoding order (AVI, ASF and MXF with codecs that reorder), and
+        packets of MPEG-4 without picture.
 
         Args:
-            header: of the file.
+            header: header of the file.
         """
         stamps, decoded = self.stamps[self.shown], self.decoded[self.decoded != UNKNOWN]
         return not (
@@ -73,13 +73,13 @@ class PacketList:
         )
 
     def checked(self, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
-        """Packets after a seek, from the first on that is in the list.
+        """Packets after a seek, from the first that is in the list.
 
         Args:
-            packets: as they are read.
+            packets: packets as they are read.
 
         Raises:
-            StrayError: others follow than in the list.
+            StrayError: other packets follow than in the list.
         """
         place = None
         for packet in packets:
@@ -95,11 +95,11 @@ class PacketList:
 
 
 def list_packets(packets: Iterable[av.Packet], codec: str) -> PacketList:
-    """The list of some packets.
+    """List the packets of a file.
 
     Args:
-        packets: all of a file.
-        codec: FFmpeg's name of it.
+        packets: all packets of the video stream.
+        codec: FFmpeg's name of the codec.
     """
     fields = [
         (

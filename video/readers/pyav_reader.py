@@ -1,4 +1,4 @@
-"""Frames of a video file through PyAV and the FFmpeg in it."""
+"""Reader of video files by PyAV and its own FFmpeg."""
 
 import itertools
 import logging
@@ -20,29 +20,28 @@ from video.readers.video_file import DamagedError, VideoFile
 
 logger = logging.getLogger(__name__)
 
-LONG = 16  # frames; shorter ways are decoded through, which is as fast as to seek
+LONG = 16  # frames from which seeking is faster than decoding on
 
 
 class PyAVReader(TimedFootage):
-    """Frames of a file in any format that FFmpeg knows: mp4, mov, avi, mkv, webm, mts, 3gp, gif and more.
+    """Reader of a file in any format that FFmpeg knows: mp4, mov, avi, mkv, webm, mts, 3gp, gif and more.
 
-    The packets of the file are listed on opening, without decoding them. Where they may not be the frames (the file is
-    cut short or joined, an edit list or the header contradicts them, stamps are missing), all frames are decoded once.
-    To read a frame decoding begins at the key frame before it, if time stamps tell frames apart, else at the first.
+    Packets are listed on opening, without decoding. If they may not be the frames (the file is cut short or joined, an
+    edit list or the header contradicts them, time stamps are missing), all frames are decoded once. To read a frame,
+    decoding begins at the key frame before it if time stamps are unique, else at the first frame.
 
-    Frames equal `frame.to_ndarray(format="rgb24")` of PyAV, upright by the display matrix. Colours are converted as
-    the file says, by BT.601 where it says nothing. HDR (PQ, HLG) is converted by its matrix without tone mapping, so it
-    looks flat. Colours that FFmpeg does not convert, e.g. YCgCo, make a video unreadable.
+    Frames equal `frame.to_ndarray(format="rgb24")` of PyAV, upright by the display matrix. Colours are converted by the
+    file's colour space, by default BT.601. HDR (PQ, HLG) is converted by its matrix without tone mapping, so it looks
+    flat. A colour space that FFmpeg does not convert, e.g. YCgCo, makes a video unreadable.
 
-    Damage inside is found out on reading, and the log tells: the next frame that can be decoded stands in for damaged
-    ones; if there is none, the last one before them does, and `length` becomes smaller. Where frames change size within
-    a file, they all come in the size of the first, stretched.
+    Damage inside is noticed on reading, and logged: damaged frames are replaced by the next one that can be decoded; if
+    there is none, by the last one before them, and `length` becomes smaller. Frames of another size than the first are
+    resized to it.
 
-    In a worker that loads data one thread decodes, otherwise as many as FFmpeg finds right for the codecs that take
-    long; one where there is damage.
+    In a data-loading worker one thread decodes, otherwise as many as FFmpeg chooses for slow codecs; one after damage.
 
     Args:
-        path: a file that is there and not empty.
+        path: a file that exists and is not empty.
 
     Raises:
         UnreadableVideoError: the file is no video, or its first frame cannot be decoded, converted or used.
@@ -68,13 +67,13 @@ class PyAVReader(TimedFootage):
         self._file.close()
 
     def read(self, indices: Sequence[int]) -> Frames:
-        """The frames of some numbers, as in `VideoReader`.
+        """Read the frames of some numbers, as in `VideoReader`.
 
         Args:
-            indices: from 0; any order, repeated ones too.
+            indices: frame numbers from 0, in any order, also repeated.
 
         Raises:
-            IndexError: a number that no frame had when the file was opened.
+            IndexError: a number beyond the frames at opening.
             UnreadableVideoError: the file has become unreadable.
         """
         check_indices(indices, self._opened_with)
@@ -85,7 +84,7 @@ class PyAVReader(TimedFootage):
         return frames
 
     def _steadily(self, work: Callable[[], None]) -> None:
-        """Do something, and once more with one thread where there is damage, as several lose good frames beside it."""
+        """Run a function, and after damage again with one thread, as several lose intact frames beside it."""
         try:
             work()
         except DamagedError:
@@ -93,7 +92,7 @@ class PyAVReader(TimedFootage):
             work()
 
     def _list_frames(self) -> None:
-        """List the frames by the packets, or by decoding all, and decode the first; the file is at its beginning."""
+        """List the frames by packets, or by decoding all, and decode the first; the file must be at its beginning."""
         self._packets = self._file.list_packets()
         if self._file.damage is None and self._packets.are_frames(self._file.header):
             stamps = np.sort(self._packets.stamps[self._packets.shown]).tolist()
@@ -108,13 +107,13 @@ class PyAVReader(TimedFootage):
         self._begin()
 
     def _open(self, threads: int) -> None:
-        """Open the file anew; no frame is decoded."""
+        """Reopen the file, without decoding a frame."""
         self._file.close()
         self._file = VideoFile(self.path, threads)
         self._held = range(sys.maxsize, sys.maxsize)
 
     def _begin(self) -> None:
-        """Open the file anew, and decode the first frame."""
+        """Reopen the file, and decode the first frame."""
         self._open(self._file.threads)
         self._frames: Iterator[av.VideoFrame] = self._file.frames()
         frame = next(self._frames, None)
@@ -128,7 +127,7 @@ class PyAVReader(TimedFootage):
         self._held, self._frame = range(1), frame
 
     def _go_to(self, index: int) -> None:
-        """Decode a frame; the last one there is, if decoding ends before."""
+        """Decode a frame, or the last one if decoding ends before it."""
         index = min(index, self.length - 1)
         key = self._timeline.key_before(index)
         if (index < self._held.start or key - self._held.stop >= LONG) and not self._seek(key):
@@ -148,7 +147,7 @@ class PyAVReader(TimedFootage):
         return None
 
     def _seek(self, key: int) -> bool:
-        """Decode a key frame; False if it is damaged, or not found by its time stamp."""
+        """Seek to a key frame and decode it; False if it is damaged or not found by its time stamp."""
         if not self._timeline.told_apart:
             return False
         try:
@@ -165,7 +164,7 @@ class PyAVReader(TimedFootage):
         return False
 
     def _numbers_of(self, frame: av.VideoFrame) -> range:
-        """What a frame stands for that is decoded after the present one: itself, and damaged ones between them."""
+        """Numbers that the next decoded frame stands for: its own, and those of damaged frames before it."""
         expected = self._held.stop
         found = self._timeline.find(frame.pts)
         if found is None or found <= expected:
@@ -175,7 +174,7 @@ class PyAVReader(TimedFootage):
         return range(expected, found + 1)
 
     def _end_before(self, length: int) -> None:
-        """Take it that the video ends where decoding did, and decode its last frame."""
+        """Shorten the video to the frames that were decoded, and decode its last frame."""
         logger.warning("%s is damaged: only %d of %d frames can be decoded", self.path, length, self._opened_with)
         self.length = length
         self._begin()
@@ -184,12 +183,12 @@ class PyAVReader(TimedFootage):
 
 @cache
 def tell_cut(path: Path, frames: int, promised: int) -> None:
-    """Log, once in a process, that a file has lost its end.
+    """Log, once in a process, that a file is cut short.
 
     Args:
         path: the file.
-        frames: how many can be decoded.
-        promised: frames by the header; 0 if it does not say.
+        frames: number of frames that can be decoded.
+        promised: number of frames in the header; 0 for none.
     """
     of_all = f" of {promised}" if promised else ""
     logger.warning("%s is cut short: only %d%s frames of it are there", path, frames, of_all)

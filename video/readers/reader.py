@@ -1,4 +1,4 @@
-"""What every source of frames can do, whatever decodes it."""
+"""Interface that all readers of videos share."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -9,25 +9,25 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 
 Frames = UInt8[np.ndarray, "t h w 3"]
-DEFAULT_RATE = 30.0  # frames per second where nothing tells
-MOST_PIXELS = 36_000_000  # of a frame; 8K has 35 million, and a clip of 32 such takes 3 GiB
-MOST_OBLONG = 64  # long edge in short ones; brought to a usual short edge, a longer one would fill the memory
+DEFAULT_RATE = 30.0  # frames per second if it is unknown
+MOST_PIXELS = 36_000_000  # in a frame; 8K has 35 million, and a clip of 32 such frames takes 3 GiB
+MOST_OBLONG = 64  # greatest aspect ratio; resized to a usual short edge, a longer frame would fill the memory
 
 
 class UnreadableVideoError(OSError):
-    """A video that is missing, empty, cut short, damaged, without pictures, or in a format that nobody here decodes."""
+    """Error for a video that is missing, empty, cut short, damaged, without pictures, or in an unknown format."""
 
 
 def check_frame_size(height: int, width: int, path: Path) -> None:
-    """See that frames have a size that can be used.
+    """Raise if frames are too large or too oblong.
 
     Args:
-        height: of a frame, pixels.
-        width: likewise.
-        path: of the video, for the message.
+        height: height of a frame, pixels.
+        width: width of a frame, pixels.
+        path: path of the video, for the message.
 
     Raises:
-        UnreadableVideoError: they have not.
+        UnreadableVideoError: the size is beyond the limits.
     """
     if height * width > MOST_PIXELS or max(height, width) > MOST_OBLONG * min(height, width):
         raise UnreadableVideoError(
@@ -37,15 +37,15 @@ def check_frame_size(height: int, width: int, path: Path) -> None:
 
 
 class VideoReader(ABC):
-    """The frames of one video by their number, upright and in RGB.
+    """Reader of one video's frames by number, upright and in RGB.
 
-    Frame i is the i-th picture in the order of showing, however it is read. A file that promises more frames than it
-    has is found out on opening, damage inside on reading: PyAV's reader puts other frames in place of damaged ones (see
-    `PyAVReader`), elsewhere a video is unreadable when a damaged frame is asked for.
+    Frame i is the i-th picture in presentation order with every reader. A file with fewer frames than its header claims
+    is noticed on opening, damage inside on reading: PyAV's reader replaces damaged frames by others (see `PyAVReader`);
+    other readers raise when a damaged frame is read.
 
     Attributes:
         length: number of frames, 1 or more; it may become smaller in `read`.
-        rate: frames per second; where they last unequally long, the mean.
+        rate: frames per second; the mean, if durations differ.
         size: height and width, pixels.
     """
 
@@ -63,38 +63,38 @@ class VideoReader(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Give back open files."""
+        """Close open files."""
 
     @abstractmethod
     def read(self, indices: Sequence[int]) -> Frames:
-        """The frames of some numbers, in the order asked for; ascending is fastest.
+        """Read the frames of some numbers, in the order of `indices`; ascending is fastest.
 
         Args:
-            indices: from 0; any order, repeated ones too.
+            indices: frame numbers from 0, in any order, also repeated.
 
         Raises:
             IndexError: a number that no frame has.
-            UnreadableVideoError: one of them cannot be decoded, and no other one stands in for it.
+            UnreadableVideoError: a frame cannot be decoded, and is not replaced by another.
         """
 
     def times(self, indices: Sequence[int]) -> Float64[np.ndarray, " t"]:
-        """When frames begin to be shown, in seconds after the first.
+        """Presentation times of frames, in seconds after the first.
 
         Args:
-            indices: from 0; any order, repeated ones too.
+            indices: frame numbers from 0, in any order, also repeated.
         """
         return np.asarray(indices, np.float64) / self.rate
 
 
 def check_indices(indices: Sequence[int], length: int) -> None:
-    """See that all of some numbers are those of frames.
+    """Raise unless all numbers are those of frames.
 
     Args:
-        indices: what is asked for.
+        indices: frame numbers.
         length: number of frames.
 
     Raises:
-        IndexError: one is not, or there are none.
+        IndexError: a number is out of range, or there are none.
     """
     if not len(indices):
         raise IndexError("No frames are asked for; give the number of one at least.")

@@ -1,4 +1,4 @@
-"""Which frames a video file has, in the order of showing, and where decoding can begin."""
+"""Timeline of a video file: its frames in presentation order, and its key frames."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ START = np.zeros(1, np.int64)
 
 @dataclass(frozen=True)
 class Timeline:
-    """Time stamps of the frames in the order of showing, and the key frames among them.
+    """Time stamps of the frames in presentation order, and the key frames among them.
 
     Attributes:
-        stamps: when each frame is shown, in units of the file; `UNKNOWN` where the file does not tell.
-        keys: ascending numbers of frames from which on all frames can be decoded; the first frame is one.
-        unit: seconds.
-        header_rate: frames per second by the header; None if it has none.
+        stamps: presentation time stamp of each frame, in the stream's time base; `UNKNOWN` for none.
+        keys: ascending numbers of the key frames, where decoding can begin; the first frame is one.
+        unit: time base, seconds.
+        header_rate: frames per second in the header; None if it has none.
     """
 
     stamps: Int64[np.ndarray, " n"]
@@ -33,20 +33,20 @@ class Timeline:
 
     @cached_property
     def told_apart(self) -> bool:
-        """Whether each frame has a time stamp of its own, which says its place."""
+        """Whether all time stamps are known and ascending, so that each identifies its frame."""
         return bool((self.stamps != UNKNOWN).all() and (np.diff(self.stamps) > 0).all())
 
     @property
     def times(self) -> FrameTimes:
-        """When the frames are shown, and their rate."""
+        """Presentation times of the frames, and their rate."""
         return frame_times(np.where(self.stamps == UNKNOWN, np.nan, self.stamps * self.unit), self.header_rate)
 
     def key_before(self, index: int) -> int:
-        """The last key frame that is not after a frame."""
+        """Number of the last key frame that is not after a frame."""
         return int(self.keys[np.searchsorted(self.keys, index, side="right") - 1])
 
     def find(self, stamp: int | None) -> int | None:
-        """The number of the frame of a time stamp; None if stamps do not tell, or there is none of exactly that."""
+        """Number of the frame with a time stamp; None if there is none or time stamps are not unique."""
         if stamp is None or not self.told_apart:
             return None
         index = int(np.searchsorted(self.stamps, stamp))
@@ -54,12 +54,12 @@ class Timeline:
 
 
 def timeline_of(stamps: Sequence[int | None], packets: PacketList, file: VideoFile) -> Timeline:
-    """The timeline of some frames.
+    """Make the timeline of some frames.
 
     Args:
-        stamps: of all frames, in the order of showing; None where the file does not tell.
-        packets: of the file, which say the key frames.
-        file: which says the unit and a rate.
+        stamps: time stamps of all frames, in presentation order; None for none.
+        packets: packets of the file, with its key frames.
+        file: the file, with its time base and rate.
     """
     known = np.array([UNKNOWN if stamp is None else stamp for stamp in stamps], np.int64)
     keys = np.flatnonzero(np.isin(known, packets.stamps[packets.keys & packets.shown]))
@@ -68,13 +68,13 @@ def timeline_of(stamps: Sequence[int | None], packets: PacketList, file: VideoFi
 
 
 def read_timeline(path: Path) -> Timeline:
-    """The timeline of a file by its packets, each taken for a frame.
+    """Read the timeline of a file from its packets, each taken for a frame.
 
     Args:
         path: the file.
 
     Raises:
-        UnreadableVideoError: it cannot be opened.
+        UnreadableVideoError: the file cannot be opened.
     """
     file = VideoFile(path)
     try:

@@ -1,4 +1,4 @@
-"""Frames of a video file through torchcodec, on machines that have FFmpeg's libraries."""
+"""Reader of video files by torchcodec, on machines that have FFmpeg's libraries."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,28 +17,28 @@ FIX = (
 
 
 class TorchCodecReader(TimedFootage):
-    """Frames of a file in any format of the installed FFmpeg; one thread decodes.
+    """Reader of a file in any format of the installed FFmpeg, with one decoding thread.
 
-    torchcodec reads all packets of a file on opening, so that frame i is frame i; the times are those that PyAV finds.
+    torchcodec reads all packets of a file on opening, so that frame numbers are exact; times are read by PyAV.
 
     Args:
-        path: a file that is there and not empty.
+        path: a file that exists and is not empty.
 
     Raises:
-        ImportError: torchcodec is not installed, does not load, or is older than 0.11, which turns frames upright.
+        ImportError: torchcodec is not installed, does not load, or is older than 0.11 and does not turn frames upright.
         UnreadableVideoError: the file is no video, or has no frames that can be decoded and used.
     """
 
     def __init__(self, path: Path) -> None:
         decoder = import_decoder()
         self.path = path
-        timeline = read_timeline(path)  # which also refuses addresses and lists of other files
+        timeline = read_timeline(path)  # it also refuses addresses and lists of other files
         try:
             where = str(path.absolute())
             self._decoder = decoder(where, dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact")
             self.length = len(self._decoder)
             height, width, _ = self._decoder[0].shape
-        except Exception as error:  # whatever the system's FFmpeg and torchcodec raise for a damaged file
+        except Exception as error:  # any error of the system's FFmpeg and torchcodec for a damaged file
             raise UnreadableVideoError(f"{path} cannot be decoded: {error}") from error
         if not hasattr(self._decoder.metadata, "rotation"):
             raise ImportError(f"This torchcodec is older than 0.11 and does not turn frames upright. {FIX}")
@@ -53,14 +53,14 @@ class TorchCodecReader(TimedFootage):
         del self._decoder
 
     def read(self, indices: Sequence[int]) -> Frames:
-        """The frames of some numbers, as in `VideoReader`.
+        """Read the frames of some numbers, as in `VideoReader`.
 
         Args:
-            indices: from 0; any order, repeated ones too.
+            indices: frame numbers from 0, in any order, also repeated.
 
         Raises:
             IndexError: a number that no frame has.
-            UnreadableVideoError: one of them cannot be decoded.
+            UnreadableVideoError: a frame cannot be decoded.
         """
         check_indices(indices, self.length)
         try:
@@ -70,10 +70,10 @@ class TorchCodecReader(TimedFootage):
 
 
 def import_decoder() -> Any:
-    """The class that decodes.
+    """Import torchcodec's decoder.
 
     Raises:
-        ImportError: there is none.
+        ImportError: torchcodec does not load.
     """
     try:
         from torchcodec.decoders import VideoDecoder

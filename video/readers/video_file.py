@@ -1,4 +1,4 @@
-"""The pictures of a video file as PyAV decodes them: one pass from the beginning, or from a key frame."""
+"""Decoding of a video file by PyAV, in one pass from the beginning or from a key frame."""
 
 import itertools
 from collections.abc import Generator, Iterator
@@ -14,26 +14,26 @@ from av.video.stream import VideoStream
 from video.readers.packet_list import Header, PacketList, StrayError, list_packets
 from video.readers.reader import MOST_PIXELS, UnreadableVideoError
 
-NO_PICTURES = ("adf", "bin", "idf", "tty", "xbin")  # FFmpeg's readers that draw a film of the letters of any text
-THREADED = ("h264", "hevc", "vp9", "libdav1d", "mpeg4")  # decoders; others are light, or fill up damage by chance
+NO_PICTURES = ("adf", "bin", "idf", "tty", "xbin")  # FFmpeg's formats that render any text as a video
+THREADED = ("h264", "hevc", "vp9", "libdav1d", "mpeg4")  # decoders; others are fast, or conceal damage at random
 
 
 class DamagedError(Exception):
-    """A packet cannot be decoded, and several threads decode: they lose good frames beside it."""
+    """Error for a packet that several threads cannot decode; they lose intact frames beside it."""
 
 
 class VideoFile:
-    """One pass through the pictures of a file.
+    """One pass through the frames of a file.
 
-    FFmpeg is given the open file and nothing else: a name is never an address, and a list of other files is refused.
+    FFmpeg gets only the open file: a name is never an address, and a list of other files is refused.
 
     Args:
         path: the file.
-        threads: that may decode; 0 for as many as FFmpeg finds right.
+        threads: number of decoding threads; 0 for FFmpeg's choice.
 
     Attributes:
-        threads: that decode; 1 for light codecs.
-        damage: why packets could not be read or decoded, the last reason; None if all could so far.
+        threads: number of decoding threads; 1 for fast codecs.
+        damage: last reason why a packet could not be read or decoded; None for no damage so far.
 
     Raises:
         UnreadableVideoError: the file cannot be opened, or has no moving pictures that FFmpeg decodes.
@@ -55,43 +55,43 @@ class VideoFile:
 
     @property
     def stream(self) -> VideoStream:
-        """What FFmpeg knows of the pictures; to be kept by nobody, so that the decoder ends with the file."""
+        """FFmpeg's video stream; callers must not keep it, so that the decoder ends with the file."""
         return cast(VideoStream, self._container.streams[self._number])
 
     @property
     def header(self) -> Header:
-        """What the file says before it is decoded."""
+        """Header of the file, known before decoding."""
         codec = self.stream.codec_context
         return Header(codec.name, self.stream.frames, bool(codec.has_b_frames))
 
     def close(self) -> None:
-        """Close the file, and end the threads of its decoder, which a process that is forked would wait for."""
+        """Close the file and end its decoder's threads, for which a forked process would wait."""
         self._reading.close()
         self._opened.close()
 
     def list_packets(self) -> PacketList:
-        """What is said of all packets; they are read to the end."""
+        """List all packets; the file is read to its end."""
         return list_packets(self._packets(), self.stream.codec_context.name)
 
     def frames(self) -> Iterator[av.VideoFrame]:
-        """The frames that can be decoded, in the order of showing, up to the end.
+        """Frames that can be decoded, in presentation order, up to the end.
 
         Raises:
-            DamagedError: some cannot, and `threads` is not 1.
+            DamagedError: some cannot be decoded, and `threads` is not 1.
         """
         self._reading = self._decode(self._packets())
         return self._reading
 
     def frames_from(self, stamp: int, known: PacketList) -> Iterator[av.VideoFrame]:
-        """The frames from a key frame on, or from one before it, as in `frames`.
+        """Frames from a key frame on, or from one before it, as in `frames`.
 
         Args:
-            stamp: of the key frame.
-            known: the packets of the file.
+            stamp: time stamp of the key frame.
+            known: packets of the file.
 
         Raises:
             DamagedError: as in `frames`.
-            StrayError: after the seek come other packets than are known.
+            StrayError: packets after the seek are not those of the list.
         """
         try:
             self._container.seek(stamp, stream=self.stream)
@@ -103,17 +103,17 @@ class VideoFile:
     def _packets(self) -> Iterator[av.Packet]:
         try:
             yield from (packet for packet in self._container.demux(self.stream) if packet.size)
-        except Exception as error:  # of FFmpeg, of the disk, of PyAV where streams come up that the header did not say
+        except Exception as error:  # from FFmpeg, the disk, or PyAV if streams appear that are not in the header
             self._note(error)
 
     def _decode(self, packets: Iterator[av.Packet]) -> Generator[av.VideoFrame]:
-        for packet in itertools.chain(packets, [None]):  # at last what the decoder still holds
+        for packet in itertools.chain(packets, [None]):  # None flushes the decoder
             try:
                 frames = self.stream.decode(packet)
             except Exception as error:
                 self._note(error)
                 continue
-            if any(frame.is_corrupt for frame in frames):  # FFmpeg has filled up what is missing
+            if any(frame.is_corrupt for frame in frames):  # FFmpeg has concealed missing parts
                 self._note(ValueError("parts of frames are missing"))
             yield from frames
 
@@ -124,7 +124,7 @@ class VideoFile:
 
 
 def open_container(source: BinaryIO) -> InputContainer:
-    """The container in an open file; any metadata is taken, no other file and no address is opened."""
+    """Open the container in a file with any metadata; no other file and no address is opened."""
     return av.open(  # type: ignore[return-value]
         source, options={"max_pixels": str(MOST_PIXELS)}, container_options={"protocol_whitelist": "none"},
         metadata_errors="replace", io_open=refuse,
@@ -132,16 +132,16 @@ def open_container(source: BinaryIO) -> InputContainer:
 
 
 def refuse(url: str, flags: int, options: dict[str, str]) -> NoReturn:
-    """Refuse what a file asks to be opened besides itself."""
+    """Refuse to open another file or address that a file refers to."""
     raise PermissionError(f"it is a list of other files, {url!r}")
 
 
 def pictures_of(container: InputContainer, path: Path) -> VideoStream:
-    """The first stream of moving pictures.
+    """First video stream that is no cover picture.
 
     Args:
-        container: what is in the file.
-        path: of the file, for the message.
+        container: container in the file.
+        path: path of the file, for the message.
 
     Raises:
         UnreadableVideoError: there is none.
@@ -160,20 +160,20 @@ def pictures_of(container: InputContainer, path: Path) -> VideoStream:
 
 @contextmanager
 def named(path: Path) -> Iterator[None]:
-    """Give what fails the name of the file.
+    """Context that turns any error into one with the name of the file.
 
     Raises:
-        UnreadableVideoError: anything fails.
+        UnreadableVideoError: on any error.
     """
     try:
         yield
     except UnreadableVideoError:
         raise
-    except Exception as error:  # of PyAV, of FFmpeg, of the disk, of memory: whatever a damaged file brings about
+    except Exception as error:  # from PyAV, FFmpeg, the disk or memory: any error of a damaged file
         raise UnreadableVideoError(f"{path} is cut short, damaged, or no video ({reason(error)}).") from error
 
 
 def reason(error: Exception) -> str:
-    """What an error says, without numbers and names of files."""
+    """Message of an error, without numbers and file names."""
     said = error.strerror if isinstance(error, (av.FFmpegError, OSError)) else None
     return said or str(error) or type(error).__name__
