@@ -138,7 +138,7 @@ class BackboneConfig:
         frozen_stages: -1 to train everything, 0 to freeze the patch embedding, i to freeze the first i stages too.
         checkpointing: whether activations of blocks are recomputed in the backward pass to save memory; one value for
             all stages, or one per stage.
-        engine: of the blocks: "auto", "plain", "cpu" or "gpu", see `use_engine`.
+        engine: engine of the blocks: "auto", "plain", "cpu" or "gpu", see `use_engine`.
         embed_dim: channels of the first stage, if not those of the name.
         depths: blocks of each stage, if not those of the name.
         num_heads: attention heads of each stage, if not those of the name.

@@ -19,14 +19,14 @@ SHOWN = 3  # names in a message
 
 
 def find_class_file(root: Path, classes: str | None) -> ClassFile | None:
-    """Content of the file of class names; None if none is asked for and there is no `CLASSES`.
+    """Content of the file of class names; None if `classes` is None and there is no `CLASSES`.
 
     Args:
         root: folder of the data.
         classes: path of the file, below the root or its own; None for `CLASSES`.
 
     Raises:
-        FileNotFoundError: the file asked for does not exist.
+        FileNotFoundError: the file does not exist.
         ValueError: it is no file of class names.
     """
     if classes is None and not (root / CLASSES).is_file():

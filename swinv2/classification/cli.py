@@ -28,7 +28,7 @@ def complete(config: Namespace) -> None:
 
     Raises:
         FileNotFoundError: there is no such data.
-        ValueError: the checkpoint or the file of class names is no such file.
+        ValueError: the checkpoint or the file of class names is of another kind.
     """
     start_from_checkpoint(config)
     if config.ckpt_path is not None:

@@ -94,9 +94,7 @@ class Answer:
         except Empty:
             self.close()
             raise ConnectionError(f"no answer within {seconds:.0f} seconds") from None
-        if isinstance(
-            came, OSError | HTTPException | ValueError | OverflowError
-        ):  # raised by sockets, http.client and urllib
+        if isinstance(came, OSError | HTTPException | ValueError | OverflowError):  # sockets, http.client, urllib
             raise ConnectionError(_reason(came)) from came
         if isinstance(came, Exception):
             raise came

@@ -186,9 +186,7 @@ def _save(transfer: _Transfer, name: str, check: Callable[[Path], object]) -> No
     from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
     here, part = transfer.start, transfer.part
-    bar = tqdm(
-        total=transfer.length, initial=here, desc=name, unit="B", unit_scale=True, disable=None
-    )  # shown on a terminal only
+    bar = tqdm(total=transfer.length, initial=here, desc=name, unit="B", unit_scale=True, disable=None)  # on terminals
     try:
         with bar, part.open("ab" if here else "wb", buffering=0) as file:
             for piece in transfer.answer.pieces():

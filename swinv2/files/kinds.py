@@ -67,9 +67,7 @@ def kind_of(path: Path) -> Kind:
         return "safetensors"
     if head[:4] == b"PK\x03\x04":
         names = {name.rpartition("/")[2] for name in _members(path)}
-        return (
-            "zip" if "data.pkl" in names and "constants.pkl" not in names else "other"
-        )  # constants.pkl is TorchScript's
+        return "zip" if "data.pkl" in names and "constants.pkl" not in names else "other"  # TorchScript has both
     return "legacy" if _LEGACY in head[:64] else "other"
 
 

@@ -14,10 +14,7 @@ def is_special(path: Path) -> bool:
     """
     try:
         mode = path.stat().st_mode
-    except (
-        OSError,
-        ValueError,
-    ):  # it does not exist, or its folder is not readable; ValueError: a name with a zero byte
+    except (OSError, ValueError):  # missing, or in a closed folder; ValueError: a name with a zero byte
         return False
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 

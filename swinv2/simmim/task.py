@@ -20,11 +20,11 @@ from ..training.task import Task
 from .data import SimMIMData, TrainBatch
 from .model import SimMIM
 
-GREATEST_SIDE = 1024  # pixels of each picture's long side
+GREATEST_SIDE = 1024  # most pixels of each picture's long side
 
 
 class SimMIMTask(Task):
-    """Trains a backbone to predict masked patches with AdamW; the score is the error on those of validation images.
+    """Trains a backbone to predict masked patches with AdamW; the score is the error on validation images.
 
     In validation the mask of an image is always the same. Pictures of the first images, masked, reconstructed and
     original, go to the run's folder and to TensorBoard. Checkpoints can be the `weights` of other tasks.

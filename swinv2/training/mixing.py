@@ -64,7 +64,7 @@ def cutmix(images: Float[Tensor, "b c *size"], share: float) -> tuple[Float[Tens
 
     Args:
         images: a batch.
-        share: own share of the area to aim for, from 0 to 1; it grows where the rectangle is cut off at the border.
+        share: image's own share of the area, from 0 to 1, before the rectangle is cut off at the border.
     """
     part, mixed = [], images.clone()
     for length in images.shape[-2:]:

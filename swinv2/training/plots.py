@@ -19,7 +19,7 @@ from .tables import Row
 
 LABELLED = 40  # classes; the names of more would cover each other
 WRITTEN = 12  # classes whose cells have room for a number
-PAIRS = 100  # most rows of the table
+PAIRS = 100  # rows of the table of mistakes, at most
 
 
 def confused_pairs(confusion: Int64[np.ndarray, "k k"], class_names: Sequence[str]) -> list[Row]:

@@ -119,7 +119,7 @@ class SeededEpochs(Callback):
         checkpoint["batches_of_epoch"] = trainer.num_training_batches
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Read the number of batches of an epoch; the trainer does not know today's yet."""
+        """Keep the checkpoint's number of batches of an epoch; the trainer does not know its own yet."""
         self.batches = checkpoint.get("batches_of_epoch")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -35,7 +35,7 @@ class OptimizerConfig:
         schedule: "multistep" falls to a tenth at each milestone and stays constant without any; "cosine" and "linear"
             fall to `min_lr` over the steps after the warm-up.
         milestones: epochs at which "multistep" falls, above 0; fractions are allowed.
-        min_lr: where "cosine" and "linear" end, from 0 to `lr`.
+        min_lr: last learning rate of "cosine" and "linear", from 0 to `lr`.
 
     Raises:
         ValueError: a number is out of range, or two settings contradict each other.
@@ -55,7 +55,7 @@ class OptimizerConfig:
     min_lr: float = 0.0
 
     def __post_init__(self) -> None:
-        """Check what the types do not say."""
+        """Check the ranges of the settings."""
         if self.lr <= 0 or self.weight_decay < 0 or not 0 <= self.min_lr <= self.lr:
             raise ValueError(
                 f"lr must be above 0, weight_decay 0 or more and min_lr from 0 to lr, got lr={self.lr}, "

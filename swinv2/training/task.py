@@ -90,7 +90,7 @@ class Task(LightningModule):
         self.class_names = list(self.data.class_names)
 
     def numbered_classes(self) -> list[str]:
-        """Names for the model's classes where nothing else names them."""
+        """Default names of the model's classes: "class 0", "class 1" and so on."""
         return [f"class {label}" for label in range(cast(int, self.model.num_classes))]
 
     def configure_optimizers(self) -> Any:

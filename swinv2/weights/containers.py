@@ -17,12 +17,7 @@ _NAMES = ("state_dict", "model", "module")  # of containers, the most usual firs
 _AVERAGED = {"ema", "avg", "average", "averaged", "swa", "teacher", "shadow"}  # words in names of averaged weights
 _RAW = {"student", "online", "current", "raw"}  # words in names of weights that are not averaged
 _ASIDE = {"optimizer", "optimizers", "optim", "opt", "scheduler", "schedulers", "scaler", "mask", "masks"}
-_ASIDE |= {
-    "grad",
-    "grads",
-    "gradient",
-    "gradients",
-}  # words in names of tensors that have the names of weights but are none
+_ASIDE |= {"grad", "grads", "gradient", "gradients"}  # words in names of tensors that only look like weights
 _HEAD = re.compile(r"(^|_)(heads?|classifier|fc|neck|fpn|decoder)$")  # containers of heads on a backbone
 _DEPTH = 8  # most levels of nested mappings
 _REPEATED = 1 << 30  # bytes up to which a tensor may be an expanded view

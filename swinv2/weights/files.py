@@ -60,7 +60,7 @@ def open_checkpoint(source: str | Path | Mapping[Any, Any]) -> Checkpoint:
     """Checkpoint with its tensors, see `read_checkpoint`, and hints on the model.
 
     Args:
-        source: what `read_checkpoint` takes.
+        source: as for `read_checkpoint`.
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -177,9 +177,9 @@ def rename(key: str, names: Names) -> str:
 
 
 def _moved(key: str, old: str, new: str) -> str | None:
-    """Renamed key, or None: `features.3.0.norm1` from `features.{2i+1}.{j}` to `layers.{i}.blocks.{j}`.
+    """Renamed key; None if it does not fit `old`.
 
-    It is `layers.1.blocks.0.norm1`; None if the key does not fit `old`.
+    From `features.{2i+1}.{j}` to `layers.{i}.blocks.{j}`, `features.3.0.norm1` becomes `layers.1.blocks.0.norm1`.
     """
     match = re.match(_PLACE.sub(r"(\\d+)", old.replace(".", r"\.")) + r"(?=\.|$)", key)
     if match is None:

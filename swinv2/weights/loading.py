@@ -33,7 +33,7 @@ def load_weights(model: nn.Module, source: str | Path | Mapping[Any, Any]) -> Lo
 
     Args:
         model: a `SwinTransformerV2`, or a model that holds one.
-        source: what `read_checkpoint` takes.
+        source: as for `read_checkpoint`.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -66,7 +66,7 @@ def convert(source: str | Path | Mapping[Any, Any], out: str | Path, to: str) ->
     """Write the backbone and classifier of a checkpoint in the layout of another project.
 
     Args:
-        source: what `read_checkpoint` takes.
+        source: as for `read_checkpoint`.
         out: file to write, .safetensors or .pth; in a .pth the official layout is under `model` as in the release.
         to: official, timm, torchvision, hf or mmpretrain.
 
@@ -89,7 +89,7 @@ def open_weights(source: str | Path | Mapping[Any, Any]) -> tuple[Checkpoint, Pa
     """Checkpoint, its tensors under official names, and its layout.
 
     Args:
-        source: what `read_checkpoint` takes.
+        source: as for `read_checkpoint`.
 
     Raises:
         FileNotFoundError: there is no such file.

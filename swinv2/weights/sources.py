@@ -115,9 +115,7 @@ def _at_address(address: str) -> Located:
 
 
 def _download(address: str) -> Path:
-    known = hashlib.sha256(address.encode(errors="surrogatepass")).hexdigest()[
-        :8
-    ]  # many addresses end in model.safetensors
+    known = hashlib.sha256(address.encode(errors="surrogatepass")).hexdigest()[:8]  # many are model.safetensors
     name = Path(re.split(r"[?#]", address)[0]).name
     path = Path(torch.hub.get_dir(), "checkpoints", safe_part(f"{known}-{name}"))
     if not path.exists():

@@ -49,16 +49,12 @@ def read_file(path: Path) -> Mapping[Any, Any]:
     except MemoryError:
         raise ValueError(f"it does not fit into memory ({path.stat().st_size:,} bytes), or is damaged.") from None
     except Exception as error:  # whatever safetensors, zipfile and torch raise for invalid bytes
-        raise ValueError(
-            _reason(path, error)
-        ) from None  # not torch's message, which advises to run the code in the file
+        raise ValueError(_reason(path, error)) from None  # torch's own message advises to run the file
     return content if isinstance(content, Mapping) else {type(content).__name__: content}
 
 
 def _load(path: Path, zipped: bool) -> Any:
-    mapped = (
-        zipped and _check_parts(path) and path.suffix != ".safetensors"
-    )  # torch reads a file with this suffix differently
+    mapped = zipped and _check_parts(path) and path.suffix != ".safetensors"  # torch reads that suffix differently
     if not zipped:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             _check_pickle(data)

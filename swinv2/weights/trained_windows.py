@@ -47,9 +47,7 @@ def training_windows(state: Mapping[str, Tensor], source: str, name: str) -> tup
         return [_trained_at(buffers[key], key) for key in keys], "the checkpoint"
     if found := _NAME.findall(name):
         window, other, side, rest = found[-1]
-        given = (
-            None if other else _SIDE.search(rest)
-        )  # timm's windows shrink with the images, unless pretrained in others
+        given = None if other else _SIDE.search(rest)  # timm's windows shrink with its images, if not pretrained
         side = next(filter(None, given.groups())) if given else side
         return [(max(1, min(int(window), int(side) // 4 // 2**i)),) * 2 for i in stages], "its name"
     return None, "the model, since the checkpoint does not say"

@@ -219,6 +219,6 @@ def key_and_kind(name: str, by_last_dot: bool) -> tuple[str, str]:
 
 
 def image_kind(name: str) -> str:
-    """Suffix of a file, if it is one of images, else nothing."""
+    """Suffix of an image file; empty for other files."""
     kind = key_and_kind(name, by_last_dot=True)[1]
     return kind if kind in IMAGES else ""

@@ -1,7 +1,6 @@
 """BMP files: RGB pixels, and palette indices.
 
-OpenCV is fast and right for uncompressed files. Pillow reads the other kinds, but gives grey levels in place of
-indices for a palette of greys.
+OpenCV is fast and right for uncompressed files. Pillow reads the other kinds, but misreads palettes of greys.
 """
 
 import struct

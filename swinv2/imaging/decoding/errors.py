@@ -24,7 +24,7 @@ class Decoding:
         self.kind = kind
 
     def __enter__(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         """Raise UnreadableImageError for any exception: damaged files make libraries raise almost all kinds."""

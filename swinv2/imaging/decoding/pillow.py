@@ -57,7 +57,7 @@ def open_with_pillow(data: bytes, path: Path, kind: str, per_byte: float | None 
 
     Args:
         data: content of the file.
-        path: where it came from, for messages.
+        path: of the file, for messages.
         kind: name of the format, one of `PLUGINS`.
         per_byte: most pixels that a byte can hold, as in `check_size`.
 
