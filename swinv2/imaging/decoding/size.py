@@ -12,7 +12,7 @@ from .errors import UnreadableImageError, damaged
 
 LIMIT = "OPENCV_IO_MAX_IMAGE_PIXELS"  # OpenCV's environment variable
 MOST_PIXELS = 1 << 30  # OpenCV's default
-PIXELS_PER_BYTE = {"JPEG": 512, "GIF": 2731, "TGA": 128, "PNM": 8, "WebP": 1 << 16}  # most; JPEG has 64 per bit
+PIXELS_PER_BYTE = {"JPEG": 512, "GIF": 2731, "TGA": 128, "PNM": 8, "WebP": 1 << 16}  # JPEG 64 per bit, GIF 4096 in 12
 MOST_PER_BYTE = 1 << 17  # for other formats, which have no bound; a picture of one colour has up to 120,000
 BESIDE = {"GIF": 5, "PNM": 4, "TGA": 4, "AVIF": 8, "HEIC": 8, "JPEG 2000": 16}  # extra bytes per pixel while decoding
 COEFFICIENT = 2  # bytes per DCT coefficient; a progressive JPEG needs all of them until its last scan
