@@ -4,13 +4,13 @@ import copy
 import math
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from ..attention import WindowAttention
-from ..backbone import Stage
+from ..backbone import Block, Stage
 from ..classifier import ImageClassifier, create_model
 from ..variants import VARIANTS, list_models
 
@@ -77,7 +77,8 @@ def cost_of_classifier(model: ImageClassifier, side: int) -> Cost:
     official = grid**2 * weights(backbone.patch_embed)
     for stage in backbone.stages:
         window = min(stage.window[0], grid)
-        for block, attention in zip(stage.blocks, stage.attentions, strict=True):
+        for block in stage.blocks:
+            attention = cast(Block, block).attn
             bias, products = weights(attention.cpb_mlp), 2 * window**2 * attention.proj.in_features
             official += grid**2 * (weights(block) - bias + products)
             hooked += (2 * window - 1) ** 2 * bias - grid**2 * (weights(attention.qkv) + products)
