@@ -29,7 +29,7 @@ def complete(config: Namespace) -> None:
 
     Raises:
         FileNotFoundError: the annotation file is missing.
-        ValueError: the checkpoint is not of such a task, or the annotations are not valid.
+        ValueError: the checkpoint is of another task, or the annotations are not valid.
     """
     start_from_checkpoint(config)
     if config.ckpt_path is not None:

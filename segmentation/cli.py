@@ -28,7 +28,7 @@ def complete(config: Namespace) -> None:
 
     Raises:
         FileNotFoundError: the class list is missing.
-        ValueError: the checkpoint is not of such a task, or the class list is not valid.
+        ValueError: the checkpoint is of another task, or the class list is not valid.
     """
     start_from_checkpoint(config)
     segmenter, data = config.model.model.init_args, config.data

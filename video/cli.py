@@ -29,7 +29,7 @@ def complete(config: Namespace) -> None:
 
     Raises:
         FileNotFoundError: class names or training videos are missing.
-        ValueError: the checkpoint is not of such a task, or the class names are not valid.
+        ValueError: the checkpoint is of another task, or the class names are not valid.
     """
     start_from_checkpoint(config)
     classifier, data = config.model.model.init_args, config.data

@@ -128,8 +128,8 @@ class RetinaNet(TorchvisionDetector):
         backbone: the feature extractor; the paper's pyramid takes the maps of strides 8 to 32, `out_indices` (1, 2, 3).
         num_classes: number of classes; a recipe may leave it to the data or the checkpoint.
         fpn_channels: channels of the pyramid.
-        anchor_sizes: square root of the area of the smallest of three anchors in pixels, one for each backbone map
-            and two more.
+        anchor_sizes: square root of the area of the smallest of three anchors in pixels, one for each backbone map and
+            two more.
         score_threshold: lowest score of a detection, 0 to 1.
         nms_threshold: IoU, 0 to 1, above which the lower-scored of two detections of a class is dropped.
         detections_per_image: greatest number of detections per image.
