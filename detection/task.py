@@ -112,7 +112,7 @@ class DetectionTask(Task):
         return self.trainer.datamodule  # type: ignore[attr-defined]
 
     def forward(self, images: list[Tensor]) -> list[dict[str, Tensor]]:
-        """Detections of images, each (3, H, W) RGB."""
+        """Detect objects in images, each (3, H, W) RGB."""
         return detect_each(self.model, images, self.tiles, self.views)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -161,7 +161,7 @@ class DetectionTask(Task):
         self.found = ResultSpool(self.path("results.json").parent)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> None:
-        """Draw and keep the detections of a batch of files."""
+        """Draw the detections of a batch of files, and add them to the results."""
         assert self.found is not None
         images, targets = batch
         for image, target, detection in zip(images, targets, self(images) if images else [], strict=True):

@@ -71,7 +71,7 @@ class CocoAnnotations:
         """The objects to detect in an image, in its pixels: `boxes`, `labels` and, on request, `regions`.
 
         Args:
-            image_id: one of `images`.
+            image_id: id of the image.
             with_regions: add the objects' regions, if the file has segmentations.
         """
         record = self.images[image_id]

@@ -102,7 +102,7 @@ class CocoData(TaskData):
 
     @property
     def annotations(self) -> CocoAnnotations:
-        """Categories and ground truth of the validation images, or of the training images if there are no others.
+        """Categories and ground truth of the validation images, or of the training images without validation.
 
         Raises:
             RuntimeError: called before `setup` for training or validation.

@@ -73,7 +73,7 @@ def check_keys(value: Any, section: str, position: int) -> None:
     """Raise unless an entry is an object with all required fields.
 
     Raises:
-        ValueError: it is no object, or a field is missing.
+        ValueError: the entry is no object, or a field is missing.
     """
     if not isinstance(value, dict):
         raise ValueError(f"{section}[{position}] is {shown(value)}, not an object with {list(FIELDS[section])}.")
@@ -160,7 +160,7 @@ def read_crowd(value: dict[str, Any], position: int) -> bool:
     """Whether an annotation is a crowd region: `iscrowd`, which may be missing or null.
 
     Raises:
-        ValueError: it is neither 0 nor 1.
+        ValueError: `iscrowd` is neither 0 nor 1.
     """
     crowd = value.get("iscrowd")
     if crowd is None or (isinstance(crowd, int | float) and crowd in (0, 1)):
@@ -186,7 +186,7 @@ def check_area(value: dict[str, Any], position: int) -> None:
     """Raise unless `area` is a number of at least 0, missing or null.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: `area` is anything else.
     """
     area = value.get("area")
     if area is not None and not (is_number(area) and is_finite(area) and area >= 0):
@@ -209,7 +209,7 @@ def is_text(value: Any) -> bool:
 
 
 def whole(value: Any) -> int | None:
-    """A whole number, also if written as 7.0; None for any other value, and for numbers that do not fit `LARGEST`."""
+    """A whole number, also if written as 7.0; None for any other value or beyond `LARGEST`."""
     limit = LARGEST if type(value) is int else EXACT
     if type(value) not in NUMBERS or not -limit < value < limit:
         return None

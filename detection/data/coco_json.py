@@ -72,7 +72,7 @@ def read_span(data: bytes) -> Any:
     """Parse an entry from its bytes in the file.
 
     Raises:
-        ValueError: they are not JSON in UTF-8.
+        ValueError: the bytes are not JSON in UTF-8.
     """
     return json.loads(data.decode("utf-8"))
 

@@ -20,12 +20,12 @@ BIG = 12  # most characters of a number; more do not fit into 64 bits
 
 
 def examine(segmentation: Any, height: int, width: int) -> str | Spans:
-    """Problem of a segmentation, as text that continues "its segmentation …", or its extent if there is none.
+    """Problem of a segmentation, as text that continues "its segmentation …", or its extent if it has none.
 
     Args:
         segmentation: polygons or run lengths; see `coco_fields.is_empty` for those that are neither.
-        height: of the image, pixels.
-        width: of the image, pixels.
+        height: height of the image, pixels.
+        width: width of the image, pixels.
 
     Returns:
         The problem, or the range of columns and, for polygons, that of rows.

@@ -1,4 +1,4 @@
-"""Maps of the class of every pixel, for the semantic branch of a Hybrid Task Cascade."""
+"""Semantic maps: the class of every pixel, for the semantic branch of Hybrid Task Cascade."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

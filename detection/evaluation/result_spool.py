@@ -32,7 +32,7 @@ class ResultSpool:
             entries: entries of a COCO results JSON; may be empty.
 
         Raises:
-            OSError: they cannot be written.
+            OSError: the file cannot be written.
         """
         text = "\n".join(map(json.dumps, entries)).encode()
         try:

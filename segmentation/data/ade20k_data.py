@@ -142,7 +142,7 @@ class Ade20kData(TaskData):
         return list(self.class_list.names)
 
     def setup(self, stage: str) -> None:
-        """Find and check what a stage needs.
+        """Find and check the images and label maps of a stage.
 
         Args:
             stage: fit, validate or predict.

@@ -24,7 +24,7 @@ class ConvNormReLU(nn.Module):
         self.bn = nn.BatchNorm2d(channels)
 
     def forward(self, x: Float[Tensor, "b _ h w"]) -> Float[Tensor, "b _ h w"]:
-        """Map of the same size."""
+        """Map to map of the same size."""
         return F.relu(self.bn(self.conv(x)), inplace=True)
 
 
