@@ -1,7 +1,7 @@
 """The backbone in all its modes, beside another checkout: `python -m benchmarks.engines --before FOLDER`."""
 
 import argparse
-import inspect
+import dataclasses
 import json
 import os
 import resource
@@ -171,7 +171,9 @@ def measure(case: Case) -> tuple[float, float]:
 def prepared(case: Case) -> Callable[[], object]:
     """What is timed."""
     torch.manual_seed(0)
-    again = "checkpointing" in inspect.signature(swinv2.create_backbone).parameters  # before 0.2.0 a word of recompute
+    again = "checkpointing" in {
+        field.name for field in dataclasses.fields(swinv2.BackboneConfig)
+    }  # before 0.2.0 a word of recompute
     options = {"checkpointing": True} if again else {"recompute": "block"}
     model = swinv2.create_backbone(case.model, **(options if "checkpointing" in case.mode else {}))  # type: ignore[arg-type]
     blocks = [module for module in model.modules() if {"attn", "mlp", "norm1"} <= {*dict(module.named_children())}]
