@@ -6,7 +6,7 @@ from typing import Any, NoReturn, Protocol, cast, runtime_checkable
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.modules.module import _has_any_global_hook
+from torch.nn.modules import module as every_module
 
 from ..attention import WindowAttention
 from ..backbone import Block
@@ -142,7 +142,8 @@ def modification(part: nn.Module, place: str = "") -> str | None:
 
 def global_hooks() -> str | None:
     """That there are hooks that PyTorch calls for every module, as a reason to call a block's layers one by one."""
-    return "there are hooks of all modules" if _has_any_global_hook() else None
+    found = any(getattr(every_module, f"_global_{kind}_hooks") for kind in HOOKS)
+    return "there are hooks of all modules" if found else None
 
 
 def is_observed(module: nn.Module) -> bool:
