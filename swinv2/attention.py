@@ -34,7 +34,7 @@ class ContinuousPositionBias(nn.Sequential):
 
     def table(self, window: Size, trained_window: Size) -> Float[Tensor, "heads ..."]:
         """Bias of every offset in a window, (heads, 2·w1 - 1, …, 2·wn - 1); arguments as those of `forward`."""
-        weight = next(self.parameters(), torch.empty(0, device="cpu"))  # quantised layers have none
+        weight = [*self.parameters(), torch.empty(0, device="cpu")][0]  # quantised layers have none
         device, dtype = weight.device, torch.promote_types(weight.dtype, torch.float32)
         steps = [torch.arange(1 - w, w, device=device, dtype=torch.float32) for w in window]
         steps = [8 * step / max(w - 1, 1) for step, w in zip(steps, trained_window, strict=True)]

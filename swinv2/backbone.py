@@ -183,7 +183,7 @@ class SwinTransformerV2(nn.Module):
     @property
     def stages(self) -> list[Stage]:
         """The stages, finest first."""
-        return cast(list[Stage], list(self.layers))
+        return [cast(Stage, stage) for stage in self.layers]
 
     @property
     def window_size(self) -> list[Size]:
