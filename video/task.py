@@ -15,7 +15,7 @@ from torch import Tensor
 from swinv2.classification.report import write_report
 from swinv2.classification.scores import ClassificationScores, Scores, format_table, summary
 from swinv2.imaging.datasets import Skipped
-from swinv2.training.distributed import Meeting
+from swinv2.training.distributed import LongBarrier
 from swinv2.training.finite import NotFiniteError, finite_outputs
 from swinv2.training.runs.run_folder import set_aside
 from swinv2.training.schedules import OptimizerConfig
@@ -55,7 +55,7 @@ class VideoTask(Task):
 
     model: VideoClassifier
     items = "videos"
-    meeting: Meeting
+    barrier: LongBarrier
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class VideoTask(Task):
         Raises:
             ValueError: the numbers of classes differ.
         """
-        self.meeting = Meeting()
+        self.barrier = LongBarrier()
         if stage == "predict":
             return  # a checkpoint contains the classes
         self.take_classes()
@@ -175,7 +175,7 @@ class VideoTask(Task):
         if self.trainer.sanity_checking:
             self.scores.reset()
             return
-        self.meeting.wait()
+        self.barrier.wait()
         number = int(self.trainer.strategy.reduce(self.scores.counts.sum(), reduce_op="sum"))
         if not check_scored(self, number, "video that can be read"):
             self.log_dict(dict.fromkeys(METRICS, math.nan))
@@ -254,7 +254,7 @@ class VideoTask(Task):
         Raises:
             ValueError: no video could be read, or no output was finite.
         """
-        self.meeting.wait()
+        self.barrier.wait()
         total = len(self.data.predict_set or ())
         flags = torch.tensor([index in self.skipped for index in range(total)], device=self.device).int()
         skipped = int(self.trainer.strategy.reduce(flags, reduce_op="max").sum())  # processes may share videos

@@ -97,10 +97,10 @@ def draw_regions(regions: Sequence[Region], origins: Origins | Mask) -> Mask:
         regions: regions in the pixels of the file.
         origins: source pixels of the transformed image.
     """
-    look = Look(origins)
-    masks = np.zeros((len(regions), *look.size), bool)  # untouched pages of zeros take no memory
+    visible_part = VisiblePart(origins)
+    masks = np.zeros((len(regions), *visible_part.size), bool)  # untouched pages of zeros take no memory
     for mask, region in zip(masks, regions, strict=True):
-        top, left, pixels = look(region)
+        top, left, pixels = visible_part(region)
         mask[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
     return Mask(torch.from_numpy(masks))
 
@@ -112,8 +112,8 @@ def region_boxes(regions: Sequence[Region], origins: Origins | Mask) -> Float[Te
         regions: regions in the pixels of the file.
         origins: source pixels of the transformed image.
     """
-    look = Look(origins)
-    seen = [cut_region(pixels, top, left) for top, left, pixels in map(look, regions)]
+    visible_part = VisiblePart(origins)
+    seen = [cut_region(pixels, top, left) for top, left, pixels in map(visible_part, regions)]
     boxes = [
         [left, top, left + pixels.shape[1], top + pixels.shape[0]] if pixels.size else [0] * 4
         for top, left, pixels in seen
@@ -121,7 +121,7 @@ def region_boxes(regions: Sequence[Region], origins: Origins | Mask) -> Float[Te
     return torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
 
 
-class Look:
+class VisiblePart:
     """Mapping of regions into a transformed image, where only a part may be visible.
 
     Args:

@@ -83,7 +83,7 @@ class RCNN(Detector):
             features = self.fpn(self.backbone(torch.stack([normalize(images[i], dtype) for i in group])))
             group_targets = None if targets is None else [targets[i] for i in group]
             boxes, group_losses = self.rpn(features, size, group_targets)
-            semantic, semantic_losses = self.look_around(features, group_targets)
+            semantic, semantic_losses = self.semantic_features(features, group_targets)
             group_losses |= semantic_losses
             pyramids.append(Pyramid(group, features, semantic))
             proposals.update(zip(group, boxes, strict=True))
@@ -91,7 +91,7 @@ class RCNN(Detector):
                 losses[name] = losses.get(name, 0) + loss * (len(group) / len(images))
         return pyramids, [proposals[i] for i in range(len(images))], losses
 
-    def look_around(
+    def semantic_features(
         self, maps: Sequence[Float[Tensor, "b c _ _"]], targets: Sequence[Mapping[str, Tensor]] | None
     ) -> tuple[Float[Tensor, "b c _ _"] | None, dict[str, Float[Tensor, ""]]]:
         """Features of the semantic branch for the RoI heads, None without a branch, and in training its loss."""

@@ -128,7 +128,7 @@ class Views:
         views = self.of((image.shape[1], image.shape[2]))
         pyramids, candidates = [], []
         for view in views:
-            pyramid, boxes, scores = look(model, view, image)
+            pyramid, boxes, scores = view_candidates(model, view, image)
             candidates.append((boxes, scores))
             if model.has_masks:
                 pyramids.append(pyramid)
@@ -152,7 +152,7 @@ def check_model(model: Detector) -> RCNN:
     return model
 
 
-def look(
+def view_candidates(
     model: RCNN, view: View, image: Shaped[Tensor, "3 h w"]
 ) -> tuple[list[Pyramid], Float[Tensor, "n k 4"], Float[Tensor, "n k_and_1"]]:
     """Pyramid and candidates of one view: boxes in pixels of the image, and scores.

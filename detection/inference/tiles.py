@@ -119,10 +119,10 @@ class Tiles:
         size = (image.shape[1], image.shape[2])
         if max(size) <= self.size:
             return find([image])[0]
-        found = list(self.look(find, image, size))
+        found = list(self.detect_tiles(find, image, size))
         return merge({key: torch.cat([part[key] for part in found]) for key in found[0]}, self.match_threshold)
 
-    def look(
+    def detect_tiles(
         self, find: Find, image: Shaped[Tensor, "3 h w"], size: tuple[int, int]
     ) -> Iterator[dict[str, Shaped[Tensor, "..."]]]:
         """Detections in each tile and in the whole image, in pixels of the image.
@@ -161,7 +161,7 @@ def merge(found: dict[str, Shaped[Tensor, "n ..."]], threshold: float) -> dict[s
     A cut detection is dropped even for one that is itself dropped for another detection of the same object.
 
     Args:
-        found: detections of `Tiles.look`, of all parts of the image.
+        found: detections of `Tiles.detect_tiles`, of all parts of the image.
         threshold: overlap, 0 to 1, from which two detections are one object.
     """
     cut, scores = found["cut"], found["scores"]

@@ -119,7 +119,7 @@ class PadToSquare(v2.Transform):
 
 
 @dataclass(frozen=True)
-class LookAt:
+class InputSize:
     """Add to a target the `size` (height, width) of the model's input; the image is not resized.
 
     Args:
@@ -168,15 +168,15 @@ def train_transform(
     return v2.Compose([crop, v2.RandomHorizontalFlip(flip_prob), *colours, PadToSquare(crop_size)])
 
 
-def eval_transform(short_edge: int | None, long_edge: int) -> LookAt:
-    """Transform of images of validation and prediction; see `LookAt`.
+def eval_transform(short_edge: int | None, long_edge: int) -> InputSize:
+    """Transform of images of validation and prediction; see `InputSize`.
 
     Raises:
         ValueError: edges out of range.
     """
     if short_edge is not None:
         check_edges("val_short_edge", short_edge, "val_long_edge", long_edge)
-    return LookAt(short_edge, long_edge)
+    return InputSize(short_edge, long_edge)
 
 
 def check_edges(short_name: str, short_edge: int, long_name: str, long_edge: int) -> None:

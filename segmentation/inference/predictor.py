@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float32, Int16, Int64, Shaped
 from torch import Tensor, nn
 
-from segmentation.inference.sliding import Look, Sliding
+from segmentation.inference.sliding import Sliding, ViewLogits
 from segmentation.inference.test_time_augmentation import View, Views
 from swinv2.imaging.resize import resize
 
@@ -48,16 +48,16 @@ def segment(
     check(model, image, size)
     height, width = image.shape[1:]
     labels = torch.empty(height, width, dtype=torch.int16)
-    looks = list(look(model, image, [View(size, flip=False)] if views is None else views.of(size), sliding))
-    begins = {top for look in looks for top in look.tops}  # first rows of windows: bands end there
+    logits = list(view_logits(model, image, [View(size, flip=False)] if views is None else views.of(size), sliding))
+    begins = {top for one in logits for top in one.tops}  # first rows of windows: bands end there
     on_cpu = next(model.parameters(), image).device.type == "cpu"
     band, budget = (BAND, TILE) if on_cpu else (ACCELERATOR_BAND, ACCELERATOR_TILE)
     for rows in pairwise(sorted({*range(0, height, band), *begins, height})):
-        for each in looks:
+        for each in logits:
             each.reach(rows[0])
-        step = max(budget // (band * looks[0].num_classes), 1)
+        step = max(budget // (band * logits[0].num_classes), 1)
         for columns in pairwise([*range(0, width, step), width]):
-            labels[slice(*rows), slice(*columns)] = best(scores(looks, rows, columns))
+            labels[slice(*rows), slice(*columns)] = best(scores(logits, rows, columns))
     return labels
 
 
@@ -71,29 +71,29 @@ def check(model: nn.Module, image: Tensor, size: tuple[int, int]) -> None:
         raise ValueError(f"size must be a height and a width of at least 1 pixel, got {size}.")
 
 
-def look(
+def view_logits(
     model: nn.Module, image: Shaped[Tensor, "3 h w"], views: Sequence[View], sliding: Sliding | None
-) -> Iterator[Look]:
+) -> Iterator[ViewLogits]:
     """Looks at the image in each view; it is resized once for successive views of the same size."""
     original = (image.shape[1], image.shape[2])
     for size, same in groupby(views, key=lambda view: view.size):
         resized = image if size == original else resize(image, size)
         for view in same:
-            yield Look(model, resized, original, sliding, view.flip)
+            yield ViewLogits(model, resized, original, sliding, view.flip)
 
 
-def scores(looks: Sequence[Look], rows: tuple[int, int], columns: tuple[int, int]) -> Float32[Tensor, "h w k"]:
+def scores(views: Sequence[ViewLogits], rows: tuple[int, int], columns: tuple[int, int]) -> Float32[Tensor, "h w k"]:
     """Scores of each class in a rectangle of the image: logits of one view, or summed probabilities of several.
 
     Args:
-        looks: one look per view.
+        views: logits of each view.
         rows: first row and the one after the last.
         columns: first column and the one after the last.
     """
-    if len(looks) == 1:
-        return looks[0].logits(rows, columns)
-    total = looks[0].logits(rows, columns).softmax(-1)
-    for other in looks[1:]:
+    if len(views) == 1:
+        return views[0].logits(rows, columns)
+    total = views[0].logits(rows, columns).softmax(-1)
+    for other in views[1:]:
         more = other.logits(rows, columns).softmax(-1)
         in_parts = total.device.type == "cpu"  # row by row: see `Strip.add_to`
         for part, others in zip(total, more, strict=True) if in_parts else [(total, more)]:

@@ -53,7 +53,7 @@ class Sliding:
         return [min(i * self.step, beyond) for i in range(ceil(beyond / self.step) + 1)]
 
 
-class Look:
+class ViewLogits:
     """Logits of a model for one view of an image, read at the pixels of the image, from top to bottom.
 
     The logits of a window are the bilinear interpolation of the model's coarse map. They are read directly at the

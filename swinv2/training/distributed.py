@@ -40,7 +40,7 @@ def mean_over_processes(figures: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return dict(zip(figures, values.unbind(), strict=True))
 
 
-class Meeting:
+class LongBarrier:
     """Barrier at which all processes wait for each other before they exchange results.
 
     A trainer's collectives time out after half an hour, but one process may have hours of video left when the others

@@ -86,7 +86,7 @@ def test_absent_classes_may_count_zero(shapes, tmp_path, monkeypatch, capsys, re
     ids=["sliding", "views", "both", "window", "size of the file"],
 )
 def test_ways_to_look_at_an_image(trained, tmp_path, options):
-    """Predict writes maps and pictures in the size of the file, however the model looks at it."""
+    """Predict writes maps and pictures in the size of the file, whatever size the model takes."""
     path, _ = trained
     picture = np.random.default_rng(0).integers(0, 256, (90, 130, 3), np.uint8)
     cv2.imwrite(str(tmp_path / "photo.png"), picture)

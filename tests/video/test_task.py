@@ -9,7 +9,7 @@ from swinv2 import BackboneConfig
 from swinv2.classification.scores import ClassificationScores
 from swinv2.classifier import ImageClassifier
 from swinv2.cli import main
-from swinv2.training.distributed import Meeting
+from swinv2.training.distributed import LongBarrier
 from swinv2.training.schedules import OptimizerConfig
 from video.classifier import VideoClassifier
 from video.data.clips import Views
@@ -172,7 +172,7 @@ def test_training_learns_its_clips(model, shapes, tmp_path):
 def test_processes_wait_before_they_exchange_results(model, shapes, tmp_path, monkeypatch):
     """At the end of a test and of a prediction they meet first, as nothing else has the patience for a long film."""
     happened, compute, reduce = [], ClassificationScores.compute, SingleDeviceStrategy.reduce
-    monkeypatch.setattr(Meeting, "wait", lambda _: happened.append("wait"))
+    monkeypatch.setattr(LongBarrier, "wait", lambda _: happened.append("wait"))
     monkeypatch.setattr(ClassificationScores, "compute", lambda self: happened.append("compute") or compute(self))
     monkeypatch.setattr(
         SingleDeviceStrategy, "reduce", lambda *given, **how: happened.append("reduce") or reduce(*given, **how)

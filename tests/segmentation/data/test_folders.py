@@ -12,7 +12,7 @@ from torchvision.tv_tensors import Image, Mask
 from segmentation.data.class_list import IGNORED, ClassList
 from segmentation.data.folders import ImagesAndMaps
 from segmentation.data.pairs import find_pairs
-from segmentation.data.transforms import LookAt
+from segmentation.data.transforms import InputSize
 from swinv2.imaging.label_maps import write_map
 from swinv2.imaging.reading import UnreadableImageError
 
@@ -66,7 +66,7 @@ def test_sample(folders):
 @pytest.mark.parametrize("training", [False, True])
 def test_transform(folders, training):
     """The transform has the last word."""
-    dataset = ImagesAndMaps(folders.pairs(), CLASSES, LookAt(18, 100), training)
+    dataset = ImagesAndMaps(folders.pairs(), CLASSES, InputSize(18, 100), training)
     assert dataset[0][1]["size"] == (18, 24)
 
 

@@ -10,7 +10,7 @@ from torchvision.tv_tensors import Image, Mask
 from segmentation.data.class_list import IGNORED
 from segmentation.data.transforms import (
     MEAN_COLOUR,
-    LookAt,
+    InputSize,
     PadToSquare,
     PhotometricDistortion,
     ScaledCrop,
@@ -239,4 +239,4 @@ def test_bad_validation_edges():
     """So are the edges of validation."""
     with pytest.raises(ValueError, match="val_short_edge 512 with val_long_edge 400"):
         eval_transform(512, 400)
-    assert eval_transform(None, 400) == LookAt(None, 400)
+    assert eval_transform(None, 400) == InputSize(None, 400)

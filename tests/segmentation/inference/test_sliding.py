@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from segmentation.inference import sliding
-from segmentation.inference.sliding import Look, Sliding
+from segmentation.inference.sliding import Sliding, ViewLogits
 
 
 class Recorder(nn.Module):
@@ -65,7 +65,7 @@ def test_batch_size_out_of_range():
 def test_windows_come_in_batches():
     """Windows side by side go through the model together, as many as allowed."""
     model = Recorder()
-    look = Look(model, torch.zeros(3, 16, 40), (16, 40), Sliding(16, 8, batch_size=3))
+    look = ViewLogits(model, torch.zeros(3, 16, 40), (16, 40), Sliding(16, 8, batch_size=3))
     look.reach(0)
     assert model.seen == [(3, 3, 16, 16), (1, 3, 16, 16)]
 
@@ -73,7 +73,7 @@ def test_windows_come_in_batches():
 def test_model_runs_when_its_rows_are_reached():
     """A row of windows waits until the image is read as far as its first row."""
     model = Recorder()
-    look = Look(model, torch.zeros(3, 64, 16), (64, 16), Sliding(16, 16))
+    look = ViewLogits(model, torch.zeros(3, 64, 16), (64, 16), Sliding(16, 16))
     calls = []
     for row in range(0, 64, 8):
         look.reach(row)
@@ -92,7 +92,7 @@ def test_maps_of_windows_above_are_let_go(monkeypatch):
         return made
 
     monkeypatch.setattr(sliding, "channels_last", watched)
-    look = Look(Recorder(), torch.zeros(3, 800, 32), (800, 32), Sliding(32, 20))
+    look = ViewLogits(Recorder(), torch.zeros(3, 800, 32), (800, 32), Sliding(32, 20))
     for row in range(0, 800, 4):
         look.reach(row)
         alive.append(sum(ref() is not None for ref in kept))
@@ -104,7 +104,7 @@ def test_maps_of_windows_above_are_let_go(monkeypatch):
 def test_rows_of_windows_between_the_pixels_are_not_run():
     """A row of windows in which no pixel of the image has its centre is left out."""
     model = Recorder()
-    look = Look(model, torch.zeros(3, 64, 16), (1, 1), Sliding(16, 16))  # the centre of the pixel lies at 32
+    look = ViewLogits(model, torch.zeros(3, 64, 16), (1, 1), Sliding(16, 16))  # the centre of the pixel lies at 32
     look.reach(0)
     assert len(model.seen) == 1
     assert look.logits((0, 1), (0, 1)).shape == (1, 1, 1)
@@ -115,7 +115,7 @@ def test_logits_of_a_flipped_look_lie_as_in_the_image():
     image = torch.rand(3, 16, 24)
     tiles = []
     for flip in (False, True):
-        look = Look(Recorder(), image, (16, 24), flip=flip)
+        look = ViewLogits(Recorder(), image, (16, 24), flip=flip)
         look.reach(0)
         tiles.append(look.logits((0, 16), (0, 24)))
     torch.testing.assert_close(tiles[0], tiles[1])
@@ -123,5 +123,5 @@ def test_logits_of_a_flipped_look_lie_as_in_the_image():
 
 def test_windows_of_a_flipped_look_begin_at_the_right():
     """The flipped image is slid over from its own left border, as if it had been flipped before."""
-    look = Look(Recorder(), torch.zeros(3, 16, 25), (16, 25), Sliding(10, 7), flip=True)
+    look = ViewLogits(Recorder(), torch.zeros(3, 16, 25), (16, 25), Sliding(10, 7), flip=True)
     assert sorted(look.columns.starts) == [0, 1, 8, 15]

@@ -2,7 +2,7 @@
 
 import torch
 
-from swinv2.training.distributed import Meeting, gather, mean_over_processes
+from swinv2.training.distributed import LongBarrier, gather, mean_over_processes
 
 SCRIPT = """
 import os
@@ -38,14 +38,14 @@ import os, time
 from datetime import timedelta
 import torch
 from torch import distributed
-from swinv2.training.distributed import Meeting
+from swinv2.training.distributed import LongBarrier
 
 rank, patience = int(os.environ["LOCAL_RANK"]), timedelta(seconds=1)
 distributed.init_process_group("gloo", rank=rank, world_size=2, timeout=patience)
-meeting = Meeting()
+barrier = LongBarrier()
 if rank:
     time.sleep(2)
-meeting.wait()
+barrier.wait()
 total = torch.tensor(rank + 1)
 distributed.all_reduce(total)
 os.write(1, f"{total.item()}\\n".encode())
@@ -58,11 +58,11 @@ def test_longer_than_collectives_wait(run_code):
 
 
 def test_longer_than_collectives_wait_is_too_long_for_them(run_code):
-    """Without a meeting, the process that waits gives up."""
-    codes, said = run_code(RENDEZVOUS.replace("meeting.wait()", ""), processes=2)
+    """Without the barrier, the process that waits gives up."""
+    codes, said = run_code(RENDEZVOUS.replace("barrier.wait()", ""), processes=2)
     assert codes[0] == 1 and "imed out" in said
 
 
 def test_alone():
     """A single process does not wait."""
-    Meeting().wait()
+    LongBarrier().wait()
