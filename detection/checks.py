@@ -1,4 +1,4 @@
-"""Check that model and data fit each other, before anything is computed."""
+"""Check before a training that the data has the masks and semantic maps that the detector learns from."""
 
 from detection.data.coco_data import CocoData
 from detection.detectors.detector import Detector

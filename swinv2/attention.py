@@ -54,7 +54,7 @@ class ContinuousPositionBias(nn.Sequential):
 
 
 def pairwise(table: Float[Tensor, "heads ..."], window: Size) -> Float[Tensor, "heads n n"]:
-    """Bias of each pair (i, j) of slots, from that of each offset i - j, of which the table may have more."""
+    """Bias of each pair (i, j) of slots: entry i - j of the table, which may be that of a larger window."""
     n = len(window)
     for axis, w in enumerate(window, 1):
         table = table.narrow(axis, (table.shape[axis] + 1) // 2 - w, 2 * w - 1)  # offsets 1 - w … w - 1
@@ -89,7 +89,7 @@ class WindowAttention(nn.Module):
         return self.proj(self.attend(self.qkv(x), windows))
 
     def attend(self, qkv: Float[Tensor, "b *grid c3"], windows: Windows) -> Float[Tensor, "b *grid c"]:
-        """Attention between the layers `qkv`, whose output lacks its bias yet, and `proj`."""
+        """Attention on the output of `qkv`, whose bias is added here, before `proj`."""
         tokens = (qkv + self.qkv_bias().to(qkv.dtype)).flatten(1, -2)  # (B, S, 3·C)
         heads = 3, self.num_heads, qkv.shape[-1] // (3 * self.num_heads)
         q, k, v = windows.gather(tokens).unflatten(-1, heads).permute(3, 0, 1, 4, 2, 5)  # (B, W, h, N, d) each

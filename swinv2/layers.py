@@ -1,4 +1,4 @@
-"""What a Swin Transformer V2 does to tokens one by one, or to few at a time: embedding, merging, norm, MLP."""
+"""Layers beside the attention: patch embedding, patch merging, layer norm, MLP and stochastic depth (drop path)."""
 
 import math
 from collections.abc import Sequence
@@ -61,7 +61,7 @@ class PatchEmbed(nn.Module):
         self.norm = LayerNorm(dim)
 
     def forward(self, x: Float[Tensor, "b channels *size"]) -> Float[Tensor, "b *grid c"]:
-        """Pixels missing to whole patches are zero.
+        """Embed patches; incomplete ones at the end are filled up with zeros.
 
         Raises:
             ValueError: wrong number of axes or channels, or an image smaller than one patch.
@@ -98,7 +98,7 @@ class PatchMerging(nn.Module):
         self.norm = LayerNorm(2 * dim)
 
     def forward(self, x: Float[Tensor, "b *grid c"]) -> Float[Tensor, "b *merged 2*c"]:
-        """Tokens missing to whole blocks are zero."""
+        """Merge tokens; incomplete blocks at the end are filled up with zeros."""
         n = len(self.stride)
         x = padded(x, [0, 0, *missing([int(s) for s in x.shape[1:-1]], self.stride)])
         for axis, stride in enumerate(self.stride):

@@ -1,4 +1,4 @@
-"""COCO annotation files: checked as a whole, then the objects of one image at a time."""
+"""COCO annotation files: checked as a whole by `coco_reader.py`, then read for one image at a time."""
 
 import logging
 import os

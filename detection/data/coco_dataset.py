@@ -1,4 +1,4 @@
-"""Images and their objects from a folder and a COCO JSON."""
+"""Data set of images and targets from a folder and a COCO JSON."""
 
 import itertools
 from collections.abc import Sequence
@@ -23,9 +23,10 @@ from swinv2.imaging.reading import UnreadableImageError, read_image
 class CocoDetection(Dataset[tuple[Image, dict[str, Any]]]):
     """Images with targets `boxes`, `labels`, `masks`, `image_id`, `orig_size` and `size`.
 
-    `orig_size` and `size` are (height, width) of the file and of the returned image; boxes and masks are in pixels of
-    the latter. `masks`, drawn after the transform, and `semantic`, the class of each pixel (height, width), come in
-    training only. An image that cannot be read is replaced by the next one, and the log counts it.
+    `boxes` (n, 4) are xyxy, `labels` (n,) from 0, `masks` (n, height, width) boolean. `orig_size` and `size` are
+    (height, width) of the file and of the returned image; boxes and masks are in pixels of the latter. `masks`, drawn
+    after the transform, and `semantic`, the class of each pixel (height, width), come in training only. An image that
+    cannot be read is replaced by the next one, and the log counts it.
 
     Args:
         folder: image folder; the JSON's `file_name` is a path below it.

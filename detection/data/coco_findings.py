@@ -1,4 +1,4 @@
-"""Oddities in a COCO file: counted by kind, logged, and an error where they concern most objects."""
+"""Oddities that `coco_reader.py` finds: counted by kind, logged, and an error where they concern most objects."""
 
 from collections import Counter
 

@@ -203,7 +203,10 @@ class Stream:
                 return
 
     def _more(self) -> bool:
-        """Read the next block, at least as long as the unread text, so that a long entry takes few attempts."""
+        """Read the next block, at least as long as the unread text; False at the end of the file.
+
+        Blocks that double make a long entry take few attempts.
+        """
         data = self.file.read(max(BLOCK, len(self.text) - self.at))
         self.text = self.text[self.at :] + data.decode("latin-1")
         self.offset += self.at

@@ -134,7 +134,7 @@ def train_transform(
 
 
 def eval_transform(short_edge: int, long_edge: int) -> RandomShortEdge:
-    """Resize to one short edge, or less where the long edge would exceed its limit; both in pixels.
+    """Transform that resizes the short edge to `short_edge` pixels, less where the long edge would pass `long_edge`.
 
     Raises:
         ValueError: the short edge is not positive, or above the limit.

@@ -1,4 +1,4 @@
-"""Checks of a detector's training targets."""
+"""Checks of a detector's training targets: `boxes`, `labels`, `masks`, `semantic`, as `Detector.forward` takes them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -44,7 +44,7 @@ class View(NamedTuple):
         return self.turn(resize(image, self.size))
 
     def turn(self, maps: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
-        """Flip maps to the view, or back, if the view is flipped."""
+        """Flip maps horizontally if the view is flipped; a second call turns them back."""
         return maps.flip(-1) if self.flip else maps
 
     def to_view(self, boxes: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:

@@ -1,4 +1,7 @@
-"""Class list: names of the classes, and their pixel values in label maps."""
+"""Class list: names of the classes, and their pixel values in label maps.
+
+`read_classes` chooses the reader of a file: `class_json` for JSON and YAML, `class_table` for lines of text.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

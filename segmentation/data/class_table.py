@@ -134,7 +134,7 @@ def read_values_in_front(lines: Sequence[Line], commas: bool) -> list[Row]:
 
 
 def is_number_again(row: Row, cut: Cut | None) -> bool:
-    """Whether the value of a class is followed by another number in place of its name."""
+    """Whether another number follows the value of a class, where its name should be."""
     again = number_in_front(row.name)
     of_name = again is not None and cut is not None and again.delimiter == cut.delimiter
     return of_name or (NUMBER.fullmatch(row.name) is not None and row.name != str(row.value))

@@ -24,7 +24,7 @@ class ConvNormReLU(nn.Module):
         self.bn = nn.BatchNorm2d(channels)
 
     def forward(self, x: Float[Tensor, "b _ h w"]) -> Float[Tensor, "b _ h w"]:
-        """Map to map of the same size."""
+        """Convolve, normalise and rectify a map; height and width stay."""
         return F.relu(self.bn(self.conv(x)), inplace=True)
 
 

@@ -1,4 +1,8 @@
-"""`swinv2 plan RECIPE`: what a training would be, without data, weights, memory or a GPU for it."""
+"""`swinv2 plan RECIPE`: what a training would be, without data, weights, memory or a GPU for it.
+
+It prints parameters, multiply-adds of one input (of classifiers the whole model, else the backbone only), memory beside
+activations, groups of the optimizer, batch, steps, epochs, and learning rates; `plan_report` works them out.
+"""
 
 import argparse
 from collections.abc import Sequence

@@ -81,11 +81,11 @@ def check_values(path: Path, root: yaml.Node) -> None:
 
 
 def expanded(node: yaml.Node, known: dict[int, float]) -> float:
-    """Number of values when each alias is written out; infinite for one that is within itself.
+    """Number of values in a YAML node with each alias written out; infinite if the node contains itself.
 
     Args:
         node: of YAML.
-        known: numbers of the nodes that were counted.
+        known: cache of results, by the `id` of the node.
     """
     if isinstance(node, yaml.ScalarNode):
         return 1.0

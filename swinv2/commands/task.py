@@ -228,7 +228,7 @@ class TaskCLI(LightningCLI):
         """Lightning lets a checkpoint overrule the command line here; what the user types shall hold."""
 
     def before_instantiate_classes(self) -> None:
-        """Settle the folder of the recipe, where the checkpoints are in it, and which one is meant."""
+        """Set the run folder (default: runs/TASK/RECIPE), that of checkpoints, and the file of `--ckpt_path`."""
         config = self.config[self.subcommand]
         recipe = Path(str(config.config[-1])).stem if config.config else "default"
         folder = Path(config.trainer.default_root_dir or f"runs/{self.name}/{recipe}")

@@ -1,7 +1,8 @@
 """The same blocks, faster: `Block` says what is computed, engines how.
 
-A block asks its engines in turn; the first that does not refuse computes it, and where all refuse it is computed as
-`swinv2.backbone.Block` says. Values and gradients are the same to rounding.
+`use_engine` gives a block its engines; `FastBlock.forward` in `base.py` asks them in turn. The first that does not
+refuse computes the block, and where all refuse it is computed as `swinv2.backbone.Block` says. Values and gradients are
+the same to rounding.
 """
 
 from collections import Counter

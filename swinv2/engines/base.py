@@ -141,7 +141,7 @@ def modification(part: nn.Module, place: str = "") -> str | None:
 
 
 def global_hooks() -> str | None:
-    """That there are hooks that PyTorch calls for every module, as a reason to call a block's layers one by one."""
+    """Reason to call a block's layers one by one if PyTorch has hooks for every module; None if it has none."""
     found = any(getattr(every_module, f"_global_{kind}_hooks") for kind in HOOKS)
     return "there are hooks of all modules" if found else None
 
@@ -158,7 +158,7 @@ def must_call_bias(attention: FastAttention) -> bool:
 
 
 def is_recorded(block: nn.Module, x: Tensor) -> bool:
-    """Whether a gradient may be asked for."""
+    """Whether autograd records the block: gradients are enabled, and its input or one of its weights requires them."""
     return torch.is_grad_enabled() and (x.requires_grad or any(weight.requires_grad for weight in block.parameters()))
 
 

@@ -1,4 +1,7 @@
-"""Image files to RGB tensors."""
+"""Image files to RGB tensors; a file that cannot be read is an `UnreadableImageError`.
+
+Data sets catch it, note the file in `Skipped` of `datasets.py`, which logs it, and give another item or None instead.
+"""
 
 from pathlib import Path
 

@@ -87,7 +87,7 @@ class SimMIMTask(Task):
                 self.drawn += 1
 
     def forward(self, images: TrainBatch, names: list[str]) -> tuple[Float[Tensor, "b 3 s s"], Bool[Tensor, "b t t"]]:
-        """Prediction for images, and their masks, which depend only on the names."""
+        """Predicted pixels, and the masks, which are seeded by the images' names: the same every time."""
         seeds = [zlib.crc32(name.encode("utf-8", "surrogateescape")) for name in names]
         masks = self.model.draw_masks(images, [torch.Generator().manual_seed(seed) for seed in seeds])
         return self.model(images, masks), masks

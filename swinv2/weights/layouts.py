@@ -1,4 +1,6 @@
-"""Names of SwinV2's weights in other projects, and detection of a checkpoint's project.
+"""Names of SwinV2's weights in timm, torchvision and other projects, and detection of a checkpoint's project.
+
+`to_official` of `conversion.py` renames a checkpoint by `LAYOUTS`.
 
 Official names are `patch_embed.proj.weight`, `layers.0.blocks.0.attn.q_bias`, `layers.0.downsample.norm.weight`,
 `norm.weight` and `head.weight`; a norm for each output (`norm0`, …) and the extra norm of huge and giant (`enorm`) are

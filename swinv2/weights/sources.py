@@ -125,7 +125,7 @@ def _download(address: str) -> Path:
 
 
 def _check_start(address: str, path: Path) -> None:
-    """Raise, by the first bytes of a download, unless it may be a checkpoint or an index of one.
+    """Raise unless the first bytes of a download may be those of a checkpoint, or of an index of its shards.
 
     Raises:
         ValueError: it is neither.

@@ -109,9 +109,9 @@ def rows_of_pairs(lines: Sequence[Line], delimiter: str) -> list[Row]:
 
 
 def delimiter_of_most(lines: Sequence[Line]) -> str | None:
-    """Delimiter in most lines, more than half of them; None if there is none.
+    """The delimiter that the most lines contain; None unless these are more than half of all.
 
-    Of several, as names may contain delimiters, it is the one that gives known headings, or numbers as labels.
+    Where several are equally frequent, the one that gives known headings is taken, else one that gives numeric labels.
     """
     counts = {sign: sum(sign in line.text for line in lines) for sign in DELIMITERS}
     if not lines or 2 * max(counts.values()) <= len(lines):

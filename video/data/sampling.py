@@ -1,4 +1,4 @@
-"""Sampling of the frame numbers of a clip."""
+"""Frames of a video that make a clip: `Dense` (Kinetics), `Segments` (Something-Something, TSN) or `Shuffled`."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Interface that all readers of videos share."""
+"""Interface that all readers of videos share; a new reader is named in `BACKENDS` of `opening.py`."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence

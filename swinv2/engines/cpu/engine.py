@@ -213,7 +213,7 @@ def _attend(
 
 
 def _moved(x: Float[Tensor, "tokens c"], order: Tensor | None, inverse: Tensor | None) -> Float[Tensor, "tokens c"]:
-    """Tokens in another order."""
+    """Tokens in `order`, or as they are for None; gradients go back by `inverse`."""
     return x if order is None else Take.apply(x.unsqueeze(0), order, inverse).squeeze(0)
 
 

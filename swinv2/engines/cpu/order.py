@@ -64,7 +64,7 @@ class Chunk:
 
 
 def chunks(windows: Windows, batch: int, most: int) -> tuple[Chunk, ...]:
-    """The windows of a batch in chunks; those that were wanted last are remembered.
+    """The windows of a batch in chunks of at most `most` tokens; the last results are cached.
 
     Args:
         windows: of one grid.

@@ -17,7 +17,7 @@ from .tiles import LOG2E, SIZES, lengths, load_bias, load_rows, scores_of, slot_
 @triton.jit
 @no_type_check
 def through_unit(grad, direction, length):
-    """Gradient of a vector from that of its unit vector."""
+    """Gradient of a vector from that of its unit vector `direction`; `length` is the norm of the vector."""
     return (grad - direction * tl.sum(grad * direction, 1)[:, None]) / length[:, None]
 
 

@@ -70,7 +70,7 @@ def _refusal(x: Tensor, windows: Windows, dtype: torch.dtype, attn: nn.Module, p
         windows: of the grid.
         dtype: of queries, keys and values.
         attn: the attention.
-        parts: of the channels of x, 3 for queries, keys and values.
+        parts: 3 if the channels of x are queries, keys and values, else 1.
     """
     if x.device.type != "cuda":
         return f"the tokens are on {x.device.type}"

@@ -53,7 +53,7 @@ def backward(
 @triton.jit
 @no_type_check
 def tile_of(number, rows, C: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr):
-    """Rows and columns of a tile, where its numbers are, and which it has."""
+    """Row and column numbers of a tile, offsets of its elements, and the mask of those within the array."""
     row = (number * ROWS + tl.arange(0, ROWS)).to(tl.int64)
     column = tl.arange(0, WIDTH)
     return row, column, row[:, None] * C + column, (row < rows)[:, None] & (column < C)

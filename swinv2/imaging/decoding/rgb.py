@@ -1,4 +1,4 @@
-"""RGB pixels of image files, with a decoder for each format.
+"""RGB pixels of image files, turned upright by the EXIF orientation, with a decoder for each format.
 
 OpenCV prints the messages of libjpeg and libpng to the terminal, multiplies the fourth band of a TIFF into the
 colours, and its versions differ. For JPEG, PNG and WebP imagecodecs gives the same pixels silently and as fast, see

@@ -1,1 +1,1 @@
-"""Callbacks of training."""
+"""Callbacks of training; for averaged weights (EMA) Lightning has one, see docs/classification.md."""

@@ -62,7 +62,7 @@ class FiniteTraining(Callback):
         """Skip the step if its gradients, not yet clipped, are not finite; otherwise log their norm.
 
         Raises:
-            DivergedTrainingError: too many steps in a row had gradients that are not finite, or a buffer is spoilt.
+            DivergedTrainingError: too many steps in a row had gradients, or a buffer has values, that are not finite.
         """
         gradients = [parameter.grad for parameter in pl_module.parameters() if parameter.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)

@@ -1,4 +1,7 @@
-"""Folders of a run: RECIPE/version_0, version_1, … for logs, RECIPE/checkpoints for best and last checkpoint."""
+"""Run folder of a recipe: version_0, version_1, … for logs, checkpoints/ for best and last checkpoint.
+
+The folder is `trainer.default_root_dir`; `TaskCLI` in `swinv2/commands/task.py` sets its default, runs/TASK/RECIPE.
+"""
 
 import atexit
 import logging
