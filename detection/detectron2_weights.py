@@ -17,7 +17,7 @@ from swinv2.weights.files import errors_of, open_checkpoint, write_checkpoint
 from swinv2.weights.layouts import Names, detect_format, last_stage, rename
 from swinv2.weights.matching import defect
 from swinv2.weights.parts import inner_names
-from swinv2.weights.trained_windows import training_windows
+from swinv2.weights.pretrained_windows import training_windows
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from torch import Tensor
 
-from detection.checks import check_supervision
 from detection.data.coco_data import Batch, CocoData
 from detection.data.origins import Origins
 from detection.data.regions import draw_regions
@@ -19,6 +18,7 @@ from detection.evaluation.result_spool import ResultSpool, in_order
 from detection.inference.drawing import draw_detections
 from detection.inference.test_time_augmentation import Views, check_model
 from detection.inference.tiles import Tiles, detect_each
+from detection.supervision_checks import check_supervision
 from swinv2.files.whole import write_whole
 from swinv2.imaging.drawing import side_by_side
 from swinv2.imaging.resize import resize

@@ -43,7 +43,7 @@ MACHINERY = r"torch\.ops|torch\.backends|data_ptr|\b_version\b|[hH]ooks|[tT]rito
 NEEDED = {"torch", "jaxtyping"}
 IN_SWINV2 = ("swinv2/classification", "swinv2/simmim")  # tasks that are part of it
 TESTED_ELSEWHERE = {  # sources without a test file of their name, and the one that tests what they are for
-    "detection/checks.py": "detection/test_task.py",
+    "detection/supervision_checks.py": "detection/test_task.py",
     "detection/cli.py": "detection/test_task.py",
     "detection/data/coco_fields.py": "detection/data/test_annotations.py",
     "detection/data/coco_index.py": "detection/data/test_annotations.py",

@@ -12,7 +12,7 @@ from detection.data.annotations import CocoAnnotations, ImageRecord
 from detection.data.origins import Origins
 from detection.data.regions import draw_regions
 from detection.data.semantic_maps import SemanticMaps
-from detection.detectors.semantic import IGNORED
+from detection.detectors.semantic_branch import IGNORED
 from swinv2.files.paths import Finder
 from swinv2.imaging.datasets import Skipped, Transform
 from swinv2.imaging.decoding.errors import ImageDepthError

@@ -13,7 +13,7 @@ from torchvision.tv_tensors import Image, Mask
 from detection.data.origins import Origins
 from detection.data.regions import cut_region, draw_regions
 from detection.data.transforms import fit_boxes, keep_visible
-from detection.detectors.semantic import IGNORED
+from detection.detectors.semantic_branch import IGNORED
 
 HALO = 7  # side of the square by which holes are dilated, pixels: annotated outlines run within their objects
 FILL_SIDE = 320  # longest side of the image in which holes are filled, pixels

@@ -9,7 +9,7 @@ import torch
 from torchvision.tv_tensors import Mask
 
 from detection.data.annotations import ImageRecord
-from detection.detectors.semantic import IGNORED
+from detection.detectors.semantic_branch import IGNORED
 from swinv2.files.paths import Finder
 from swinv2.imaging.label_maps import GREY, PALETTE, png_header, read_map
 from swinv2.imaging.reading import UnreadableImageError

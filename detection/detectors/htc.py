@@ -6,7 +6,7 @@ from detection.detectors.cascade import cascade_stages
 from detection.detectors.fpn import FPN
 from detection.detectors.rcnn import RCNN
 from detection.detectors.rpn import RPN, RPNConfig
-from detection.detectors.semantic import SemanticBranch
+from detection.detectors.semantic_branch import SemanticBranch
 from detection.inference.postprocess import Postprocess
 from detection.roi.roi_heads import RoIHeads
 from detection.roi.roi_pool import RoIPool

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from detection.detectors.detector import Detector
 from detection.detectors.fpn import FPN
 from detection.detectors.rpn import RPN
-from detection.detectors.semantic import SemanticBranch
+from detection.detectors.semantic_branch import SemanticBranch
 from detection.detectors.targets import check_targets
 from detection.roi.roi_heads import RoIHeads, Sizes
 from detection.roi.roi_pool import Pyramid

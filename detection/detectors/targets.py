@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torchvision.tv_tensors import BoundingBoxes, BoundingBoxFormat
 
-from detection.detectors.semantic import IGNORED
+from detection.detectors.semantic_branch import IGNORED
 
 WITHOUT = {
     "masks": " or take a model without mask head",

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torchvision.ops import box_area, roi_align
 
-from detection.detectors.semantic import LEVEL
+from detection.detectors.semantic_branch import LEVEL
 
 
 class Pyramid(NamedTuple):

@@ -14,7 +14,7 @@ from torchvision.tv_tensors import Image
 
 from segmentation.data.check_label_maps import check_maps
 from segmentation.data.class_list import ClassList
-from segmentation.data.folders import ImagesAndMaps, Sample
+from segmentation.data.dataset import ImagesAndMaps, Sample
 from segmentation.data.pairs import Pair, find_pairs
 from segmentation.data.transforms import eval_transform, train_transform
 from swinv2.files.paths import locate

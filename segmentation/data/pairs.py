@@ -13,8 +13,8 @@ from swinv2.files.text_lines import Line
 from swinv2.imaging.decoding.formats import SUFFIXES
 from swinv2.imaging.finding import files_below
 from swinv2.imaging.label_maps import size_in_header
-from swinv2.imaging.passed_over import tell_passed_over
 from swinv2.imaging.reading import UnreadableImageError, read_image
+from swinv2.imaging.skipped_files import tell_passed_over
 
 MOST_OTHER = 0.5  # greatest share of pairs with different sizes
 READERS = 16  # threads that read headers; on network disks most of the time is waiting

@@ -10,16 +10,16 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.tv_tensors import Image
 
+from ..classification.data.crop_elongated import CropElongated
 from ..classification.data.folders import FolderImages
 from ..classification.data.image_data import ImageData
-from ..classification.data.middle import Middle
 from ..classification.items import ImageItems, Strings
 from ..classification.shards.dataset import read_shards
 from ..classification.shards.patterns import names_shards
 from ..imaging.decoding.formats import SUFFIXES
 from ..imaging.finding import files_below, is_image
-from ..imaging.passed_over import check_passed_over
 from ..imaging.resize import check_crops
+from ..imaging.skipped_files import check_passed_over
 from ..shapes import Shapes
 
 TrainBatch = UInt8[Tensor, "b 3 s s"]
@@ -64,7 +64,7 @@ class SimMIMData(ImageData):
         crop = v2.RandomResizedCrop(size, scale_range)  # aspect ratio 3:4 to 4:3, bilinear
         transforms = (
             v2.Compose([crop, v2.RandomHorizontalFlip(flip_prob)]),
-            v2.Compose([Middle(), v2.Resize(size), v2.CenterCrop(size)]),
+            v2.Compose([CropElongated(), v2.Resize(size), v2.CenterCrop(size)]),
         )
         super().__init__(root, train, val, batch_size, num_workers, size, *transforms, images, shapes)
 

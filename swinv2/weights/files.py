@@ -12,11 +12,11 @@ from torch import Tensor
 from ..files.kinds import kind_of
 from ..files.whole import write_torch
 from .containers import find_weights
+from .pretrained_windows import architecture
 from .safetensors_files import write_safetensors
 from .shards import check_whole, read_shards
 from .sources import SUFFIXES, Located, locate
 from .tensor_files import read_file
-from .trained_windows import architecture
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from .load_report import LoadReport, grouped
 from .matching import check_coverage, check_variant, defect
 from .parts import Parts
 from .placement import match
+from .pretrained_windows import training_windows, warn_of_guess
 from .published import PRETRAINED, weights_url
-from .trained_windows import training_windows, warn_of_guess
 
 __all__ = ["PRETRAINED", "LoadReport", "convert", "load_weights", "read_checkpoint", "weights_url"]
 

@@ -18,8 +18,8 @@ from ..downloads.hub import HUB, from_hub
 from ..files.kinds import describe, kind_of
 from ..files.paths import Finder, safe_part
 from ..files.regular import SPECIAL, is_special, read_small
+from .pretrained_windows import configuration
 from .shards import shards_beside
-from .trained_windows import configuration
 
 ADDRESSES = ("http://", "https://")
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from swinv2.classification.class_names import check_no_splits, labels_of, name_classes, tell_one_class
-from swinv2.imaging.passed_over import check_loose
+from swinv2.imaging.skipped_files import check_loose
 from video.data.files import ARCHIVED, below, has_video, part, report_passed_over
 from video.data.finding import VideoFinder
 from video.data.list_formats import read_rows

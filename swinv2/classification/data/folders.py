@@ -13,8 +13,8 @@ from jaxtyping import Int32
 
 from ...imaging.decoding.formats import SUFFIXES
 from ...imaging.finding import files_below, is_image, visible
-from ...imaging.passed_over import check_loose, check_passed_over
 from ...imaging.reading import read_bytes
+from ...imaging.skipped_files import check_loose, check_passed_over
 from ..class_names import check_no_splits, labels_of
 from ..items import ImageItems, Strings
 from .labels import check_labels

@@ -14,11 +14,11 @@ from ..class_names import find_class_file, first_number, name_classes
 from ..items import ImageItems
 from ..shards.dataset import read_shards
 from ..shards.patterns import names_shards
+from .crop_elongated import CropElongated
 from .erasing import Erasing
 from .folders import class_folders, read_class_folders
 from .image_data import ImageData
 from .labels import check_numbers, read_real_labels
-from .middle import Middle
 from .transforms import eval_transform, train_transform
 
 
@@ -84,7 +84,7 @@ class ImageNetData(ImageData):
     ) -> None:
         transforms = (
             train_transform(size, scale_range, flip_prob, rand_augment, color_jitter),
-            v2.Compose([Middle(), eval_transform(size, crop)]) if crop else eval_transform(size, crop),
+            v2.Compose([CropElongated(), eval_transform(size, crop)]) if crop else eval_transform(size, crop),
         )
         super().__init__(root, train, val, batch_size, num_workers, size, *transforms, images, shapes)
         self.classes = classes

@@ -9,7 +9,7 @@ from detection.detectors.htc import HybridTaskCascade
 from detection.detectors.mask_rcnn import MaskRCNN
 from detection.detectors.rpn import RPNConfig
 from detection.inference.postprocess import Postprocess
-from detection.inference.test_time_augmentation import AREAS, View, Views, check_areas, look
+from detection.inference.test_time_augmentation import AREAS, View, Views, check_areas, view_candidates
 from detection.roi.roi_stage import RoIConfig
 from swinv2 import BackboneConfig
 from swinv2.imaging.resize import resize
@@ -111,8 +111,8 @@ def test_each_view_finds_objects_of_its_areas_only(name):
     """Candidates of another area, in pixels of the image, have score 0; all others and background keep theirs."""
     model, image, (least, beyond) = build(), picture(128, 160), AREAS[name]
     view = View((128, 160), (64, 80), True, [name])
-    _, boxes, scores = look(model, view, image)
-    _, _, everything = look(model, view._replace(areas=list(AREAS)), image)
+    _, boxes, scores = view_candidates(model, view, image)
+    _, _, everything = view_candidates(model, view._replace(areas=list(AREAS)), image)
     area = box_area(boxes.flatten(0, 1)).view(boxes.shape[:2])
     within = (area >= least) & (area < beyond)
     assert within.any()
@@ -129,7 +129,7 @@ def test_all_views_have_a_part_in_the_detections():
     assert large.any()
     assert not large.all()
     for size, is_large in (((64, 80), True), ((128, 160), False)):
-        _, boxes, _ = look(model, View((128, 160), size, False, list(AREAS)), image)
+        _, boxes, _ = view_candidates(model, View((128, 160), size, False, list(AREAS)), image)
         distance = (split["boxes"][large == is_large, None] - boxes.flatten(0, 1)).abs().amax(dim=-1)
         assert distance.amin(dim=1).max() == 0
 

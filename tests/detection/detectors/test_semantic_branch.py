@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from detection.detectors.semantic import SemanticBranch
+from detection.detectors.semantic_branch import SemanticBranch
 
 
 def maps(size=64, channels=6, batch=2):

@@ -10,7 +10,7 @@ from torchvision.transforms import v2
 from torchvision.tv_tensors import Image, Mask
 
 from segmentation.data.class_list import IGNORED, ClassList
-from segmentation.data.folders import ImagesAndMaps
+from segmentation.data.dataset import ImagesAndMaps
 from segmentation.data.pairs import find_pairs
 from segmentation.data.transforms import InputSize
 from swinv2.imaging.label_maps import write_map

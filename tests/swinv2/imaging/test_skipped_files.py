@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from swinv2.imaging.passed_over import check_loose, check_passed_over
+from swinv2.imaging.skipped_files import check_loose, check_passed_over
 
 FOLDER = Path("data")
 

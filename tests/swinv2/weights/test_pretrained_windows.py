@@ -10,7 +10,7 @@ from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformer,
 from swinv2.backbone import SwinTransformerV2
 from swinv2.classifier import ImageClassifier
 from swinv2.weights.conversion import from_official, to_official
-from swinv2.weights.trained_windows import architecture, configuration, training_windows
+from swinv2.weights.pretrained_windows import architecture, configuration, training_windows
 
 SIZES = {"embed_dim": 8, "depths": (1, 1, 1, 1), "num_heads": (1, 2, 2, 2), "window_size": 4}
 WINDOWS = [(4, 4)] * 4

@@ -8,7 +8,7 @@ from torchvision.transforms.v2 import functional as F
 LONGEST = 32  # times the short edge
 
 
-class Middle(v2.Transform):
+class CropElongated(v2.Transform):
     """Cuts both ends off an image that is longer than 32 times its short edge.
 
     Before resizing by the short edge and a square centre crop; their result is the same.
