@@ -118,6 +118,7 @@ with torch.device("meta"):
     BUILT = Block(1, 1, (1,), 1.0, 0.0, extra_norm=False, checkpointing=False)
 KINDS = {name: type(part) for name, part in BUILT.named_modules()} | {"attn": FastAttention}
 WEIGHTS = {name for name, _ in BUILT.named_parameters()}
+HALVES = (("attn", "norm1", "drop_path"), ("mlp", "norm2", "drop_path"))  # parts of a block's attention, and of its MLP
 
 
 def modification(part: nn.Module, place: str = "") -> str | None:
@@ -138,6 +139,14 @@ def modification(part: nn.Module, place: str = "") -> str | None:
     wanted = {(name, nn.Parameter) for name in WEIGHTS if name.startswith(place)}
     other = sorted(name for name, _ in given ^ wanted if not name.startswith("enorm"))
     return f"{other[0]} is not the plain parameter that a block is built with" if other else None
+
+
+def modified_halves(block: nn.Module) -> list[str | None]:
+    """What is not as a block is built, in its attention and in its MLP; None for one in which nothing is."""
+    if modification(block) is None:
+        return [None, None]
+    reasons = [[modification(block.get_submodule(name), name) for name in half] for half in HALVES]
+    return [next(filter(None, half), None) for half in reasons]
 
 
 def global_hooks() -> str | None:

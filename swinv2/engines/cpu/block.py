@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -39,25 +39,18 @@ class EvaluatedBlock:
     """A block by what depends on its weights alone.
 
     Attributes:
-        qkv: product that gives queries, keys and values, with their bias; its result is written over.
-        proj: product that follows the attention.
-        fc1: first product of the MLP, with GELU.
-        fc2: second product of the MLP.
-        norms: the ends of attention and MLP.
-        lengths: of queries and keys of each head.
+        attention: products that give queries, keys and values, whose result is written over, and that follow the
+            attention; its end; lengths of queries and keys of each head. None to leave it out.
+        mlp: its two products, the first with GELU, and its end. None to leave it out.
     """
 
-    qkv: Product
-    proj: Product
-    fc1: Product
-    fc2: Product
-    norms: tuple[ResidualNorm, ResidualNorm]
-    lengths: Float[Tensor, "2 h 1"]
+    attention: tuple[Product, Product, ResidualNorm, Float[Tensor, "2 h 1"]] | None
+    mlp: tuple[Product, Product, ResidualNorm] | None
 
     def __call__(
         self, x: Float[Tensor, "tokens c"], work: Sequence[tuple[Chunk, list[Run]]], factors: Factors
     ) -> Float[Tensor, "tokens c"]:
-        """Tokens after attention and MLP, without gradients.
+        """Tokens after attention and MLP, or one of them, without gradients.
 
         Args:
             x: all tokens of a batch.
@@ -67,23 +60,31 @@ class EvaluatedBlock:
         if len(work) == 1:
             ((chunk, runs),) = work
             return chunk.put_all(self._chunk(chunk.take(x), chunk, runs, factors))
-        out = torch.empty_like(x, dtype=torch.promote_types(x.dtype, self.norms[1].parameters[0].dtype))
+        norm = self.mlp[2] if self.mlp is not None else cast(tuple, self.attention)[2]
+        out = torch.empty_like(x, dtype=torch.promote_types(x.dtype, norm.parameters[0].dtype))
         for chunk, runs in work:
             chunk.put(self._chunk(chunk.take(x), chunk, runs, factors), out)
         return out
 
     def _chunk(self, x: Float[Tensor, "tokens c"], chunk: Chunk, runs: list[Run], factors: Factors) -> Tensor:
         one, two = (None if factor is None else factor[chunk.image] for factor in factors)
-        x = self.norms[0].forward(x, self.proj(self._attended(x, chunk, runs)), one)
-        return self.norms[1].forward(x, self.fc2(self.fc1(x)), two, overwrite=True)
+        if self.attention is not None:
+            qkv, proj, norm, lengths = self.attention
+            x = norm.forward(x, proj(_attended(split_heads(qkv(x), lengths.shape[1]), lengths, chunk, runs)), one)
+        if self.mlp is not None:
+            fc1, fc2, norm = self.mlp
+            x = norm.forward(x, fc2(fc1(x)), two, overwrite=self.attention is not None)
+        return x
 
-    def _attended(self, x: Float[Tensor, "tokens c"], chunk: Chunk, runs: list[Run]) -> Float[Tensor, "tokens c"]:
-        """Scaled cosine attention (eq. 2), which writes over the queries and keys."""
-        qkv = split_heads(self.qkv(x), self.lengths.shape[1])
-        if qkv.dtype in HALVES:
-            return attend_in_blocks(qkv, self.lengths, chunk.groups, [bias[0] for _, _, bias in runs])
-        set_length(qkv[:, :2], self.lengths, qkv[:, :2])
-        return attend(qkv, runs)
+
+def _attended(
+    qkv: Float[Tensor, "tokens 3 h d"], lengths: Float[Tensor, "2 h 1"], chunk: Chunk, runs: list[Run]
+) -> Float[Tensor, "tokens c"]:
+    """Scaled cosine attention (eq. 2), which writes over the queries and keys."""
+    if qkv.dtype in HALVES:
+        return attend_in_blocks(qkv, lengths, chunk.groups, [bias[0] for _, _, bias in runs])
+    set_length(qkv[:, :2], lengths, qkv[:, :2])
+    return attend(qkv, runs)
 
 
 @dataclass(frozen=True, eq=False)

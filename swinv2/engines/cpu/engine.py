@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...attention import full_precision, pairwise
 from ...backbone import Block
+from ...layers import LayerNorm
 from ...windows import Size, Take, Windows
 from ..base import (
     FastAttention,
@@ -17,7 +18,7 @@ from ..base import (
     global_hooks,
     is_recorded,
     is_traced,
-    modification,
+    modified_halves,
     must_call_bias,
 )
 from ..derived import Derived, largest_of
@@ -36,9 +37,10 @@ from .packing import Product, keep_freed_memory, pack, packed_product, product
 
 BYTES_IN_CACHE = 2**14  # of one channel of the tokens that are evaluated at a time
 TYPES = (torch.float32, torch.float64, *HALVES)
-MULTIPLIED = [f"{name}.weight" for name in ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")]
+MULTIPLIED = (("attn.qkv.weight", "attn.proj.weight"), ("mlp.fc1.weight", "mlp.fc2.weight"))
 
-Parts = tuple[str | None, set[torch.dtype]]  # what is modified, types of weights
+Reasons = list[str | None]  # why the layers of the attention, and of the MLP, are called one by one; None if not
+Parts = tuple[Reasons, set[torch.dtype]]  # what is modified, types of weights
 
 
 class CpuEngine:
@@ -55,24 +57,31 @@ class CpuEngine:
     def describe(self, block: FastBlock, x: Float[Tensor, "b *grid c"], windows: Windows) -> str:
         """How it computes a block that it does not refuse, for a user to read."""
         derived = block.derived()
-        if reason := self._reason_to_call(block, derived.get("parts", partial(_parts, block)), x):
-            return f"{self.name}, layer by layer: {reason}"
-        return f"{self.name}, prepared" if _packed(derived) and not is_recorded(block, x) else self.name
+        reasons = _reasons_to_call(block, derived.get("parts", partial(_parts, block)), x)
+        if all(reasons):
+            return f"{self.name}, layer by layer: {reasons[0]}"
+        prepared = ", prepared" if _packed(derived) and not is_recorded(block, x) else ""
+        halves = zip(("attention", "MLP"), reasons, strict=True)
+        called = [f", its {half} layer by layer: {reason}" for half, reason in halves if reason]
+        return f"{self.name}{prepared}{''.join(called)}"
 
     def __call__(self, block: FastBlock, x: Float[Tensor, "b *grid c"], windows: Windows) -> Float[Tensor, "b *grid c"]:
         """The tokens that `Block.forward` gives."""
         derived, batch = block.derived(), len(x)
-        parts = derived.get("parts", partial(_parts, block))
-        if self._reason_to_call(block, parts, x):
+        reasons = _reasons_to_call(block, derived.get("parts", partial(_parts, block)), x)
+        if all(reasons):
             return Block.forward(block, x, windows)
-        tokens, drop = x.flatten(0, -2), block.drop_path  # (B·S, C)
+        drop = block.drop_path
         factors = (drop.factors(batch, x.device), drop.factors(batch, x.device)) if drop.training else (None, None)
         if is_recorded(block, x):
-            tokens = _train(block, tokens, windows, batch, factors)
-        else:
-            with torch.no_grad():
-                tokens = _evaluate(block, derived, tokens, windows, batch, factors)
-        return block.enorm(tokens.view(x.shape))
+            return block.enorm(_train(block, x.flatten(0, -2), windows, batch, factors).view(x.shape))
+        with torch.no_grad():
+            if reasons[0]:
+                x = x + block.norm1(block.attn(x, windows))
+            x = _evaluate(block, derived, x.flatten(0, -2), windows, batch, factors, reasons).view(x.shape)
+            if reasons[1]:
+                x = x + block.norm2(block.mlp(x))
+        return block.enorm(x)
 
     def attend(
         self, attn: FastAttention, qkv: Float[Tensor, "b *grid c3"], windows: Windows
@@ -86,23 +95,24 @@ class CpuEngine:
     def prepare(self, block: FastBlock) -> None:
         """Pack the weights of linear layers, in float32 or bfloat16; they take as much memory once more."""
         block.forget()
-        if modification(block) is None and all(weight.device.type == "cpu" for weight in block.parameters()):
-            weights = [block.get_parameter(name) for name in MULTIPLIED]
+        if all(weight.device.type == "cpu" for weight in block.parameters()):
+            halves = zip(MULTIPLIED, modified_halves(block), strict=True)
+            weights = [block.get_parameter(name) for names, reason in halves if reason is None for name in names]
             block.derived().get("packed", lambda: {id(weight): pack(weight) for weight in weights})
             keep_freed_memory()
 
-    def _reason_to_call(self, block: FastBlock, parts: Parts, x: Tensor) -> str | None:
-        """Why the layers of a block are called one by one; None if they need not be."""
-        if type(block) is not FastBlock:
-            return f"the block is a {type(block).__name__}"
-        if reason := global_hooks():
-            return reason
-        modified, dtypes = parts
-        if modified:
-            return modified
-        if dtypes != {x.dtype} and multiplied_type(x) == x.dtype:
-            return f"weights are {', '.join(sorted(map(str, dtypes)))}, tokens {x.dtype}"
-        return None
+
+def _reasons_to_call(block: FastBlock, parts: Parts, x: Tensor) -> Reasons:
+    """Why the layers of a block's halves are called one by one; in training those of both or of none."""
+    modified, dtypes = parts
+    reason = global_hooks()
+    if type(block) is not FastBlock:
+        reason = f"the block is a {type(block).__name__}"
+    elif reason is None and any(modified) and (torch.is_grad_enabled() or block.drop_path.training):
+        reason = modified[0] or modified[1]
+    elif reason is None and dtypes != {x.dtype} and multiplied_type(x) == x.dtype:
+        reason = f"weights are {', '.join(sorted(map(str, dtypes)))}, tokens {x.dtype}"
+    return modified if reason is None else [reason, reason]
 
 
 def _unsupported(x: Tensor) -> str | None:
@@ -115,7 +125,7 @@ def _unsupported(x: Tensor) -> str | None:
 
 
 def _parts(block: FastBlock) -> Parts:
-    return modification(block), {weight.dtype for weight in block.parameters()}
+    return modified_halves(block), {weight.dtype for weight in block.parameters()}
 
 
 def _packed(derived: Derived) -> dict[int, Tensor | None]:
@@ -130,30 +140,41 @@ def _evaluate(
     windows: Windows,
     batch: int,
     factors: Factors,
+    reasons: Reasons,
 ) -> Float[Tensor, "tokens c"]:
+    """Tokens after the halves of the block that need not be called layer by layer."""
     dtype = multiplied_type(tokens)
     if _packed(derived) and dtype == tokens.dtype:
-        key = windows, batch, block.attn.trained_window
-        evaluated = derived.get("evaluated", partial(_evaluated, block, dtype, _packed(derived), len(tokens)))
-        return evaluated(
-            tokens, derived.last("work", key, partial(_work, block, derived, windows, tokens, batch, dtype)), factors
-        )
+        key = windows, batch, None if reasons[0] else block.attn.trained_window
+        evaluated = derived.get("evaluated", partial(_evaluated, block, dtype, _packed(derived), len(tokens), reasons))
+        work = derived.last("work", key, partial(_work, block, derived, windows, tokens, batch, dtype, reasons))
+        return evaluated(tokens, work, factors)
     with full_precision(tokens.device):
-        work = _work(block, derived, windows, tokens, batch, dtype)
-        return _evaluated(block, dtype, {}, len(tokens))(tokens, work, factors)
+        work = _work(block, derived, windows, tokens, batch, dtype, reasons)
+        return _evaluated(block, dtype, {}, len(tokens), reasons)(tokens, work, factors)
 
 
 def _work(
-    block: FastBlock, derived: Derived, windows: Windows, tokens: Tensor, batch: int, dtype: torch.dtype
+    block: FastBlock,
+    derived: Derived,
+    windows: Windows,
+    tokens: Tensor,
+    batch: int,
+    dtype: torch.dtype,
+    reasons: Reasons,
 ) -> list[tuple[Chunk, list[Run]]]:
     """What is evaluated at a time."""
     parts = chunks(windows, batch, BYTES_IN_CACHE // tokens.itemsize)
+    if reasons[0]:
+        return [(chunk, []) for chunk in parts]
     kept = dtype if dtype in HALVES else None
     biases = derived.biases(block.attn.cpb_mlp, _shapes(parts), block.attn.trained_window, kept)
     return [(chunk, runs_of(chunk.groups, [biases[shape] for shape, _ in chunk.groups])) for chunk in parts]
 
 
-def _evaluated(block: FastBlock, dtype: torch.dtype, packed: dict[int, Tensor | None], tokens: int) -> EvaluatedBlock:
+def _evaluated(
+    block: FastBlock, dtype: torch.dtype, packed: dict[int, Tensor | None], tokens: int, reasons: Reasons
+) -> EvaluatedBlock:
     attn, mlp = block.attn, block.mlp
 
     def layer(weight: Tensor, bias: Tensor, gelu: bool = False) -> Product:
@@ -162,15 +183,18 @@ def _evaluated(block: FastBlock, dtype: torch.dtype, packed: dict[int, Tensor | 
         multiply = product(weight.to(dtype), bias.to(dtype), tokens >= TOKENS_WORTH_PACKING)
         return lambda x: torch.ops.aten.gelu_(multiply(x.to(dtype))) if gelu else multiply(x.to(dtype))
 
-    norms = [ResidualNorm((norm.weight, norm.bias), (False, False), norm.eps) for norm in (block.norm1, block.norm2)]
-    return EvaluatedBlock(
-        qkv=layer(attn.qkv.weight, attn.qkv_bias()),
-        proj=layer(attn.proj.weight, attn.proj.bias),
-        fc1=layer(mlp.fc1.weight, mlp.fc1.bias, gelu=True),
-        fc2=layer(mlp.fc2.weight, mlp.fc2.bias),
-        norms=(norms[0], norms[1]),
-        lengths=lengths_of(attn.scale().flatten().to(torch.promote_types(dtype, torch.float32))),
-    )
+    def end(norm: LayerNorm) -> ResidualNorm:
+        return ResidualNorm((norm.weight, norm.bias), (False, False), norm.eps)
+
+    attention_half = mlp_half = None
+    if reasons[0] is None:
+        lengths = lengths_of(attn.scale().flatten().to(torch.promote_types(dtype, torch.float32)))
+        qkv, proj = layer(attn.qkv.weight, attn.qkv_bias()), layer(attn.proj.weight, attn.proj.bias)
+        attention_half = qkv, proj, end(block.norm1), lengths
+    if reasons[1] is None:
+        fc1, fc2 = layer(mlp.fc1.weight, mlp.fc1.bias, gelu=True), layer(mlp.fc2.weight, mlp.fc2.bias)
+        mlp_half = fc1, fc2, end(block.norm2)
+    return EvaluatedBlock(attention_half, mlp_half)
 
 
 def _train(

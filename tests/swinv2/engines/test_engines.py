@@ -147,7 +147,7 @@ class Adapted(nn.Module):
 
 @pytest.mark.parametrize("name", ["attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"])
 def test_an_adapter_in_the_place_of_a_layer_is_called(model, name):
-    """And all others of its block, one by one."""
+    """And all others of its block one by one, in evaluation those of its half."""
     block = model.layers[0].blocks[1]
     block.set_submodule(name, Adapted(block.get_submodule(name)))
     assert blocks(model) == ["cpu", f"cpu, layer by layer: {name} is a Adapted"]
@@ -155,7 +155,8 @@ def test_an_adapter_in_the_place_of_a_layer_is_called(model, name):
     assert gradients(model)[f"layers.0.blocks.1.{name}.up.weight"].abs().max() > 0
     with torch.no_grad():
         (first, second) = blocks(swinv2.optimize_for_inference(model.float()))
-    assert (first, second) == ("cpu, prepared", f"cpu, layer by layer: {name} is a Adapted")
+    half = "attention" if name.startswith("attn") else "MLP"
+    assert (first, second) == ("cpu, prepared", f"cpu, prepared, its {half} layer by layer: {name} is a Adapted")
 
 
 class OtherNorm(LayerNorm):
@@ -260,6 +261,17 @@ def test_a_forward_in_place_of_a_layers_own_is_called(model, name, training):
         swinv2.optimize_for_inference(model).train(training)
         model(IMAGES)
     assert len(calls) == 2
+
+
+@pytest.mark.parametrize(("name", "half"), [("attn.proj", "attention"), ("norm1", "attention"), ("mlp.fc1", "MLP")])
+def test_a_hook_costs_its_half_of_the_block_alone(model, name, half):
+    """In evaluation, where the other half is computed as ever."""
+    model.layers[0].blocks[0].get_submodule(name).register_forward_hook(lambda *_: None)
+    swinv2.optimize_for_inference(model)
+    reason = f"{name} has hooks or a forward of its own"
+    with torch.no_grad():
+        assert blocks(model) == [f"cpu, prepared, its {half} layer by layer: {reason}", "cpu, prepared"]
+    assert_same(model, plain(model))
 
 
 @torch.no_grad()
