@@ -21,6 +21,7 @@ from video.inference.sliding_clips import score_over_time
 from video.readers.frame_names import select_frames
 from video.readers.frame_times import LONGEST_STILL
 from video.readers.opening import UnreadableVideoError, open_video
+from video.readers.video_file import METADATA
 
 ALIKE = 2  # grey levels
 FAR = 30  # mean grey levels between a frame and what was encoded; unlike pictures are 60 and more apart
@@ -33,14 +34,14 @@ def decoded(path: Path) -> list[np.ndarray]:
         av.FFmpegError: it is no video, or its colours are not converted.
     """
     frames: list[av.VideoFrame] = []
-    with av.open(str(path), metadata_errors="replace") as file:
+    with av.open(str(path), **METADATA) as file:
         stream = file.streams.video[0]
         stream.codec_context.thread_count = 1
         try:
             for packet in file.demux(stream):
                 try:
                     frames += packet.decode()
-                except av.FFmpegError:
+                except (av.FFmpegError, ValueError):  # ValueError from PyAV 19, after a codec could not be opened
                     continue
         except av.FFmpegError:
             pass

@@ -122,7 +122,7 @@ class PyAVReader(TimedFootage):
             check_frame_size(max(codec.height, 1), max(codec.width, 1), self.path)
             raise UnreadableVideoError(
                 f"The first frame of {self.path} cannot be decoded; the file is cut short or damaged (codec "
-                f"{codec.name!r}: {self._file.damage or 'no frames'})."
+                f"{self._file.codec!r}: {self._file.damage or 'no frames'})."
             )
         self._held, self._frame = range(1), frame
 

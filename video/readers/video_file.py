@@ -16,6 +16,7 @@ from video.readers.reader import MOST_PIXELS, UnreadableVideoError
 
 NO_PICTURES = ("adf", "bin", "idf", "tty", "xbin")  # FFmpeg's formats that render any text as a video
 THREADED = ("h264", "hevc", "vp9", "libdav1d", "mpeg4")  # decoders; others are fast, or conceal damage at random
+METADATA = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}  # 19 always reads them
 
 
 class DamagedError(Exception):
@@ -32,6 +33,7 @@ class VideoFile:
         threads: number of decoding threads; 0 for FFmpeg's choice.
 
     Attributes:
+        codec: name of the codec.
         threads: number of decoding threads; 1 for fast codecs.
         damage: last reason why a packet could not be read or decoded; None for no damage so far.
 
@@ -47,7 +49,8 @@ class VideoFile:
             self._container = opened.enter_context(open_container(source))
             self._number = pictures_of(self._container, path).index
             context = self.stream.codec_context
-            self.threads = threads if context.name in THREADED else 1
+            self.codec = context.name  # to ask for it after a failure ends PyAV 19's process
+            self.threads = threads if self.codec in THREADED else 1
             context.thread_type, context.thread_count = "AUTO", self.threads
             context.options = {"max_pixels": str(MOST_PIXELS)}
             self._opened = opened.pop_all()
@@ -62,7 +65,7 @@ class VideoFile:
     def header(self) -> Header:
         """Header of the file, known before decoding."""
         codec = self.stream.codec_context
-        return Header(codec.name, self.stream.frames, bool(codec.has_b_frames))
+        return Header(self.codec, self.stream.frames, bool(codec.has_b_frames))
 
     def close(self) -> None:
         """Close the file and end its decoder's threads, for which a forked process would wait."""
@@ -71,7 +74,7 @@ class VideoFile:
 
     def list_packets(self) -> PacketList:
         """List all packets; the file is read to its end."""
-        return list_packets(self._packets(), self.stream.codec_context.name)
+        return list_packets(self._packets(), self.codec)
 
     def frames(self) -> Iterator[av.VideoFrame]:
         """Frames that can be decoded, in presentation order, up to the end.
@@ -125,9 +128,9 @@ class VideoFile:
 
 def open_container(source: BinaryIO) -> InputContainer:
     """Open the container in a file with any metadata; no other file and no address is opened."""
-    return av.open(  # type: ignore[return-value]
+    return av.open(  # type: ignore[call-overload]
         source, options={"max_pixels": str(MOST_PIXELS)}, container_options={"protocol_whitelist": "none"},
-        metadata_errors="replace", io_open=refuse,
+        io_open=refuse, **METADATA,
     )  # fmt: skip
 
 

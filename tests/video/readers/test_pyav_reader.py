@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from video.readers import pyav_reader as pyav_footage
+from video.readers import pyav_reader
 from video.readers.pyav_reader import PyAVReader
 from video.readers.reader import UnreadableVideoError
 
@@ -131,7 +131,7 @@ def test_colours_that_are_not_converted(encode):
 @pytest.mark.parametrize("name", ["h264.mp4", "open_gop.mp4", "mpeg4.mov", "vp9.webm"])
 def test_every_frame_is_exact_after_seeking(monkeypatch, encode, decode, name):
     """Frames that are read alone, far forward or back, by key frames, are the same as in one go."""
-    monkeypatch.setattr(pyav_footage, "LONG", 5)
+    monkeypatch.setattr(pyav_reader, "LONG", 5)
     path = encode(name, frames=60, **FORMATS[name])
     theirs = decode(path)
     with PyAVReader(path) as reader:
@@ -392,7 +392,7 @@ def test_numbers_that_no_frame_has(encode, indices):
 @pytest.mark.parametrize(("worker", "threads"), [(True, 1), (None, 0)])
 def test_threads(monkeypatch, encode, worker, threads):
     """A process that loads data decodes in one thread, another one in as many as FFmpeg finds right."""
-    monkeypatch.setattr(pyav_footage, "get_worker_info", lambda: worker)
+    monkeypatch.setattr(pyav_reader, "get_worker_info", lambda: worker)
     with PyAVReader(encode("clip.mp4")) as reader:
         assert reader._file.threads == threads
         assert worker is None or reader._file.stream.codec_context.thread_count == 1
@@ -416,3 +416,9 @@ def test_lost_end_is_told(encode, caplog, flags, told):
     path.write_bytes(content[: (content.rfind(b"mdat") + len(content)) // 2])
     with PyAVReader(path) as reader:
         assert f"cut.mp4 is cut short: only {reader.length}{told} frames of it are there" in caplog.text
+
+
+def test_codec_that_does_not_open(encode):
+    """Its name is told; with PyAV 19 the process ended where it was asked for after the failure."""
+    with pytest.raises(UnreadableVideoError, match="codec 'rawvideo'"):
+        PyAVReader(encode("raw.mov", codec="rawvideo", options={}))
