@@ -21,7 +21,15 @@ DETAIL = re.compile(r": |\. | \([^)]*(?:arXiv|authors)|\.$")  # what follows the
 
 
 def list_recipes(pattern: str = "*") -> dict[str, Path]:
-    """Recipes whose names match a shell pattern, e.g. "detection/*"; names of detectron2's have their suffix."""
+    """Recipes whose names match a shell pattern, e.g. "detection/*"; names of detectron2's have their suffix.
+
+    Raises:
+        FileNotFoundError: swinv2 was copied without its recipes.
+    """
+    if not FOLDER.is_dir():
+        raise FileNotFoundError(
+            f"there is no folder {FOLDER} of recipes; install swinv2 by pip, or copy {CHECKOUT}/, too."
+        )
     files = (path for path in sorted(FOLDER.glob("*/*")) if path.suffix in (".yaml", ".yml", ".py"))
     recipes = (path for path in files if f"swinv2 {path.parent.name} " in path.read_text(encoding="utf-8"))
     named = {path.relative_to(FOLDER).as_posix().removesuffix(".yaml"): path for path in recipes}
@@ -34,8 +42,7 @@ def recipes_table(pattern: str = "*") -> str:
     Raises:
         ValueError: none does.
     """
-    found = list_recipes(pattern)
-    if not found:
+    if not (found := list_recipes(pattern)):
         near = get_close_matches(pattern, list_recipes(), n=1, cutoff=0.0)[0]
         raise ValueError(
             f"no recipe's name matches '{pattern}'; give one such as {near}, or a pattern such as '*tiny*'."

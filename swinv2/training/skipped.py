@@ -16,13 +16,14 @@ def skipped_lines(**datasets: Any) -> str:
     All processes have to call this.
 
     Args:
-        datasets: each with `skipped`, or None, by a name for its items such as "training_images".
+        datasets: data sets, or None, by a name for their items such as "training_images"; one without `skipped`, which
+            is not ours, has no line.
     """
     lines = []
     for what, dataset in datasets.items():
-        if dataset is not None:
-            some = range(len(dataset) if len(dataset.skipped) else 0)
-            count = len(set().union(*gather({position for position in some if position in dataset.skipped})))
+        if (flags := getattr(dataset, "skipped", None)) is not None:
+            some = range(len(dataset) if len(flags) else 0)
+            count = len(set().union(*gather({position for position in some if position in flags})))
             said = f"{count} of {len(dataset)} {what.replace('_', ' ')} could not be read or used"
             lines += [f"{said}; see the messages above\n"] if count else []
     return "".join(lines)

@@ -134,7 +134,9 @@ class Task(LightningModule):
 
     def on_fit_end(self) -> None:
         """Print the scores, and the number of skipped items."""
-        sets = {f"training_{self.items}": self.data.train_set, f"validation_{self.items}": self.data.val_set}
+        names = {f"training_{self.items}": "train_set", f"validation_{self.items}": "val_set"}
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        sets = {items: getattr(data, name, None) for items, name in names.items()}  # which data of others may not have
         skipped, summary = skipped_lines(**sets), self.summary()
         if self.trainer.is_global_zero:
             print(f"\n{summary}\n{skipped}" if summary else skipped, end="")

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -152,3 +153,11 @@ def test_recipes_travel_in_the_wheel(tmp_path):
 def test_the_checkout_has_no_second_copy():
     """Here the recipes are those of the repository."""
     assert recipes.FOLDER == ROOT / "configs"
+
+
+def test_a_copy_without_recipes(monkeypatch, tmp_path):
+    """What is missing is named, whatever is asked of the recipes."""
+    monkeypatch.setattr(recipes, "FOLDER", tmp_path / "configs")
+    for ask in (recipes.recipes_table, partial(recipes.find_recipe, "detection/quickstart")):
+        with pytest.raises(FileNotFoundError, match=r"there is no folder .*configs of recipes; install swinv2 by pip"):
+            ask()

@@ -1,13 +1,17 @@
 """What a run says of files that it had to leave out."""
 
 import re
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
 from lightning import LightningModule
+from torch import nn
 
 from swinv2.imaging.datasets import Skipped
+from swinv2.training.schedules import OptimizerConfig
 from swinv2.training.skipped import check_scored, nothing_predicted, skipped_lines
+from swinv2.training.task import Task
 
 
 class Images:
@@ -27,6 +31,16 @@ def test_lines():
     """Each data set that has left something out has a line with number and total; others, and none, have not."""
     said = skipped_lines(images=Images(20, 3, 5, 7), validation_images=Images(4), training_images=None)
     assert said == "3 of 20 images could not be read or used; see the messages above\n"
+
+
+def test_data_of_ones_own(capsys):
+    """A training on data that are not ours, without our sets or with sets that skip nothing, ends with its scores."""
+    assert skipped_lines(images=[1, 2]) == ""
+    task = Task(nn.Linear(1, 1), OptimizerConfig(), None, None)
+    task.summary = lambda: "score 1"
+    task.trainer = Mock(datamodule=SimpleNamespace(train_set=[1, 2]), is_global_zero=True)
+    task.on_fit_end()
+    assert capsys.readouterr().out == "\nscore 1\n"
 
 
 def task_in(command):
