@@ -71,6 +71,7 @@ TESTED_ELSEWHERE = {  # sources without a test file of their name, and the one t
     "swinv2/engines/gpu/attention_forward.py": "swinv2/engines/gpu/test_attention.py",
     "swinv2/engines/gpu/launch.py": "swinv2/engines/gpu/test_attention.py",
     "swinv2/engines/gpu/norm_kernels.py": "swinv2/engines/gpu/test_norm.py",
+    "swinv2/engines/gpu/norm_launch.py": "swinv2/engines/gpu/test_norm.py",
     "swinv2/engines/gpu/tiles.py": "swinv2/engines/gpu/test_attention.py",
     "swinv2/imaging/datasets.py": "swinv2/imaging/test_reading.py",
     "swinv2/imaging/decoding/errors.py": "swinv2/imaging/decoding/test_rgb.py",

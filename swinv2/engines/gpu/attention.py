@@ -10,11 +10,9 @@ from torch import Tensor
 
 from ...windows import Windows
 from ..base import no_second_derivative
-from .sizes import DTYPES, SMALL
+from .sizes import DTYPES, SLOTS, SMALL, WIDTH
 
 AXES = 3
-SLOTS = 1024
-WIDTH = 128
 FORWARD = "(Tensor qkv, Tensor scale, Tensor bias, Tensor[] starts, SymInt[] window) -> (Tensor, Tensor)"
 BACKWARD = (
     "(Tensor grad, Tensor qkv, Tensor scale, Tensor bias, Tensor context, Tensor lse, Tensor[] starts, "

@@ -27,10 +27,10 @@ def one_tile(
     qkv, scale, bias, grad, grad_qkv, grad_scale, grad_bias, starts1, starts2, starts3, count1, count2, count3,
     size1, size2, size3, slots, windows, heads,
     AXES: tl.constexpr, WINDOW2: tl.constexpr, WINDOW3: tl.constexpr,
-    D: tl.constexpr, DEPTH: tl.constexpr, ROWS: tl.constexpr,
+    D: tl.constexpr, DEPTH: tl.constexpr, ROWS: tl.constexpr, WANTS_BIAS: tl.constexpr,
 ):  # fmt: skip
     """Windows of at most ROWS slots. Programs: (heads, any number); sums (programs, heads) and (…, slots, slots)."""
-    head = tl.program_id(0)
+    head = tl.program_id(0).to(tl.int64)
     width = heads * D
     qkv += head * D
     grad_qkv += head * D
@@ -59,7 +59,8 @@ def one_tile(
         store_rows(grad_qkv + 2 * width, grad_value, rows, filled, 3 * width, D, DEPTH)
         grad_scores = tl.dot(gradient, tl.trans(value), input_precision="ieee") * scores
         grad_scores = grad_scores - scores * tl.sum(grad_scores, 1)[:, None]
-        bias_sum += grad_scores
+        if WANTS_BIAS:
+            bias_sum += grad_scores
         grad_scores = grad_scores.to(value.dtype)
         query, key = query / query_length[:, None], key / key_length[:, None]  # in float32
         grad_query = tl.dot(grad_scores, key.to(value.dtype), input_precision="ieee")
@@ -70,8 +71,9 @@ def one_tile(
         store_rows(grad_qkv + width, grad_key * factor, rows, filled, 3 * width, D, DEPTH)
     part = tl.program_id(1) * heads + head
     tl.store(grad_scale + part, tl.sum(scale_sum, 0))
-    inside = (slot < slots)[:, None] & (slot < slots)
-    tl.store(grad_bias + part * slots * slots + slot[:, None] * slots + slot, bias_sum, mask=inside)
+    if WANTS_BIAS:
+        inside = (slot < slots)[:, None] & (slot < slots)
+        tl.store(grad_bias + part * slots * slots + slot[:, None] * slots + slot, bias_sum, mask=inside)
 
 
 @triton.jit(do_not_specialize=SIZES)
@@ -86,7 +88,7 @@ def grad_queries(
 
     Programs: (heads · tiles of queries, any number); sums (programs, tiles, heads).
     """
-    head = tl.program_id(0) % heads
+    head = (tl.program_id(0) % heads).to(tl.int64)
     width = heads * D
     qkv += head * D
     row = tl.program_id(0) // heads * ROWS
@@ -137,7 +139,7 @@ def grad_keys(
     D: tl.constexpr, DEPTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Gradients of keys and values. Programs: (heads · tiles of keys, any number). Scores have keys as rows here."""
-    head = tl.program_id(0) % heads
+    head = (tl.program_id(0) % heads).to(tl.int64)
     width = heads * D
     qkv += head * D
     grad_qkv += head * D
@@ -187,7 +189,7 @@ def grad_position_bias(
     D: tl.constexpr, DEPTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Gradient of the bias. Programs: (heads · tiles of queries, tiles of keys, any number); sums (…, slots, slots)."""
-    head = tl.program_id(0) % heads
+    head = (tl.program_id(0) % heads).to(tl.int64)
     width = heads * D
     qkv += head * D
     row = tl.program_id(0) // heads * ROWS + tl.arange(0, ROWS)

@@ -35,7 +35,7 @@ def one_tile(
     D: tl.constexpr, DEPTH: tl.constexpr, ROWS: tl.constexpr,
 ):  # fmt: skip
     """Windows of at most ROWS slots. Programs: (heads, any number)."""
-    head = tl.program_id(0)
+    head = tl.program_id(0).to(tl.int64)
     stride = 3 * heads * D
     qkv += head * D
     slot = tl.arange(0, ROWS)
@@ -66,7 +66,7 @@ def two_windows(
     D: tl.constexpr, DEPTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Windows of any number of slots. Programs: (heads · tiles of queries, any number)."""
-    head = tl.program_id(0) % heads
+    head = (tl.program_id(0) % heads).to(tl.int64)
     stride = 3 * heads * D
     qkv += head * D
     row = tl.program_id(0) // heads * ROWS

@@ -8,10 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..base import no_second_derivative
-from .sizes import DTYPES, power_of_two, programs
+from .sizes import DTYPES, promoted
 
 CHANNELS = 8192
-NUMBERS = 2048  # of a tile, as long as a row is no longer
 
 
 def add_norm(
@@ -54,7 +53,7 @@ def _unsupported(x: Tensor, branch: Tensor, weight: Tensor, drop_path_scale: Ten
     if x.shape != branch.shape or weight.shape != x.shape[-1:]:
         shapes = f"{tuple(x.shape)}, {tuple(branch.shape)} and {tuple(weight.shape)}"
         return f"x, branch and weight do not fit: {shapes}; they are (…, c), (…, c) and (c,)."
-    if drop_path_scale is not None and math.prod(x.shape[:-1]) % len(drop_path_scale) != 0:
+    if drop_path_scale is not None and math.prod(x.shape[:-1]) % max(len(drop_path_scale), 1) != 0:
         images, tokens = len(drop_path_scale), math.prod(x.shape[:-1])
         return f"{tokens} tokens are not of {images} images; drop_path_scale has one number an image."
     return None
@@ -62,52 +61,25 @@ def _unsupported(x: Tensor, branch: Tensor, weight: Tensor, drop_path_scale: Ten
 
 @torch.library.custom_op("swinv2::add_norm", mutates_args=())
 def _add_norm(x: Tensor, branch: Tensor, weight: Tensor, bias: Tensor, drop_path_scale: Tensor, eps: float) -> Tensor:
-    from . import norm_kernels
+    from . import norm_launch
 
-    x, branch = x.contiguous(), branch.contiguous()
-    out = torch.empty_like(x, dtype=_result(x, branch, weight))
-    numbers, sizes = _sizes(x, drop_path_scale)
-    grid = (math.ceil(numbers[0] / sizes["ROWS"]),)
-    with torch.cuda.device_of(x):
-        norm_kernels.forward[grid](x, branch, weight, bias, drop_path_scale, out, *numbers, eps, **sizes)
-    return out
+    x, branch, weight, bias = (tensor.contiguous() for tensor in (x, branch, weight, bias))
+    return norm_launch.add_norm(x, branch, weight, bias, drop_path_scale, eps)
 
 
 @torch.library.custom_op("swinv2::add_norm_backward", mutates_args=())
 def _add_norm_backward(
     grad: Tensor, branch: Tensor, weight: Tensor, drop_path_scale: Tensor, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    from . import norm_kernels
+    from . import norm_launch
 
-    grad, branch = grad.contiguous(), branch.contiguous()
-    numbers, sizes = _sizes(branch, drop_path_scale)
-    shared = programs(math.ceil(numbers[0] / sizes["ROWS"]), 1, branch.device)
-    grad_branch = torch.empty_like(branch)
-    grad_weight, grad_bias = torch.empty(2, shared, branch.shape[-1], dtype=torch.float32, device=branch.device)
-    with torch.cuda.device_of(branch):
-        norm_kernels.backward[(shared,)](
-            grad, branch, weight, drop_path_scale, grad_branch, grad_weight, grad_bias, *numbers, eps, **sizes
-        )
-        return grad_branch, grad_weight.sum(0).to(weight.dtype), grad_bias.sum(0).to(weight.dtype)
-
-
-def _sizes(x: Tensor, drop_path_scale: Tensor) -> tuple[tuple[int, int], dict[str, Any]]:
-    """Rows and tokens of an image, and sizes known when kernels are compiled."""
-    channels, width = x.shape[-1], power_of_two(x.shape[-1])
-    rows = x.numel() // channels
-    high = max(NUMBERS // width, 1)
-    warps = max(4, high * width // 512)
-    sizes = {"KEEP": len(drop_path_scale) > 0, "C": channels, "WIDTH": width, "ROWS": high, "num_warps": warps}
-    return (rows, rows // max(len(drop_path_scale), 1)), sizes
-
-
-def _result(x: Tensor, branch: Tensor, weight: Tensor) -> torch.dtype:
-    return torch.promote_types(x.dtype, torch.promote_types(branch.dtype, weight.dtype))
+    grad, branch, weight = (tensor.contiguous() for tensor in (grad, branch, weight))
+    return norm_launch.add_norm_backward(grad, branch, weight, drop_path_scale, eps)
 
 
 @_add_norm.register_fake
 def _(x: Tensor, branch: Tensor, weight: Tensor, bias: Tensor, drop_path_scale: Tensor, eps: float) -> Tensor:
-    return torch.empty_like(x, dtype=_result(x, branch, weight), memory_format=torch.contiguous_format)
+    return torch.empty_like(x, dtype=promoted(x, branch, weight), memory_format=torch.contiguous_format)
 
 
 @_add_norm_backward.register_fake

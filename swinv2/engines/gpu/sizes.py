@@ -6,14 +6,18 @@ take tiles of the bias along, which costs 70 registers more. In float32 there ar
 share the registers of a tile.
 """
 
+import functools
 import math
 from dataclasses import dataclass
 
 import torch
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+SLOTS = 4096  # of the largest window
+WIDTH = 128  # channels of the widest head
 SMALL = 64  # slots of the largest window that one tile holds
 WAVES = 4  # programs for each multiprocessor
+SUMS = 2**26  # numbers that programs write as their sums for the gradient of a bias: 256 MiB
 
 
 @dataclass(frozen=True)
@@ -59,3 +63,13 @@ def programs(items: int, beside: int, device: torch.device) -> int:
     processors = torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1
     rounds = math.ceil(items / max(WAVES * processors // beside, 1))
     return math.ceil(items / max(rounds, 1))
+
+
+def sums(shared: int, numbers: int) -> int:
+    """How many programs share what one sum of so many numbers is of, so that all their sums fit into memory."""
+    return max(min(shared, SUMS // numbers), 1)
+
+
+def promoted(*tensors: torch.Tensor) -> torch.dtype:
+    """The type of what is computed from tensors of several types."""
+    return functools.reduce(torch.promote_types, (tensor.dtype for tensor in tensors))

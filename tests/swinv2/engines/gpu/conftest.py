@@ -14,7 +14,14 @@ from swinv2.attention import window_attention
 from swinv2.engines import gpu as kernels
 
 HERE = Path(__file__).parent
-MODULES = ("tiles", "attention_forward", "attention_backward", "launch", "norm_kernels")  # that need Triton
+MODULES = (
+    "tiles",
+    "attention_forward",
+    "attention_backward",
+    "launch",
+    "norm_kernels",
+    "norm_launch",
+)  # that need Triton
 if importlib.util.find_spec("triton") is None:  # macOS and Windows have only the plain form
     collect_ignore = [path.name for path in HERE.glob("test_*.py") if "interpreted" in path.read_text()]
 

@@ -106,7 +106,7 @@ def test_any_strides(interpreted):
         ({"qkv": torch.zeros(2, 20, 3, 2, 16).double()}, "got torch.float64"),
         ({"qkv": torch.zeros(2, 19, 3, 2, 16)}, "do not fit windows of 8 slots in grids of 20 tokens"),
         ({"bias": torch.zeros(2, 7, 7)}, "do not fit windows of 8 slots"),
-        ({"windows": cut((40, 40), (33, 33), False, CPU)}, "at most 1024 slots in a window, got 1089"),
+        ({"windows": cut((80, 80), (65, 64), False, CPU)}, "at most 4096 slots in a window, got 4160"),
         ({"windows": cut((2,) * 4, (2,) * 4, False, CPU)}, "at most 3 axes, got 4"),
     ],
 )
@@ -155,3 +155,49 @@ def test_one_graph_holds_the_kernels_for_all_sizes(interpreted):
         [sys.executable, "-c", COMPILED], capture_output=True, text=True, env=environment, timeout=120
     )
     assert "graphs 1" in done.stdout, done.stderr[-3000:]
+
+
+@pytest.mark.parametrize("name", ["49 slots", "81 slots"])
+def test_a_bias_without_gradient_costs_nothing(name, interpreted):
+    """The others' gradients are the same bits, and that of the bias has no numbers."""
+    from swinv2.engines.gpu import launch
+
+    windows, (qkv, scale, bias) = problem(name)
+    given = list(windows.starts), list(windows.shape)
+    context, lse = launch.forward(qkv, scale, bias, *given)
+    numbers = torch.randn_like(context), qkv, scale, bias, context, lse
+    grads = launch.backward(*numbers, *given), launch.backward(*numbers, *given, wants_bias=False)
+    assert all(torch.equal(with_it, without) for with_it, without in zip(grads[0][:2], grads[1][:2], strict=True))
+    assert grads[0][2].shape == bias.shape
+    assert grads[1][2].numel() == 0
+
+
+@pytest.mark.parametrize("name", ["49 slots", "large clip"])
+def test_kernels_write_what_is_theirs_and_all_of_it(name, interpreted):
+    """Between NaN, in arrays full of NaN, nothing is left and nothing is written beside."""
+    from swinv2.engines.gpu import launch
+
+    around = []
+
+    def empty(size, dtype, device):
+        around.append((torch.full((math.prod(size) + 16,), math.nan, dtype=dtype, device=device), math.prod(size)))
+        return around[-1][0][8:-8].view(size)
+
+    windows, (qkv, scale, bias) = problem(name)
+    given = list(windows.starts), list(windows.shape)
+    context, lse = launch.forward(qkv, scale, bias, *given, empty=empty)
+    grads = launch.backward(torch.randn_like(context), qkv, scale, bias, context, lse, *given, empty=empty)
+    assert all(result.isfinite().all() for result in (context, lse, *grads))
+    assert all(band[:8].isnan().all() and band[8 + size :].isnan().all() for band, size in around)
+
+
+@pytest.mark.parametrize("name", ["49 slots", "81 slots"])
+def test_an_empty_batch(name, interpreted):
+    """No kernel starts; weights have gradients of zero."""
+    windows, (qkv, scale, bias) = problem(name)
+    inputs = [x.requires_grad_() for x in (qkv[:0], scale, bias)]
+    out = attention.window_attention(*inputs, windows)
+    assert out.shape == (0, *qkv.shape[1:-3], 32)
+    grads = torch.autograd.grad(out.sum(), inputs)
+    assert [grad.shape for grad in grads] == [x.shape for x in inputs]
+    assert not any(grad.any() for grad in grads)

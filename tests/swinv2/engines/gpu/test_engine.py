@@ -93,5 +93,5 @@ def test_why_kernels_refuse():
     x, windows = torch.zeros(1, 5, 7, 32), cut((5, 7), (4, 4), False, torch.device("cpu"))
     block = use_engine(block_of(), "auto")
     assert engine.GpuEngine().refusal(block, x, windows) == "the tokens are on cpu"
-    wide = cut((80, 40), (40, 40), False, torch.device("cpu"))
-    assert engine.unsupported(wide, 32, torch.float32) == "the kernels take at most 1024 slots in a window, got 1600"
+    wide = cut((80, 70), (80, 70), False, torch.device("cpu"))
+    assert engine.unsupported(wide, 32, torch.float32) == "the kernels take at most 4096 slots in a window, got 5600"

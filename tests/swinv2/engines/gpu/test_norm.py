@@ -1,3 +1,4 @@
+import math
 from functools import partial
 
 import pytest
@@ -95,3 +96,32 @@ def test_the_operator_is_what_pytorch_expects(interpreted):
     inputs = [x.requires_grad_() for x in problem()]
     checks = torch.library.opcheck(norm._add_norm, (*inputs, torch.tensor([0.0, 1.25]), 1e-5))
     assert set(checks.values()) == {"SUCCESS"}
+
+
+@pytest.mark.parametrize("drop_path_scale", [None, torch.ones(0)])
+def test_an_empty_batch(drop_path_scale, interpreted):
+    """No kernel starts; weights have gradients of zero."""
+    inputs = [x.requires_grad_() for x in problem(grid=(0, 5, 3))]
+    out = norm.add_norm(*inputs, 1e-5, drop_path_scale)
+    grads = torch.autograd.grad(out.sum(), inputs)
+    assert out.shape == (0, 5, 3, 24)
+    assert [grad.shape for grad in grads] == [x.shape for x in inputs]
+    assert not any(grad.any() for grad in grads)
+
+
+def test_kernels_write_what_is_theirs_and_all_of_it(interpreted):
+    """Between NaN, in arrays full of NaN, nothing is left and nothing is written beside."""
+    from swinv2.engines.gpu import norm_launch
+
+    around = []
+
+    def empty(size, dtype, device):
+        around.append((torch.full((math.prod(size) + 16,), math.nan, dtype=dtype, device=device), math.prod(size)))
+        return around[-1][0][8:-8].view(size)
+
+    x, branch, weight, bias = problem(grid=(2, 300))
+    factors = torch.tensor([0.0, 1.25])
+    out = norm_launch.add_norm(x, branch, weight, bias, factors, 1e-5, empty)
+    grads = norm_launch.add_norm_backward(x, branch, weight, factors, 1e-5, empty)
+    assert all(result.isfinite().all() for result in (out, *grads))
+    assert all(band[:8].isnan().all() and band[8 + size :].isnan().all() for band, size in around)
