@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from .arguments import Window, check_heads, check_lengths, check_stages, window_per_stage
 from .attention import WindowAttention
-from .layers import LayerNorm, Mlp, PatchEmbed, PatchMerging, StochasticDepth
+from .layers import LayerNorm, Mlp, PatchEmbed, PatchMerging, StochasticDepth, drawn
 from .windows import Size, Windows, cut
 
 
@@ -48,14 +48,15 @@ class Block(nn.Module):
 
     def forward(self, x: Float[Tensor, "b *grid c"], windows: Windows) -> Float[Tensor, "b *grid c"]:
         """Tokens of a grid, which attend within windows."""
+        kept = [drawn(self.drop_path, x) for _ in range(2)]
         if self.checkpointing and torch.is_grad_enabled():
-            return checkpoint(self.compute, x, windows, use_reentrant=False)
-        return self.compute(x, windows)
+            return checkpoint(self.compute, x, windows, *kept, use_reentrant=False)
+        return self.compute(x, windows, *kept)
 
-    def compute(self, x: Float[Tensor, "b *grid c"], windows: Windows) -> Float[Tensor, "b *grid c"]:
-        """What the block adds to its tokens: attention and MLP."""
-        x = x + self.drop_path(self.norm1(self.attn(x, windows)))
-        x = x + self.drop_path(self.norm2(self.mlp(x)))
+    def compute(self, x: Float[Tensor, "b *grid c"], windows: Windows, *kept: tuple) -> Float[Tensor, "b *grid c"]:
+        """What the block adds to its tokens: attention and MLP, as far as stochastic depth keeps them."""
+        x = x + self.drop_path(self.norm1(self.attn(x, windows)), *kept[0])
+        x = x + self.drop_path(self.norm2(self.mlp(x)), *kept[1])
         return self.enorm(x)
 
 
@@ -92,8 +93,7 @@ class SwinTransformerV2(nn.Module):
     Args:
         patch_size: pixels of a patch along each axis, (4, 4) for images, (2, 4, 4) for video.
         window_size: window in tokens, at most.
-        pretrained_window_sizes: window that the weights were trained with, the unit of the position bias; if None,
-            `window_size`.
+        pretrained_window_sizes: window of the weights' training, the unit of the position bias; None: `window_size`.
         merge_stride: shrinking along each axis between stages, all 2 if None; (1, 2, 2) keeps the frames of a video.
         in_channels: channels of the input.
         embed_dim: channels of the first stage, doubled by each later one.
@@ -101,8 +101,7 @@ class SwinTransformerV2(nn.Module):
         num_heads: attention heads of each stage.
         mlp_ratio: hidden width of the MLPs, in multiples of the stage's channels.
         drop_path_rate: stochastic depth of the last block, growing linearly from 0 at the first.
-        extra_norm_period: in each stage, blocks from one extra normalisation to the next; 0 for none, 6 for huge and
-            giant.
+        extra_norm_period: blocks from one extra norm to the next within a stage; 0 for none, 6 for huge and giant.
         out_indices: stages whose features are given, finest first.
         frozen_stages: -1 to train everything, 0 to freeze the patch embedding, i to freeze the first i stages too.
         checkpointing: stages whose blocks the backward pass computes again, all or none of them or one word per stage.

@@ -33,9 +33,11 @@ class StochasticDepth(nn.Module):
         super().__init__()
         self.rate = rate
 
-    def forward(self, x: Float[Tensor, "b *grid c"]) -> Float[Tensor, "b *grid c"]:
-        """Scale each image by 0 or by 1 / (1 - rate)."""
-        factors = self.factors(len(x), x.device)
+    def forward(
+        self, x: Float[Tensor, "b *grid c"], factors: Float[Tensor, " b"] | None = None
+    ) -> Float[Tensor, "b *grid c"]:
+        """Scale each image by 0 or by 1 / (1 - rate), as drawn before or, if `factors` is None, now."""
+        factors = self.factors(len(x), x.device) if factors is None else factors
         return x if factors is None else x * factors.to(x.dtype).view(-1, *[1] * (x.ndim - 1))
 
     def factors(self, images: int, device: torch.device) -> Float[Tensor, " images"] | None:
@@ -43,6 +45,16 @@ class StochasticDepth(nn.Module):
         if not self.training or self.rate == 0:
             return None
         return (torch.rand(images, device=device) >= self.rate).float() / (1 - self.rate)
+
+
+def drawn(drop_path: nn.Module, x: Float[Tensor, "b *grid c"]) -> tuple[Float[Tensor, " b"], ...]:
+    """What `StochasticDepth` takes besides its branch, drawn ahead; nothing for another module.
+
+    A block that is computed again then leaves out the same images, also on devices whose random state PyTorch's
+    checkpointing does not restore (MPS).
+    """
+    factors = drop_path.factors(len(x), x.device) if type(drop_path) is StochasticDepth else None
+    return () if factors is None else (factors,)
 
 
 class PatchEmbed(nn.Module):

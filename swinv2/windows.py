@@ -30,6 +30,7 @@ class Windows:
         filled: whether a slot has a token.
         slot: the slot of each token, counted through all windows.
         starts: for each axis, where its segments start, and the axis' end.
+        shifted: whether it was cut half a window later.
     """
 
     shape: Size
@@ -37,6 +38,7 @@ class Windows:
     filled: Bool[Tensor, "windows n"]
     slot: Int[Tensor, " tokens"]
     starts: tuple[Int[Tensor, " _"], ...]
+    shifted: bool
 
     def gather(self, x: Float[Tensor, "b tokens c"]) -> Float[Tensor, "b windows n c"]:
         """Tokens into the slots of the windows; zeros in empty slots."""
@@ -99,7 +101,7 @@ def _cut(size: Size, window: Size, shifted: bool, device: torch.device) -> Windo
     slot = number * slots + offset  # (S,)
     token = slot.new_full((math.prod([len(start) - 1 for start in starts]), slots), -1)  # (W, N)
     token.view(-1)[slot] = torch.arange(len(slot), device=device)
-    return Windows(shape, token.clamp(min=0), token >= 0, slot, starts)
+    return Windows(shape, token.clamp(min=0), token >= 0, slot, starts, shifted)
 
 
 def is_transformed() -> bool:

@@ -16,6 +16,7 @@ from torch import nn
 
 from detection import Detector
 from segmentation import Segmenter
+from swinv2.backbone import Stage
 from swinv2.classifier import ImageClassifier
 from swinv2.cli import main
 from swinv2.shapes import make_classification, make_detection, make_segmentation, make_video
@@ -178,6 +179,20 @@ def test_recipe_builds_in_full(recipe):
     with torch.device("meta"):
         built = parser.instantiate(parser.parse_object({"model": model})).model
     assert getattr(built, "num_classes", None) == task.classes
+    assert kept_by_evaluation(built.eval()) <= 2**30
+
+
+@torch.no_grad()
+def kept_by_evaluation(model):
+    """Bytes of the position biases that blocks keep when they have seen whole windows; some recipes' have 100 GiB."""
+    kept = []
+    for stage in [module for module in model.modules() if isinstance(module, Stage)]:
+        for attn in [block.attn for block in stage.blocks]:
+            attn.derived().biases(attn.cpb_mlp, [stage.window], attn.trained_window, None)
+            ((_, table, pairs),) = attn.derived()._values.values()
+            kept += [tensor.nbytes for tensor in (table, *pairs.values())]
+    assert kept
+    return sum(kept)
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=IDS)

@@ -14,6 +14,7 @@ from ..windows import Size
 Value = TypeVar("Value")
 
 BIAS_BUDGET = 2**22  # numbers of position biases that are kept for windows of images of other sizes
+LARGEST_BIAS = 2**23  # numbers of a bias that is kept, 32 MiB; a larger one is made of its table whenever it is wanted
 HOOKS = ("forward", "forward_pre", "backward", "backward_pre")
 
 
@@ -74,7 +75,8 @@ class Derived:
     ) -> dict[Size, Tensor]:
         """Position biases of these windows, and of the most recently used others up to `BIAS_BUDGET` numbers.
 
-        None are kept in training, where weights change without being counted.
+        None are kept in training, where weights change without being counted, and none of more than `LARGEST_BIAS`
+        numbers, but the table that they are made of.
 
         Args:
             network: part of the module.
@@ -100,7 +102,8 @@ class Derived:
         while others and sum(bias.numel() for bias in others.values()) > BIAS_BUDGET:
             del others[next(iter(others))]
         if not network.training:
-            self._values = self._values | {key: (trained_window, table, others | new)}
+            small = {w: bias for w, bias in (others | new).items() if bias.numel() <= LARGEST_BIAS}
+            self._values = self._values | {key: (trained_window, table, small)}
         return others | new
 
     def _current(self) -> tuple:

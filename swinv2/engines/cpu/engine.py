@@ -1,5 +1,6 @@
 """Blocks on a CPU: what each layer needs is taken a few windows at a time, so that it stays in cache."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -21,7 +22,7 @@ from ..base import (
     modified_halves,
     must_call_bias,
 )
-from ..derived import Derived, largest_of
+from ..derived import LARGEST_BIAS, Derived, largest_of
 from .attention import HALVES, AttentionWithGrad, Run, attention, lengths_of, runs_of
 from .block import (
     BlockOptions,
@@ -147,8 +148,9 @@ def _evaluate(
     if _packed(derived) and dtype == tokens.dtype:
         key = windows, batch, None if reasons[0] else block.attn.trained_window
         evaluated = derived.get("evaluated", partial(_evaluated, block, dtype, _packed(derived), len(tokens), reasons))
-        work = derived.last("work", key, partial(_work, block, derived, windows, tokens, batch, dtype, reasons))
-        return evaluated(tokens, work, factors)
+        make = partial(_work, block, derived, windows, tokens, batch, dtype, reasons)
+        keep = reasons[0] is not None or block.attn.num_heads * math.prod(windows.shape) ** 2 <= LARGEST_BIAS
+        return evaluated(tokens, derived.last("work", key, make) if keep else make(), factors)
     with full_precision(tokens.device):
         work = _work(block, derived, windows, tokens, batch, dtype, reasons)
         return _evaluated(block, dtype, {}, len(tokens), reasons)(tokens, work, factors)

@@ -1,47 +1,54 @@
 """Blocks on a GPU: attention and the ends of branches by kernels, the linear layers as they are."""
 
+from functools import partial
+
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...backbone import Block
-from ...layers import LayerNorm, StochasticDepth
+from ...layers import LayerNorm, StochasticDepth, drawn
 from ...windows import Windows, is_transformed
 from ..base import FastAttention, FastBlock, global_hooks, is_observed, is_recorded, is_traced, must_call_bias
-from . import available
-from .attention import unsupported, window_attention
-from .norm import CHANNELS, add_norm
-from .sizes import DTYPES
+from . import choice
+from .attention import window_attention
+from .kernel import attention_kernel, norm_kernel, unfit
+from .norm import add_norm
+from .self_check import plain_add_norm
 
 
 class GpuEngine:
-    """Computes blocks whose tokens are on a GPU that runs the kernels; torch.compile keeps them."""
+    """Computes blocks whose tokens are on a GPU; torch.compile keeps its kernels."""
 
     name = "gpu"
 
     def refusal(self, block: FastBlock, x: Float[Tensor, "b *grid c"], windows: Windows) -> str | None:
         """Why it cannot compute this block for such tokens now; None if it can."""
-        dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else x.dtype
-        return _refusal(x, windows, dtype, block.attn, 1)
+        if not isinstance(block.attn, FastAttention):
+            return f"attn is a {type(block.attn).__name__}"
+        return _refusal(x)
 
     def describe(self, block: FastBlock, x: Float[Tensor, "b *grid c"], windows: Windows) -> str:
         """How it computes a block that it does not refuse, for a user to read."""
-        if (reason := _reason_to_call(block, x)) is None:
-            return self.name
-        return f"{self.name}, layer by layer: {reason}"
+        dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else x.dtype
+        kernel = attention_kernel(dtype, x.shape[-1] // block.attn.num_heads, windows.shape)
+        without, layers = choice.refusal(kernel, x.device), _reason_to_call(block, x)
+        by = self.name if without is None else f"{self.name}, attention by PyTorch's operators: {without}"
+        return by if layers is None else f"{by}, layer by layer: {layers}"
 
     def __call__(self, block: FastBlock, x: Float[Tensor, "b *grid c"], windows: Windows) -> Float[Tensor, "b *grid c"]:
         """The tokens that `Block.forward` gives."""
         if _reason_to_call(block, x) is not None:
             return Block.forward(block, x, windows)
-        x = _add_norm(block, x, block.attn(x, windows), block.norm1)
-        return block.enorm(_add_norm(block, x, block.mlp(x), block.norm2))
+        kept = [drawn(block.drop_path, x) for _ in range(2)]
+        x = _add_norm(x, block.attn(x, windows), block.norm1, *kept[0])
+        return block.enorm(_add_norm(x, block.mlp(x), block.norm2, *kept[1]))
 
     def attend(
         self, attn: FastAttention, qkv: Float[Tensor, "b *grid c3"], windows: Windows
     ) -> Float[Tensor, "b *grid c"] | None:
         """What `WindowAttention.attend` gives; None if it cannot."""
-        if _refusal(qkv, windows, qkv.dtype, attn, 3) is not None:
+        if _refusal(qkv) is not None:
             return None
         width = qkv.shape[-1] // (3 * attn.num_heads)
         heads = (qkv + attn.qkv_bias().to(qkv.dtype)).unflatten(-1, (3, attn.num_heads, width))
@@ -57,30 +64,36 @@ class GpuEngine:
         """Nothing: what is kept of weights is kept at their first use."""
 
 
-def _add_norm(block: FastBlock, x: Tensor, branch: Tensor, norm: LayerNorm) -> Tensor:
-    factors = block.drop_path.factors(len(x), x.device)
-    return add_norm(x, branch, norm.weight, norm.bias, norm.eps, factors)
+def _add_norm(x: Tensor, branch: Tensor, norm: LayerNorm, factors: Tensor | None = None) -> Tensor:
+    """The end of a branch: by a kernel; by PyTorch where there is none, and under torch.compile, which fuses it."""
+    if not is_traced():
+        recorded = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, branch, norm.weight))
+        work = f"{'training' if recorded else 'inference'}, {choice.amount(x.numel())} numbers"
+        trial = partial(_try, x, branch, norm, factors, recorded)
+        if choice.uses_kernel(norm_kernel(x, branch, norm.weight), x.device, work, trial):
+            return add_norm(x, branch, norm.weight, norm.bias, norm.eps, factors)
+    with torch.autocast("cuda", enabled=False):
+        return plain_add_norm(x, branch, norm.weight, norm.bias, norm.eps, factors)
 
 
-def _refusal(x: Tensor, windows: Windows, dtype: torch.dtype, attn: nn.Module, parts: int) -> str | None:
-    """Why the kernels cannot take such tokens; None if they can.
+def _try(x: Tensor, branch: Tensor, norm: LayerNorm, factors: Tensor | None, recorded: bool, kernel: bool) -> None:
+    """Normalise and add by one way, forward and, where it will come, backward."""
+    with torch.set_grad_enabled(recorded):
+        one, two = (tensor.detach().requires_grad_(recorded) for tensor in (x, branch))
+        total = (add_norm if kernel else plain_add_norm)(one, two, norm.weight, norm.bias, norm.eps, factors)
+        if recorded:
+            torch.autograd.grad(total, [one, two], torch.ones_like(total))
 
-    Args:
-        x: tokens, or their queries, keys and values.
-        windows: of the grid.
-        dtype: of queries, keys and values.
-        attn: the attention.
-        parts: 3 if the channels of x are queries, keys and values, else 1.
-    """
+
+def _refusal(x: Tensor) -> str | None:
+    """Why tokens are not computed on a GPU by this engine; None if they are."""
     if x.device.type != "cuda":
         return f"the tokens are on {x.device.type}"
-    if not available(x.device):
-        return "this GPU, or this PyTorch, does not run the kernels"
     if is_transformed() and not torch.compiler.is_compiling():
         return "the model is transformed"
-    if not isinstance(attn, FastAttention):
-        return f"attn is a {type(attn).__name__}"
-    return unsupported(windows, x.shape[-1] // (parts * attn.num_heads), dtype)
+    if not x.is_floating_point() or x.dtype == torch.float64:
+        return f"the tokens are {x.dtype}"
+    return unfit(x.device) if torch.compiler.is_compiling() else None  # without kernels the compiler does better
 
 
 def _reason_to_call(block: FastBlock, x: Tensor) -> str | None:
@@ -94,8 +107,4 @@ def _reason_to_call(block: FastBlock, x: Tensor) -> str | None:
             return f"{name} is a {type(module).__name__}"
         if is_observed(module):
             return f"{name} has hooks or a forward of its own"
-    if not is_traced() and (reason := global_hooks()):
-        return reason
-    if x.shape[-1] > CHANNELS or x.dtype not in DTYPES or block.norm1.weight.dtype not in DTYPES:
-        return f"{x.shape[-1]} channels in {x.dtype}"
-    return None
+    return None if is_traced() else global_hooks()

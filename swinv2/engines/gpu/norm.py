@@ -8,9 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..base import no_second_derivative
-from .sizes import DTYPES, promoted
-
-CHANNELS = 8192
+from .kernel import norm_kernel
+from .sizes import promoted
 
 
 def add_norm(
@@ -45,11 +44,8 @@ def add_norm(
 
 def _unsupported(x: Tensor, branch: Tensor, weight: Tensor, drop_path_scale: Tensor | None) -> str | None:
     """Why the kernel cannot take this."""
-    if x.shape[-1] > CHANNELS:
-        return f"the kernel takes at most {CHANNELS} channels, got {x.shape[-1]}."
-    if any(t.dtype not in DTYPES for t in (x, branch, weight)):
-        given = f"{x.dtype}, {branch.dtype} and {weight.dtype}"
-        return f"the kernel takes float32, bfloat16 and float16, got {given}."
+    if isinstance(kernel := norm_kernel(x, branch, weight), str):
+        return f"{kernel}."
     if x.shape != branch.shape or weight.shape != x.shape[-1:]:
         shapes = f"{tuple(x.shape)}, {tuple(branch.shape)} and {tuple(weight.shape)}"
         return f"x, branch and weight do not fit: {shapes}; they are (…, c), (…, c) and (c,)."

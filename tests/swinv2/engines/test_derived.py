@@ -145,6 +145,35 @@ def test_biases_of_other_sizes_are_kept_as_far_as_there_is_room(attention, monke
 
 
 @torch.no_grad()
+def test_of_large_biases_the_table_is_kept(attention, monkeypatch):
+    """They are made of it each time; with windows of 40 x 40 those of a giant model would be of 27 GiB."""
+    monkeypatch.setattr(derived, "LARGEST_BIAS", 3 * 16**2)
+    monkeypatch.setattr(ContinuousPositionBias, "table", called := Counted(ContinuousPositionBias.table))
+    large, small = biases(attention, (5, 4), (4, 4))
+    again, kept = biases(attention, (5, 4), (4, 4))
+    assert kept is small
+    assert again is not large
+    assert torch.equal(again, large)
+    assert called.times == 1
+
+
+class Counted:
+    """A method and how often it was called."""
+
+    def __init__(self, method):
+        self.method, self.times = method, 0
+
+    def __get__(self, instance, owner):
+        """Bound to an instance."""
+
+        def call(*given):
+            self.times += 1
+            return self.method(instance, *given)
+
+        return call
+
+
+@torch.no_grad()
 def test_bias_is_kept_in_the_type_that_it_is_asked_for(attention):
     """Half the memory in 16 bits."""
     (full,) = biases(attention, (4, 4))

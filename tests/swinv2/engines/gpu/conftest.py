@@ -10,8 +10,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from swinv2.attention import window_attention
 from swinv2.engines import gpu as kernels
+from swinv2.engines.gpu import choice
 
 HERE = Path(__file__).parent
 MODULES = (
@@ -57,8 +57,16 @@ def interpreted():
         for name in ("sum", "max"):  # Python, too, only where Triton was imported under the variable
             if isinstance(function := getattr(tl, name), JITFunction):
                 patch.setattr(tl, name, InterpretedFunction(function.fn))
+        patch.setattr(choice, "unfit", lambda device: None)
+        patch.setattr(choice, "mode", lambda: "on")
         yield
     forget()
+
+
+@pytest.fixture
+def without_kernels(monkeypatch):
+    """A GPU that runs none."""
+    monkeypatch.setattr(choice, "unfit", lambda device: "Triton is not installed")
 
 
 @pytest.fixture
@@ -80,20 +88,6 @@ def official():
         for where, row in rows:
             context[:, *where] = row.view_as(context[:, *where])
         return context
-
-    return attention
-
-
-@pytest.fixture
-def plainly():
-    """The same as `Windows` and the plain model compute it."""
-
-    def attention(qkv, scale, bias, windows):
-        tokens, heads, width = qkv.flatten(1, -4), qkv.shape[-2], qkv.shape[-1]
-        slots = windows.gather(tokens.flatten(2)).unflatten(-1, (3, heads, width))
-        context = window_attention(*slots.permute(3, 0, 1, 4, 2, 5), scale.view(-1, 1, 1), bias, windows.filled)
-        context = windows.scatter(context.transpose(2, 3).flatten(3)).to(qkv.dtype)
-        return context.view(*qkv.shape[:-3], heads * width)
 
     return attention
 

@@ -7,9 +7,15 @@ import torch
 from torch import nn
 
 from swinv2.backbone import Block
-from swinv2.engines import use_engine
+from swinv2.engines import explain, use_engine
 from swinv2.engines.gpu import engine
 from swinv2.windows import cut
+
+
+class OnGpu(torch.Tensor):
+    """Says so."""
+
+    device = torch.device("cuda", 0)
 
 
 @pytest.fixture
@@ -88,10 +94,35 @@ def test_second_derivatives_are_errors(on_gpu):
             torch.autograd.grad(grad.square().sum(), x)
 
 
-def test_why_kernels_refuse():
-    """What does not fit is told."""
+def test_what_the_engine_refuses(monkeypatch):
+    """Tokens on a CPU, in float64, and of a transformed model; for torch.compile also GPUs without kernels."""
     x, windows = torch.zeros(1, 5, 7, 32), cut((5, 7), (4, 4), False, torch.device("cpu"))
     block = use_engine(block_of(), "auto")
     assert engine.GpuEngine().refusal(block, x, windows) == "the tokens are on cpu"
-    wide = cut((80, 70), (80, 70), False, torch.device("cpu"))
-    assert engine.unsupported(wide, 32, torch.float32) == "the kernels take at most 4096 slots in a window, got 5600"
+    on_gpu = x.as_subclass(OnGpu)
+    assert engine._refusal(on_gpu) is None
+    assert engine._refusal(x.double().as_subclass(OnGpu)) == "the tokens are torch.float64"
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    monkeypatch.setattr(engine, "unfit", lambda device: "Triton is not installed")
+    assert engine._refusal(on_gpu) == "Triton is not installed"
+
+
+@pytest.mark.parametrize("way", ["whole", "extra norm", "checkpointing"])
+def test_block_without_kernels(way, monkeypatch, without_kernels):
+    """PyTorch's operators give the same."""
+    monkeypatch.setattr(engine, "_refusal", lambda *_: None)
+    plain = block_of(way == "extra norm", way == "checkpointing")
+    ours = use_engine(copy.deepcopy(plain), "gpu")
+    x, windows = torch.randn(2, 5, 7, 32), cut((5, 7), (4, 4), True, torch.device("cpu"))
+    assert explain(ours, x, windows).startswith(": gpu, attention by PyTorch's operators: Triton is not installed")
+    for one, other in zip(results(ours, x, windows), results(plain, x, windows), strict=True):
+        assert (one - other).abs().max() <= 3e-5 * other.abs().max().clamp_min(1e-3)
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+@pytest.mark.parametrize("kernel", [True, False])
+def test_ends_of_branches_are_timed(kernel, recorded, interpreted):
+    """Both passes where both will come, without a trace in the weights."""
+    norm, (x, branch) = block_of().norm1, torch.randn(2, 1, 4, 32)
+    engine._try(x, branch, norm, torch.ones(1), recorded, kernel)
+    assert norm.weight.grad is None

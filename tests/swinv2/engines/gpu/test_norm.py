@@ -70,9 +70,12 @@ def test_large_means_cost_no_digits(interpreted, farthest):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"x": torch.zeros(2, 5, 3, 24).double()}, "got torch.float64, torch.float32"),
+        ({"x": torch.zeros(2, 5, 3, 24).double()}, "got 24 in torch.float64, torch.float32"),
         ({"drop_path_scale": torch.ones(7)}, "30 tokens are not of 7 images"),
-        ({"x": torch.zeros(1, 8193), "branch": torch.zeros(1, 8193)}, "at most 8192 channels, got 8193"),
+        (
+            {"x": torch.zeros(1, 8193), "branch": torch.zeros(1, 8193)},
+            "at most 8192 channels in float32 or 16 bits, got 8193",
+        ),
     ],
 )
 def test_what_the_kernel_cannot_take(change, message):
