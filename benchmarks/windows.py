@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from unittest.mock import patch
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -13,6 +14,7 @@ from benchmarks.timing import machine, table
 from segmentation.cli import main as segmentation
 from swinv2.attention import ContinuousPositionBias
 from swinv2.commands.window_sweep import Point, combined, draw, measure
+from swinv2.windows import Size
 
 ROOT = Path(__file__).parents[1]
 RESULT, PICTURE = Path(__file__).with_suffix(".md"), ROOT / "docs/windows.png"
@@ -26,9 +28,12 @@ EDGES = (96, 192)  # pixels; the first is that of the training
 class LinearPositionBias(ContinuousPositionBias):
     """The ablation of table 1: the network is given offsets from -1 to 1 in the window of the training."""
 
-    def spaced(self, offsets: Float[Tensor, "*pairs n"]) -> Float[Tensor, "*pairs n"]:
-        """The offsets, whose unit is 8."""
-        return offsets / 8
+    @staticmethod
+    def spaced(window: Size, trained_window: Size, device: torch.device) -> Float[Tensor, "*pairs n"]:
+        """All offsets, whose unit is 1."""
+        units = zip(window, trained_window, strict=True)
+        steps = [torch.arange(1 - w, w, device=device, dtype=torch.float32) / max(t - 1, 1) for w, t in units]
+        return torch.stack(torch.meshgrid(*steps, indexing="ij"), -1)
 
 
 SPACINGS = {"log": ContinuousPositionBias, "linear": LinearPositionBias}

@@ -36,10 +36,7 @@ class ContinuousPositionBias(nn.Sequential):
         """Bias of every offset in a window, (heads, 2·w1 - 1, …, 2·wn - 1); arguments as those of `forward`."""
         weight = [*self.parameters(), torch.empty(0, device="cpu")][0]  # quantised layers have none
         device, dtype = weight.device, torch.promote_types(weight.dtype, torch.float32)
-        steps = [torch.arange(1 - w, w, device=device, dtype=torch.float32) for w in window]
-        steps = [8 * step / max(w - 1, 1) for step, w in zip(steps, trained_window, strict=True)]
-        offsets = torch.stack(torch.meshgrid(*steps, indexing="ij"), -1)  # (2·w1 - 1, …, 2·wn - 1, n)
-        x = self.spaced(offsets).to(dtype)
+        x = self.spaced(window, trained_window, device).to(dtype)
         with full_precision(device):
             for layer in self:
                 if isinstance(layer, nn.Linear):
@@ -48,8 +45,12 @@ class ContinuousPositionBias(nn.Sequential):
                     x = layer(x)
             return 16 * torch.sigmoid(x).movedim(-1, 0)
 
-    def spaced(self, offsets: Float[Tensor, "*pairs n"]) -> Float[Tensor, "*pairs n"]:
-        """Logarithms of offsets whose unit is 8, in float32 as in every release (eq. 4)."""
+    @staticmethod
+    def spaced(window: Size, trained_window: Size, device: torch.device) -> Float[Tensor, "*pairs n"]:
+        """Logarithms of all offsets (2·w1 - 1, …, 2·wn - 1, n), whose unit is 8, in float32 as in every release."""
+        steps = [torch.arange(1 - w, w, device=device, dtype=torch.float32) for w in window]
+        steps = [8 * step / max(w - 1, 1) for step, w in zip(steps, trained_window, strict=True)]
+        offsets = torch.stack(torch.meshgrid(*steps, indexing="ij"), -1)
         return offsets.sign() * torch.log2(1 + offsets.abs()) / math.log2(8)
 
 

@@ -1,8 +1,7 @@
 """Where the windows of a grid of tokens are.
 
 Each axis is cut into segments; a window is the product of one segment of each axis. Shifted windows are cut half a
-window later (arXiv:2103.14030, section 3.2): those at the border are smaller, nothing is rolled, and opposite borders
-never meet. This equals the cyclic shift with its mask.
+window later (arXiv:2103.14030, section 3.2), smaller at borders; this equals the cyclic shift with its mask.
 
 Shapes: B images, S = S1·…·Sn tokens of one image's grid (n = 2: H·W, n = 3: T·H·W), W windows of N = w1·…·wn slots.
 """

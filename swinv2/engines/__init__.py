@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from ..attention import WindowAttention
-from ..backbone import Block
-from .base import Engine, FastAttention, FastBlock
+from ..backbone import Block, Stage
+from .base import Engine, FastAttention, FastBlock, FastStage
 from .cpu.engine import CpuEngine
 from .gpu.engine import GpuEngine
 
@@ -50,7 +50,9 @@ def use_engine(model: nn.Module, engine: Choice) -> nn.Module:
             module.__class__ = FastAttention if ENGINES[engine] else WindowAttention
         elif type(module) in (Block, FastBlock):
             module.__class__ = FastBlock if ENGINES[engine] else Block
-        if isinstance(module, WindowAttention | Block):
+        elif type(module) in (Stage, FastStage):
+            module.__class__ = FastStage if ENGINES[engine] else Stage
+        if isinstance(module, WindowAttention | Block | Stage):
             vars(module).update(engines=ENGINES[engine], strict=engine in NAMED)
         if isinstance(module, FastAttention | FastBlock):
             module.forget()

@@ -1,5 +1,6 @@
 """What an engine is, and a block that asks engines before it computes itself."""
 
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from typing import Any, NoReturn, Protocol, cast, runtime_checkable
 
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as every_module
 
 from ..attention import WindowAttention
-from ..backbone import Block
+from ..backbone import Block, Stage
 from ..windows import Windows, is_transformed
 from .derived import HOOKS, Derived
 
@@ -39,6 +40,9 @@ class Engine(Protocol):
 
     def describe(self, block: "FastBlock", x: Float[Tensor, "b *grid c"], windows: Windows) -> str:
         """How it computes a block that it does not refuse, for a user to read."""
+
+    def around(self, stage: "FastStage", x: Float[Tensor, "b *grid c"]) -> AbstractContextManager:
+        """What is in force while the blocks of a stage are computed in training."""
 
     def prepare(self, block: "FastBlock") -> None:
         """Compute ahead what depends on weights alone, for evaluation; it is used as long as they are the same."""
@@ -112,6 +116,25 @@ class FastBlock(Keeper, Block):
     def attention(self) -> FastAttention:
         """The attention, which has the same engines."""
         return cast(FastAttention, self.attn)
+
+
+class FastStage(Stage):
+    """A stage whose engines may do something for all its blocks at once.
+
+    Attributes:
+        engines: those of its blocks.
+    """
+
+    engines: tuple[Engine, ...] = ()
+
+    def forward(self, x: Float[Tensor, "b *grid c"]) -> Float[Tensor, "b *grid c"]:
+        """As `Stage.forward`."""
+        if is_traced() or not self.training:
+            return super().forward(x)
+        with ExitStack() as stack:
+            for engine in self.engines:
+                stack.enter_context(engine.around(self, x))
+            return super().forward(x)
 
 
 with torch.device("meta"):

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -16,6 +17,7 @@ from ...windows import Size, Take, Windows
 from ..base import (
     FastAttention,
     FastBlock,
+    FastStage,
     global_hooks,
     is_recorded,
     is_traced,
@@ -92,6 +94,10 @@ class CpuEngine:
             return None
         with full_precision(qkv.device):
             return _attend(attn, qkv.flatten(0, -2), windows, len(qkv)).unflatten(0, qkv.shape[:-1])
+
+    def around(self, stage: FastStage, x: Float[Tensor, "b *grid c"]) -> AbstractContextManager:
+        """Nothing: blocks are computed one by one."""
+        return nullcontext()
 
     def prepare(self, block: FastBlock) -> None:
         """Pack the weights of linear layers, in float32 or bfloat16; they take as much memory once more."""

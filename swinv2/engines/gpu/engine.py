@@ -1,5 +1,6 @@
 """Blocks on a GPU: attention and the ends of branches by kernels, the linear layers as they are."""
 
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import torch
@@ -9,12 +10,22 @@ from torch import Tensor
 from ...backbone import Block
 from ...layers import LayerNorm, StochasticDepth, drawn
 from ...windows import Windows, is_transformed
-from ..base import FastAttention, FastBlock, global_hooks, is_observed, is_recorded, is_traced, must_call_bias
+from ..base import (
+    FastAttention,
+    FastBlock,
+    FastStage,
+    global_hooks,
+    is_observed,
+    is_recorded,
+    is_traced,
+    must_call_bias,
+)
 from . import choice
 from .attention import window_attention
 from .kernel import attention_kernel, norm_kernel, unfit
 from .norm import add_norm
 from .self_check import plain_add_norm
+from .stage_bias import shared
 
 
 class GpuEngine:
@@ -52,13 +63,24 @@ class GpuEngine:
             return None
         width = qkv.shape[-1] // (3 * attn.num_heads)
         heads = (qkv + attn.qkv_bias().to(qkv.dtype)).unflatten(-1, (3, attn.num_heads, width))
-        if is_traced() or is_recorded(attn, qkv) or must_call_bias(attn):
+        if (ahead := vars(attn).get("shared")) is not None and ahead[0] == windows.shape:
+            bias = ahead[1]
+        elif is_traced() or is_recorded(attn, qkv) or must_call_bias(attn):
             bias = attn.cpb_mlp(windows.shape, attn.trained_window)
         else:
             known = attn.derived().biases(attn.cpb_mlp, [windows.shape], attn.trained_window, None)
             bias = known[windows.shape]
         with torch.autocast("cuda", enabled=False):
             return window_attention(heads, attn.scale().flatten(), bias, windows)
+
+    def around(self, stage: FastStage, x: Float[Tensor, "b *grid c"]) -> AbstractContextManager:
+        """The position biases of all blocks, computed at once where none will be computed again."""
+        blocks = [block for block in stage.blocks if isinstance(block, FastBlock)]
+        attentions = [block.attn for block in blocks if isinstance(block.attn, FastAttention)]
+        again = any(block.checkpointing for block in blocks)
+        if _refusal(x) is not None or not torch.is_grad_enabled() or again or len(attentions) < len(stage.blocks):
+            return nullcontext()
+        return shared(attentions, tuple(min(s, w) for s, w in zip(x.shape[1:-1], stage.window, strict=True)))
 
     def prepare(self, block: FastBlock) -> None:
         """Nothing: what is kept of weights is kept at their first use."""
