@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from swinv2.cli import main
+from tests.pretended_gpu import pretended_gpu
 
 ROOT = Path(__file__).parents[1]
 TIMEOUT = 120  # seconds
@@ -25,6 +26,13 @@ torch.set_num_threads(1)  # the cores are for the processes that run tests
 def seeded():
     """The same random numbers whichever tests run before."""
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def gpu():
+    """A pretended GPU during the test: `cuda` works, and what it gives has the waits, copies and so on of the test."""
+    with pretended_gpu() as record:
+        yield record
 
 
 @pytest.fixture(scope="session")
