@@ -54,6 +54,10 @@ def pretended_gpu(capability: tuple[int, int] = (7, 5)) -> Iterator[Record]:
         card = SimpleNamespace(major=capability[0], minor=capability[1], **CARD)
         stack.enter_context(patch.object(torch.cuda, "get_device_properties", lambda *_: card))
         stack.enter_context(patch.object(torch.cuda, "get_device_capability", lambda *_: capability))
+        stack.enter_context(
+            patch.object(torch._C, "_len_torch_dispatch_stack", lambda: MODES() - 1)
+        )  # but for this one
+        stack.enter_context(patch.object(torch._C, "_group_tensors_by_device_and_dtype", grouped))
         stack.enter_context(patch.object(torch, "autocast", Autocast))
         stack.enter_context(patch.object(torch.amp, "autocast", Autocast))
         stack.enter_context(in_lightning())
@@ -73,6 +77,16 @@ class Autocast(torch.autocast):
 def on_cpu(function: Callable[..., Any]) -> Callable[..., Any]:
     """Function of a device's type, asked for that of the CPU instead of the GPU."""
     return lambda *args: function(*("cpu" if value == "cuda" else value for value in args))
+
+
+MODES = torch._C._len_torch_dispatch_stack
+GROUP = torch._C._group_tensors_by_device_and_dtype
+
+
+def grouped(tensors: list[list[Tensor | None]], with_indices: bool = False) -> dict[Any, Any]:
+    """Tensors by device and type, as optimizers ask for them; none are on both devices."""
+    device = next((x.device for x in tensors[0] if x is not None), torch.device("cpu"))
+    return {(device, dtype): group for (_, dtype), group in GROUP(tensors, with_indices).items()}
 
 
 def leaves(value: Any) -> list[Any]:
@@ -167,13 +181,14 @@ class Functions(TorchFunctionMode):
     def move(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """`Tensor.to` from or to the GPU."""
         device, dtype = target((*args, *kwargs.values()))
-        dtype = x.dtype if dtype is None else dtype
+        options = {
+            "dtype": x.dtype if dtype is None else dtype,
+            "non_blocking": kwargs.get("non_blocking", is_true(args)),
+        }
         if is_gpu(x) and (device is None or device.type == "cuda"):
-            return self.run(Tensor.to, (x, dtype), {})
-        if device is None or device.type != "cuda":
-            return self.run(aten._to_copy.default, (x,), {"device": device, "dtype": dtype})
-        x = x.as_subclass(Tensor) if not isinstance(x, torch.nn.Parameter) else x
-        return self.run(aten._to_copy.default, (x,), {"device": CUDA, "dtype": dtype})
+            return self.run(Tensor.to, (x, options["dtype"]), {})
+        plain = x if is_gpu(x) or isinstance(x, torch.nn.Parameter) else x.as_subclass(Tensor)
+        return self.run(aten._to_copy.default, (plain,), {"device": device, **options})
 
     def values(self, x: GPUTensor) -> Any:
         """Numbers as a list, for which the host waits."""
@@ -229,6 +244,11 @@ OWN: dict[Any, Callable[..., Any]] = {  # functions of a tensor of the GPU
     F.scaled_dot_product_attention: Functions.attention,
     F.one_hot: Functions.one_hot,
 }
+
+
+def is_true(values: Any) -> bool:
+    """Whether True is among arguments, as the first of the flags of `Tensor.to` and `Tensor.copy_`, `non_blocking`."""
+    return any(value is True for value in values)
 
 
 def names_cuda(args: Any, kwargs: Any) -> bool:
@@ -325,11 +345,12 @@ class Operators(TorchDispatchMode):
     def note_copy(self, func: Any, args: Any, kwargs: dict[str, Any], to_gpu: bool) -> None:
         """Note a copy between the devices."""
         source = args[1] if func is aten.copy_.default else args[0]
+        non_blocking = kwargs.get("non_blocking") or is_true(args[2:])
         goes_to_gpu = is_gpu(args[0]) if func is aten.copy_.default else to_gpu
         goes_to_cpu = not is_gpu(args[0]) if func is aten.copy_.default else is_cpu(kwargs.get("device"))
         if is_gpu(source) and goes_to_cpu:
             self.record.note(self.record.waits, "copy to the host")
-        elif not is_gpu(source) and source.dim() and goes_to_gpu:
+        elif not is_gpu(source) and source.dim() and goes_to_gpu and not non_blocking:
             self.record.note(self.record.copies, "copy to the GPU")
 
     def wrap(self, func: Any, value: Any, wrapped: dict[int, GPUTensor]) -> Any:

@@ -20,7 +20,7 @@ class Record:
 
     Attributes:
         waits: the host waits for the GPU: a copy to the host, or a result whose size depends on numbers.
-        copies: from the host to the GPU.
+        copies: from the host to the GPU, for whose end the host waits, as they are not `non_blocking`.
         host_only: operators that only a CPU has.
         float64: results in double precision.
         switched_on: whether anything is noted.
