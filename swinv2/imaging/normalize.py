@@ -12,7 +12,13 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 def normalize(images: Shaped[Tensor, "*b 3 h w"], dtype: torch.dtype) -> Float[Tensor, "*b 3 h w"]:
     """Images of bytes or floats from 0 to 1, normalized by ImageNet's mean and standard deviation."""
-    return F.normalize(F.to_dtype(images, dtype, scale=True), list(IMAGENET_MEAN), list(IMAGENET_STD))
+    pixels = F.to_dtype(images, dtype, scale=True)
+    return (pixels - per_channel(IMAGENET_MEAN, pixels)).div_(per_channel(IMAGENET_STD, pixels))
+
+
+def per_channel(values: Sequence[float], like: Float[Tensor, "*b 3 h w"]) -> Float[Tensor, "3 1 1"]:
+    """A number for each channel, made on the device: a GPU need not wait for a copy."""
+    return torch.cat([like.new_full((1, 1, 1), value) for value in values])
 
 
 def check_images(images: Sequence[Tensor]) -> None:
@@ -29,7 +35,8 @@ def check_images(images: Sequence[Tensor]) -> None:
             raise ValueError(f"image {i} has shape {tuple(image.shape)}; give (3, height, width), RGB channels first.")
         if image.dtype != torch.uint8 and not image.is_floating_point():
             raise TypeError(f"image {i} is of type {image.dtype}; give uint8 (0 to 255) or floats from 0 to 1.")
-        if image.is_floating_point() and image.max() > 2:  # resizing may overshoot 1 a little
+        known = image.device.type == "cpu"  # on a GPU the check would wait for the device
+        if known and image.is_floating_point() and image.max() > 2:  # resizing may overshoot 1 a little
             raise ValueError(f"image {i} has floats up to {image.max():.0f}; scale them to 0 to 1, or give uint8.")
 
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 
@@ -35,12 +36,15 @@ def check_finite(checkpoint: Mapping[str, Any]) -> None:
 
 
 def not_finite(tensors: Mapping[str, Any]) -> list[str]:
-    """Names of the tensors that hold NaN or infinity."""
-    return [
-        name
-        for name, value in tensors.items()
-        if isinstance(value, Tensor) and value.is_floating_point() and not bool(value.isfinite().all())
-    ]
+    """Names of the tensors that hold NaN or infinity; a GPU is waited for once."""
+    floats = {
+        name: value for name, value in tensors.items() if isinstance(value, Tensor) and value.is_floating_point()
+    }
+    if not floats:
+        return []
+    first = next(iter(floats.values()))
+    sound = torch.stack([value.isfinite().all().to(first.device) for value in floats.values()]).tolist()
+    return [name for name, is_sound in zip(floats, sound, strict=True) if not is_sound]
 
 
 @contextmanager

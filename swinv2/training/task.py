@@ -30,6 +30,8 @@ from .skipped import nothing_predicted, skipped_lines
 
 log = logging.getLogger(__name__)
 
+SHOWN_EVERY = 20  # steps after which a progress bar has the loss: it waits for the device
+
 
 class Task(LightningModule):
     """Trains a model with AdamW; its checkpoints carry the names of the classes.
@@ -115,7 +117,7 @@ class Task(LightningModule):
                 log.warning(doubt)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Check the monitored metrics again after the first step, when those of the training are known.
+        """Check the monitored metrics again after the first step, when those of the training are known; show the loss.
 
         Raises:
             ValueError: a callback monitors a metric that does not exist.
@@ -123,6 +125,8 @@ class Task(LightningModule):
         if not self.watched:
             check_monitors(self.trainer, self.validation_metrics())
             self.watched = True
+        if batch_idx % SHOWN_EVERY == 0 and self.trainer.progress_bar_callback is not None:
+            self.trainer.progress_bar_metrics["loss"] = float(self.trainer.callback_metrics["loss"])
 
     def validation_metrics(self) -> Sequence[str]:
         """Names of the metrics of a validation, for checkpoints and early stopping."""
@@ -174,7 +178,6 @@ class Task(LightningModule):
         total = torch.stack(list(losses.values())).sum()
         figures = {"loss": total} | {f"train/{name}": loss for name, loss in losses.items()}
         figures = mean_over_processes(figures)
-        self.log("loss", figures.pop("loss"), prog_bar=True, batch_size=batch_size)
         self.log_dict(figures, batch_size=batch_size)
         return total
 

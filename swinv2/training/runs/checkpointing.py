@@ -4,8 +4,10 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
+import torch
 from lightning import LightningModule, Trainer
 from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -15,22 +17,32 @@ from ...files.whole import write_torch
 from .checkpoint_content import check_content
 
 
+STEPS, SECONDS = 20, 5.0  # after which several processes ask each other whether one was asked to end, the first of both
+SIGNALS = (0, signal.SIGTERM, signal.SIGINT)  # the later ones count more
+
+
 class LastCheckpoint(ModelCheckpoint):
     """Saves the latest state; arguments are those of ModelCheckpoint.
 
     A state is saved only between two optimizer steps, because checkpoints hold no gradients. If it is due at the last
     step of an epoch, or right before a validation, it is saved after the epoch or validation. On SIGTERM, or SIGINT
     (Ctrl-C), the current step or validation is finished, the state saved, and training stops with exit code 143 or
-    130. A second SIGINT ends it at once.
+    130. A second SIGINT ends it at once. Of several processes all end together, after 20 steps or 5 seconds at most, or
+    after the step that takes longer: asking each other after every step would keep a GPU waiting.
     """
 
     asked_to_end: int = 0  # number of the signal received
+    steps = 0  # since the processes asked each other
+    pause = 1  # steps until they do
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Handle signals from now on."""
         super().on_train_start(trainer, pl_module)
         self.asked_to_end = signal.SIGTERM if trainer.received_sigterm else 0
         self.speaks = trainer.is_global_zero
+        self.steps, self.pause, self.since = 0, 1, perf_counter()
+        # Lightning would send the signals of the first process, and wait for the device, before every batch
+        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, self._remember)  # the trainer restores the earlier handlers
@@ -53,7 +65,9 @@ class LastCheckpoint(ModelCheckpoint):
                 return
             if not self._validation_follows(trainer):
                 super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-        self._agree_to_end(trainer)
+        self.steps += 1
+        if trainer.is_last_batch or trainer.world_size == 1 or self.steps >= self.pause:
+            self._agree_to_end(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Let the validation run to its end: processes with fewer batches would not notice that it stopped."""
@@ -75,9 +89,15 @@ class LastCheckpoint(ModelCheckpoint):
 
     def _agree_to_end(self, trainer: Trainer) -> None:
         """Stop all processes after this step if one of them was asked to end."""
-        if trainer.strategy.reduce_boolean_decision(self.asked_to_end > 0, all=False):
-            interrupted = trainer.strategy.reduce_boolean_decision(self.asked_to_end == signal.SIGINT, all=False)
-            self.asked_to_end = signal.SIGINT if interrupted else signal.SIGTERM  # in all processes
+        asked = SIGNALS.index(self.asked_to_end)
+        if trainer.world_size > 1:
+            pace = (perf_counter() - self.since) / max(self.steps, 1)
+            values = torch.tensor([asked, pace], device=trainer.strategy.root_device)
+            asked, pace = trainer.strategy.reduce(values, reduce_op="max").tolist()
+            self.pause = min(max(int(SECONDS / max(pace, 1e-9)), 1), STEPS)  # the same in all processes
+            self.steps, self.since = 0, perf_counter()
+        if asked:
+            self.asked_to_end = SIGNALS[int(asked)]  # in all processes
             trainer._signal_connector.received_sigterm = True  # makes the trainer stop after this step
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -278,17 +278,22 @@ def test_no_checkpoint_before_a_validation(tmp_path):
 
 ENDED = """
 import os, signal
+from swinv2.training.runs import checkpointing
 from tests.swinv2.training.runs.test_checkpointing import Validated, fit
+checkpointing.SECONDS = {seconds}
 end = {end} if os.environ["LOCAL_RANK"] == "1" else None
 fit(Validated(end=end, signals=(signal.{name},)), "run", devices=2, strategy="ddp")
 """
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
-@pytest.mark.parametrize(("batch", "steps"), [(1, 2), (2, 3), (5, 6)])
-def test_processes_end_together(run_code, saved, name, batch, steps):
-    """Asked to end before a validation or at the end of an epoch, all finish what the others wait for."""
-    codes, said = run_code(ENDED.format(end=(0, batch), name=name), processes=2)
+@pytest.mark.parametrize(("batch", "steps", "seconds"), [(1, 2, 0), (2, 3, 0), (2, 4, 60), (5, 6, 60)])
+def test_processes_end_together(run_code, saved, name, batch, steps, seconds):
+    """Asked to end before a validation or at the end of an epoch, all finish what the others wait for.
+
+    Where a step takes long, they end after this one, and otherwise when they ask each other, as after a validation.
+    """
+    codes, said = run_code(ENDED.format(end=(0, batch), name=name, seconds=seconds), processes=2)
     assert codes == [128 + signal.Signals[name]] * 2, said
     assert saved()[0] == steps
 
