@@ -37,9 +37,7 @@ def check_finite(checkpoint: Mapping[str, Any]) -> None:
 
 def not_finite(tensors: Mapping[str, Any]) -> list[str]:
     """Names of the tensors that hold NaN or infinity; a GPU is waited for once."""
-    floats = {
-        name: value for name, value in tensors.items() if isinstance(value, Tensor) and value.is_floating_point()
-    }
+    floats = {name: value for name, value in tensors.items() if isinstance(value, Tensor) and value.is_floating_point()}
     if not floats:
         return []
     first = next(iter(floats.values()))

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from lightning import Trainer
 from torch import nn
-from torch.optim import AdamW
+from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from .parameter_groups import Merging, parameter_groups
@@ -132,17 +132,30 @@ class OptimizerConfig:
         rates = self.lr, self.weight_decay, self.layer_decay, self.backbone_lr_scale
         return parameter_groups(model, *rates, self.layer_decay_merging)
 
-    def configure(self, model: nn.Module, steps: Callable[[], tuple[int, int]]) -> dict[str, Any]:
+    def configure(
+        self, model: nn.Module, steps: Callable[[], tuple[int, int]], scales_loss: bool = False
+    ) -> dict[str, Any]:
         """Optimizer and schedule, as a LightningModule's `configure_optimizers` returns them.
 
         Args:
             model: to train.
             steps: gives the optimizer steps of an epoch and of the whole training; called once, after the first step.
+            scales_loss: whether losses are scaled, as in float16: gradients could not be clipped in a fused step.
         """
-        optimizer = AdamW(self.groups(model), lr=self.lr, betas=self.betas, foreach=True)
+        on_gpu = all(parameter.device.type == "cuda" for parameter in model.parameters())
+        way = {"fused": True} if on_gpu and not scales_loss else {"foreach": True}
+        optimizer = AdamW(self.groups(model), lr=self.lr, betas=self.betas, **way)
+        optimizer._step_supports_amp_scaling = False  # or Lightning would clip no gradients
+        optimizer.register_load_state_dict_pre_hook(keep_way)
         known = cache(steps)
         scheduler = LambdaLR(optimizer, lambda step: self.factor(step, *(known() if step else (FAR, FAR))))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def keep_way(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """State of an optimizer without how its steps were computed, which may have been on another device."""
+    way = {name: optimizer.defaults[name] for name in ("foreach", "fused")}
+    return state | {"param_groups": [group | way for group in state["param_groups"]]}
 
 
 def doubts_of_validation(trainer: Trainer, steps_per_epoch: int, total_steps: int) -> list[str]:

@@ -97,7 +97,8 @@ class Task(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW and its schedule."""
-        return self.optimizer_config.configure(self.model, lambda: training_steps(self.trainer))
+        scales_loss = getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        return self.optimizer_config.configure(self.model, lambda: training_steps(self.trainer), scales_loss)
 
     def on_fit_start(self) -> None:
         """Check before the first step that the metrics monitored by callbacks exist.

@@ -53,6 +53,7 @@ def pretended_gpu(capability: tuple[int, int] = (7, 5)) -> Iterator[Record]:
             stack.enter_context(patch.object(torch, name, on_cpu(getattr(torch, name))))
         card = SimpleNamespace(major=capability[0], minor=capability[1], **CARD)
         stack.enter_context(patch.object(torch.cuda, "get_device_properties", lambda *_: card))
+        stack.enter_context(patch.object(torch.cuda, "Event", Event))
         stack.enter_context(patch.object(torch.cuda, "get_device_capability", lambda *_: capability))
         stack.enter_context(
             patch.object(torch._C, "_len_torch_dispatch_stack", lambda: MODES() - 1)
@@ -65,6 +66,20 @@ def pretended_gpu(capability: tuple[int, int] = (7, 5)) -> Iterator[Record]:
         stack.enter_context(Operators(record, calls))
         stack.enter_context(Functions(record, calls))
         yield record
+
+
+class Event:
+    """Event of the pretended GPU, which is never behind."""
+
+    def record(self) -> None:
+        """Do nothing."""
+
+    def query(self) -> bool:
+        """True: all before it is done."""
+        return True
+
+    def synchronize(self) -> None:
+        """Return at once."""
 
 
 class Autocast(torch.autocast):
@@ -297,7 +312,10 @@ class Operators(TorchDispatchMode):
             kwargs["device"] = torch.device("cpu")
         wrapped = {id(value.inner): value for value in tensors if is_gpu(value)}
         unwrapped = each(lambda value: value.inner if is_gpu(value) else value, (args, kwargs))
+        is_pinned = unwrapped[1].get("pin_memory") and unwrapped[1].pop("pin_memory")
         found = func(*unwrapped[0], **unwrapped[1])
+        if is_pinned:
+            found.is_pinned_for_gpu = True
         if not (to_gpu or (gpu and not to_cpu)) or (func is aten.copy_.default and not is_gpu(args[0])):
             return found
         return each(lambda value: self.wrap(func, value, wrapped), found)
@@ -348,7 +366,8 @@ class Operators(TorchDispatchMode):
         non_blocking = kwargs.get("non_blocking") or is_true(args[2:])
         goes_to_gpu = is_gpu(args[0]) if func is aten.copy_.default else to_gpu
         goes_to_cpu = not is_gpu(args[0]) if func is aten.copy_.default else is_cpu(kwargs.get("device"))
-        if is_gpu(source) and goes_to_cpu:
+        pinned = non_blocking and hasattr(args[0], "is_pinned_for_gpu")
+        if is_gpu(source) and goes_to_cpu and not pinned:
             self.record.note(self.record.waits, "copy to the host")
         elif not is_gpu(source) and source.dim() and goes_to_gpu and not non_blocking:
             self.record.note(self.record.copies, "copy to the GPU")

@@ -133,4 +133,4 @@ def test_bad_setting():
 def test_batches_of_good_steps_are_not_kept(train):
     """They would take their memory while the next ones are loaded."""
     _, trainer = train()
-    assert next(one for one in trainer.callbacks if isinstance(one, FiniteTraining)).batches == []
+    assert next(one for one in trainer.callbacks if isinstance(one, FiniteTraining)).step.batches == []
