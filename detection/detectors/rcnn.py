@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
+from torchvision.transforms.v2.functional import to_dtype
 
 from detection.detectors.detector import Detector
 from detection.detectors.fpn import FPN
@@ -80,7 +81,8 @@ class RCNN(Detector):
         for size in dict.fromkeys(sizes):
             group = [i for i, other in enumerate(sizes) if other == size]
             dtype = next(self.parameters()).dtype
-            features = self.fpn(self.backbone(torch.stack([normalize(images[i], dtype) for i in group])))
+            pixels = torch.stack([to_dtype(images[i], dtype, scale=True) for i in group])
+            features = self.fpn(self.backbone(normalize(pixels, dtype)))
             group_targets = None if targets is None else [targets[i] for i in group]
             boxes, group_losses = self.rpn(features, size, group_targets)
             semantic, semantic_losses = self.semantic_features(features, group_targets)

@@ -24,6 +24,8 @@ def check_targets(
 ) -> list[dict[str, Tensor]]:
     """Check targets and return them as plain tensors on the device of the images.
 
+    Numbers are checked on a CPU only: a GPU would be waited for.
+
     Args:
         images: the images of the batch.
         targets: per image `boxes`, `labels`, with masks `masks`, and for messages `image_id`.
@@ -77,7 +79,7 @@ def check_boxes(boxes: Tensor, name: str) -> None:
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(f"{name} has boxes of shape {tuple(boxes.shape)}; give (objects, 4), also for no objects.")
     wrong = ~(boxes[:, 2:] > boxes[:, :2]).all(dim=1) | ~boxes.isfinite().all(dim=1)
-    if wrong.any():
+    if wrong.device.type == "cpu" and wrong.any():
         raise ValueError(
             f"{name} has box {boxes[wrong][0].tolist()}; boxes are x1, y1, x2, y2 with x1 < x2 and y1 < y2."
         )
@@ -90,7 +92,7 @@ def check_labels(labels: Tensor, boxes: int, name: str, num_classes: int) -> Non
     if labels.shape != (boxes,):
         raise ValueError(f"{name} has labels of shape {tuple(labels.shape)} for {boxes} boxes; give one per box.")
     wrong = (labels < 0) | (labels >= num_classes)
-    if wrong.any():
+    if wrong.device.type == "cpu" and wrong.any():
         raise ValueError(
             f"{name} has label {labels[wrong][0]}; the model has num_classes={num_classes}, labels run from 0 to "
             f"{num_classes - 1}."
@@ -101,6 +103,8 @@ def check_semantic(semantic: Tensor, size: Sequence[int], name: str, semantic_cl
     """Raise ValueError unless the map has the image's size and only classes below `semantic_classes`, or 255."""
     if tuple(semantic.shape) != tuple(size):
         raise ValueError(f"{name} has a semantic map of {tuple(semantic.shape)}, its size needs {tuple(size)}.")
+    if semantic.device.type != "cpu":
+        return
     greatest = int(torch.where(semantic == IGNORED, 0, semantic).max())
     if greatest >= semantic_classes:
         raise ValueError(

@@ -54,14 +54,14 @@ class RoIHeads(nn.Module):
         """
         losses: dict[str, Tensor] = {}
         for i, stage in enumerate(self.stages):
-            samples = [stage.sampler(b, t) for b, t in zip(boxes, targets, strict=True)]
+            samples = stage.sampler(boxes, targets)
             sampled = [s.boxes for s in samples]
             logits, offsets = stage(self.pool(pyramids, sampled, stage.box_head.pool_size))
             boxes = likeliest(stage.decode(offsets, sampled, sizes), logits)
             found = stage.box_losses(logits, offsets, samples)
             if stage.mask_head is not None:
                 if self.interleaved:
-                    samples = [stage.sampler(b, t) for b, t in zip(boxes, targets, strict=True)]
+                    samples = stage.sampler(boxes, targets)
                 found["loss_mask"] = self.mask_loss(i, pyramids, samples, targets)
             for name, loss in found.items():
                 losses[name] = losses.get(name, 0) + stage.loss_weight * loss
@@ -71,7 +71,7 @@ class RoIHeads(nn.Module):
         self, stage: int, pyramids: Sequence[Pyramid], samples: Sequence[Samples], targets: Targets
     ) -> Float[Tensor, ""]:
         """Mask loss of the sampled objects at one stage."""
-        objects = [s.only(s.labels < self.stages[stage].sampler.num_classes) for s in samples]
+        objects = [s.only_objects() for s in samples]
         head = self.stages[stage].mask_head
         assert head is not None
         first = stage if head.flow is None else 0  # without flow the earlier heads are not needed

@@ -63,9 +63,11 @@ class RoIPool(nn.Module):
         """Pooled features of the boxes of images of one size."""
         rois = torch.cat([F.pad(b.float(), (1, 0), value=i) for i, b in enumerate(boxes)])  # (n, 5): image, box
         levels = self.levels(rois[:, 1:])
+        numbers = (levels[:, None] == torch.arange(len(self.strides), device=levels.device)).sum(0).tolist()
+        rest = len(levels) - sum(numbers)  # boxes that are not finite, which stay zeros
+        by_level = levels.argsort(stable=True).split([*numbers, rest])  # a GPU is waited for once, not at each level
         pooled = pyramid.maps[0].new_zeros(len(rois), pyramid.maps[0].shape[1], size, size)
-        for level, (features, stride) in enumerate(zip(pyramid.maps, self.strides, strict=False)):
-            chosen = torch.where(levels == level)[0]
+        for features, stride, chosen in zip(pyramid.maps, self.strides, by_level, strict=False):
             pooled[chosen] = self.align(features, rois[chosen], size, stride)
         if pyramid.semantic is None:
             return pooled
@@ -79,7 +81,10 @@ class RoIPool(nn.Module):
         return bins.to(features.dtype)
 
     def levels(self, boxes: Float[Tensor, "n 4"]) -> Int[Tensor, "n"]:
-        """Index of the level that each box is pooled from: the larger the box, the coarser the map."""
+        """Index of the level that each box is pooled from: the larger the box, the coarser the map.
+
+        That of a box that is not finite lies beyond the last.
+        """
         stride = box_area(boxes).sqrt() * (CANONICAL_STRIDE / CANONICAL_SIZE)
         level = torch.floor(torch.log2(stride / self.strides[0]) + 1e-6)
-        return level.clamp(0, len(self.strides) - 1).long()
+        return level.clamp(0, len(self.strides) - 1).nan_to_num(len(self.strides)).long()

@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
-from torchvision.models.detection._utils import BoxCoder
 from torchvision.ops import clip_boxes_to_image, generalized_box_iou_loss, roi_align
 
+from detection.detectors.box_coder import BoxCoder
 from detection.roi.heads import BoxHead, BoxPredictor, ConvBoxHead, MaskHead
 from detection.roi.sampling import ProposalSampler, Samples
 
@@ -128,7 +129,8 @@ class RoIStage(nn.Module):
     ) -> dict[str, Float[Tensor, ""]]:
         """Cross-entropy of the classes and loss of the objects' boxes, both divided by the number of samples."""
         labels = torch.cat([s.labels for s in samples])
-        positive = torch.where(labels < self.sampler.num_classes)[0]
+        starts = accumulate((len(s.labels) for s in samples), initial=0)
+        positive = torch.cat([s.positive + start for s, start in zip(samples, starts, strict=False)])
         boxes = torch.cat([s.boxes for s in samples])[positive]
         object_boxes = torch.cat([s.object_boxes for s in samples])[positive]
         count = max(len(labels), 1)
@@ -174,7 +176,9 @@ def crop_masks(
         boxes: xyxy in pixels.
         size: pixels per side of the result.
     """
-    used, index = objects.unique(return_inverse=True)  # only the used masks become float
-    rois = torch.cat([index[:, None].to(boxes), boxes], dim=1)
-    crops = roi_align(masks[used, None].to(boxes), rois, size, aligned=True)  # (n, 1, size, size)
+    if objects.device.type == "cpu":  # only the used masks become float; for their number a GPU would be waited for
+        used, objects = objects.unique(return_inverse=True)
+        masks = masks[used]
+    rois = torch.cat([objects[:, None].to(boxes), boxes], dim=1)
+    crops = roi_align(masks[:, None].to(boxes), rois, size, aligned=True)  # (n, 1, size, size)
     return (crops[:, 0] >= 0.5).to(boxes)

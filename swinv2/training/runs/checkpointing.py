@@ -16,7 +16,6 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from ...files.whole import write_torch
 from .checkpoint_content import check_content
 
-
 STEPS, SECONDS = 20, 5.0  # after which several processes ask each other whether one was asked to end, the first of both
 SIGNALS = (0, signal.SIGTERM, signal.SIGINT)  # the later ones count more
 

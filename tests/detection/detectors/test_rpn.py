@@ -2,6 +2,7 @@ import pytest
 import torch
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.rpn import RegionProposalNetwork
 
 from detection.detectors.rpn import RPN, PyramidAnchors, RPNConfig
 
@@ -97,3 +98,32 @@ def test_numbers_below_one(name, value):
     """They are told before anything is built."""
     with pytest.raises(ValueError, match=rf"rpn.{name} is .*; give numbers from 1 on, e\.g\. "):
         RPNConfig(**{name: value})
+
+
+def theirs(model):
+    """Torchvision's RPN with the same parts and settings."""
+    numbers = model._pre_nms_top_n, model._post_nms_top_n, model.nms_thresh
+    return RegionProposalNetwork(model.anchor_generator, model.head, 0.7, 0.3, 256, 0.5, *numbers)
+
+
+def test_proposals_and_losses_are_torchvisions():
+    """The same bits with the same random numbers, where images have many objects, one or none."""
+    own, features = rpn(), pyramid(100, 130, batch=3)
+    corners = 60 * torch.rand(9, 2)
+    objects = torch.cat([corners, corners + 5 + 30 * torch.rand(9, 2)], 1)
+    targets = [{"boxes": objects}, {"boxes": objects[:1]}, {"boxes": objects[:0]}]
+    torch.manual_seed(2)
+    boxes, losses = own(features, (100, 130), targets)
+    images = ImageList(features[0], [(100, 130)] * 3)
+    torch.manual_seed(2)
+    wanted, their_losses = theirs(own)(images, dict(enumerate(features)), targets)
+    assert all(map(torch.equal, boxes, wanted))
+    assert [*losses.values()] == [*their_losses.values()]
+
+
+def test_waits_do_not_grow_with_the_images(gpu):
+    """Once for what is proposed, once a NMS, once for the samples of the loss."""
+    own, features = rpn().to("cuda"), [x.to("cuda", non_blocking=True) for x in pyramid(64, 64, batch=3)]
+    targets = [{"boxes": torch.ones(2, 1, device="cuda") * torch.arange(4, device="cuda") * 8.0}] * 3
+    own(features, (64, 64), targets)
+    assert gpu.waits.total() == 1 + 3 + 1

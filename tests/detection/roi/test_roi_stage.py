@@ -7,7 +7,7 @@ from detection.roi.roi_stage import RoIConfig, RoIStage, crop_masks, mask_loss
 from detection.roi.sampling import ProposalSampler, Samples
 
 NO_SAMPLES = Samples(
-    torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64), torch.zeros(0, 4)
+    torch.zeros(0, 4), *[torch.zeros(0, dtype=torch.int64)] * 2, torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)
 )
 
 
@@ -22,7 +22,7 @@ def two_samples():
     """One object and one background box."""
     boxes = torch.tensor([[2.0, 4, 12, 14], [20, 20, 30, 30]])
     object_boxes = torch.tensor([[3.0, 4, 13, 12], [3, 4, 13, 12]])
-    return Samples(boxes, torch.tensor([1, 2]), torch.tensor([0, 0]), object_boxes)
+    return Samples(boxes, torch.tensor([1, 2]), torch.tensor([0, 0]), object_boxes, torch.tensor([0]))
 
 
 def test_decoding_undoes_encoding():
@@ -79,7 +79,7 @@ def test_no_samples_give_losses_and_gradients_of_zero():
 def test_mask_loss_is_of_the_objects_class_alone():
     """The masks of other classes get no gradient."""
     model, samples = stage(), two_samples()
-    objects = samples.only(samples.labels < 2)
+    objects = samples.only_objects()
     assert objects.labels.tolist() == [1]
     mask_loss(
         model.mask_head(torch.randn(1, 5, 14, 14), objects.labels), [objects], [torch.ones(1, 32, 32, dtype=torch.bool)]
