@@ -18,7 +18,7 @@ FAULT = (
 )
 MEMORY = "A smaller data.batch_size, smaller images or trainer.precision bf16-mixed need less."
 LIBRARIES = {  # patterns of messages whose cause is outside of the program, and advice
-    r"out of memory|can't allocate memory|Unable to allocate|Cannot allocate memory": MEMORY,
+    r"out of memory|can't allocate memory|Unable to allocate|Cannot allocate memory|STATUS_ALLOC_FAILED": MEMORY,
     r"DataLoader worker \(pid.*\) (is killed|exited)": (
         "A process that loads data was killed, as the system does where memory is short. Take fewer data.num_workers "
         "(0 loads in the training process) or a smaller data.batch_size; in a container give more memory and more "
@@ -73,7 +73,8 @@ def describe(error: Exception) -> str:
     first = (text.strip() or ("no memory is left" if name == "MemoryError" else "no message")).splitlines()[0]
     for said, remedy in LIBRARIES.items():
         if re.search(said, "out of memory" if name == "MemoryError" else text, re.IGNORECASE):
-            return f"{first}\n  {remedy}"
+            notes = getattr(error, "__notes__", []) if name == "OutOfMemoryError" else []  # of `MemoryReport`
+            return "\n  ".join([first, *(notes or [remedy])])
     if isinstance(error, OUTSIDE) or (isinstance(error, GIVEN) and not ours):
         return text
     place = next((f", at {step}" for step in reversed(steps) if step.ours), "")

@@ -19,6 +19,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from ..training.callbacks.engine_report import EngineReport
 from ..training.callbacks.health import FiniteTraining
+from ..training.callbacks.memory_report import MemoryReport
 from ..training.callbacks.parameter_summary import ParameterSummary
 from ..training.callbacks.progress_lines import ProgressLines
 from ..training.checks import read_classes
@@ -269,7 +270,8 @@ class TaskCLI(LightningCLI):
             kwargs["plugins"] = [WholeFiles()]
         if trainer.enable_checkpointing is False:
             self._parser(self.subcommand).callback_keys.clear()
-        self.trainer_defaults["callbacks"] = [EngineReport(), *self._reports()]
+        given = MemoryReport(dict(self.config[self.subcommand].items()))
+        self.trainer_defaults["callbacks"] = [EngineReport(), given, *self._reports()]
         if fits:
             rates = [] if trainer.logger is False else [LearningRateMonitor()]
             config = self.config[self.subcommand]

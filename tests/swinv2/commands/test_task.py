@@ -33,7 +33,8 @@ class Toy(LightningModule):
 
     def training_step(self, batch):
         if self.current_epoch == 2 and self.accident:
-            raise {"bug": RuntimeError, "ctrl-c": KeyboardInterrupt}[self.accident]("accident")
+            kinds = {"bug": RuntimeError, "ctrl-c": KeyboardInterrupt, "memory": torch.OutOfMemoryError}
+            raise kinds[self.accident]("accident")
         self.epoch.fill_(self.current_epoch)
         return self.head(batch).square().mean()
 
@@ -194,6 +195,13 @@ def test_ctrl_c_says_how_to_go_on(swinv2_toy, capsys):
     finally:
         signal.signal(signal.SIGINT, handler)  # Lightning switched it off
     assert "give the same command with --ckpt_path last" in capsys.readouterr().err
+
+
+def test_too_little_memory_is_told_with_remedies(swinv2_toy):
+    """They stand in a note of the error, which the command line prints."""
+    with pytest.raises(torch.OutOfMemoryError) as raised:
+        swinv2_toy("fit", "--model.accident", "memory")
+    assert "--trainer.precision bf16-mixed" in raised.value.__notes__[0]
 
 
 @pytest.mark.parametrize("option", ["--trainer.logger", "--trainer.enable_checkpointing"])
