@@ -70,7 +70,7 @@ def _run(args: list[str]) -> int:
                 near = get_close_matches(args[0], commands.choices, n=1, cutoff=0.0)[0]
                 parser.error(f"there is no command '{args[0]}'; did you mean '{near}'? --help lists all")
             options = vars(parser.parse_args(args))
-            options.pop("run")(**options)
+            return options.pop("run")(**options) or 0
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 130
@@ -126,8 +126,10 @@ def _recipes(pattern: str) -> None:
     print(_import("swinv2.commands.recipes").recipes_table(pattern))
 
 
-def _doctor() -> None:
-    print(_import("swinv2.commands.doctor").report())
+def _doctor(device: str | None, train: float | None) -> int:
+    text, works = _import("swinv2.commands.doctor.report").report(device, train)
+    print(text)
+    return 0 if works else 1
 
 
 def _shapes(root: Path, **options: Any) -> None:
@@ -191,5 +193,10 @@ def _add_shapes(commands: Commands) -> None:
 
 
 def _add_doctor(commands: Commands) -> None:
-    summary = "print versions and the machine, as text for a report"
-    commands.add_parser("doctor", help=summary, description=summary).set_defaults(run=_doctor)
+    summary = "check this machine: versions, cards, compiler, decoders, and what computes on each device"
+    end = "It prints text for a report, without names and paths of yours, and exits with 1 if something is wrong."
+    parser = commands.add_parser("doctor", help=summary, description=f"{summary}. {end}")
+    parser.add_argument("--device", metavar="DEVICE", help="check this one alone, e.g. cpu or cuda:1")
+    length = "train each quickstart, too, for so many seconds at most (120), on the last device or that of --device"
+    parser.add_argument("--train", type=float, nargs="?", const=120.0, metavar="SECONDS", help=length)
+    parser.set_defaults(run=_doctor)
