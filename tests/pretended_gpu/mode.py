@@ -203,7 +203,11 @@ class Functions(TorchFunctionMode):
         if is_gpu(x) and (device is None or device.type == "cuda"):
             return self.run(Tensor.to, (x, options["dtype"]), {})
         plain = x if is_gpu(x) or isinstance(x, torch.nn.Parameter) else x.as_subclass(Tensor)
-        return self.run(aten._to_copy.default, (plain,), {"device": device, **options})
+        self.record.asked = True
+        try:
+            return self.run(aten._to_copy.default, (plain,), {"device": device, **options})
+        finally:
+            self.record.asked = False
 
     def values(self, x: GPUTensor) -> Any:
         """Numbers as a list, for which the host waits."""
@@ -305,6 +309,8 @@ class Operators(TorchDispatchMode):
         to_gpu = self.makes_gpu_tensor(func, tensors, kwargs)
         if gpu:
             self.check(func, args, kwargs, tensors)
+        if func is aten._to_copy.default and gpu and not self.record.asked:
+            kwargs.pop("device", None)  # autograd's, which takes these tensors to be where they are
         if func in COPYING:
             self.note_copy(func, args, kwargs, to_gpu)
         to_cpu = gpu and func is aten._to_copy.default and is_cpu(kwargs.get("device"))
