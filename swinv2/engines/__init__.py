@@ -13,10 +13,11 @@ import torch
 from torch import nn
 
 from ..attention import WindowAttention
-from ..backbone import Block, Stage
-from .base import Engine, FastAttention, FastBlock, FastStage
+from ..backbone import Block, Stage, SwinTransformerV2
+from .base import Engine, FastAttention, FastBlock, FastStage, Keeper
 from .cpu.engine import CpuEngine
 from .gpu.engine import GpuEngine
+from .gpu.graphs import GraphedBackbone
 
 Choice = Literal["auto", "plain", "cpu", "gpu"]
 
@@ -52,9 +53,12 @@ def use_engine(model: nn.Module, engine: Choice) -> nn.Module:
             module.__class__ = FastBlock if ENGINES[engine] else Block
         elif type(module) in (Stage, FastStage):
             module.__class__ = FastStage if ENGINES[engine] else Stage
+        elif isinstance(module, GraphedBackbone):
+            vars(module).pop("_derived", None)
+            module.__class__ = SwinTransformerV2  # type: ignore[assignment]
         if isinstance(module, WindowAttention | Block | Stage):
             vars(module).update(engines=ENGINES[engine], strict=engine in NAMED)
-        if isinstance(module, FastAttention | FastBlock):
+        if isinstance(module, Keeper):
             module.forget()
     return model
 
@@ -128,9 +132,10 @@ def optimize_for_inference(model: nn.Module) -> nn.Module:
     """Prepare a model for evaluation: blocks compute ahead what depends on their weights alone.
 
     To be called when the weights are loaded. On a CPU, in float32 or bfloat16, linear layers of blocks keep their
-    weights packed, which takes as much memory once more. Weights that change later are used as they are, at the usual
-    speed; but what `weight.data`, NumPy or a fused optimizer writes goes unnoticed, call this again after it. On Linux
-    the process keeps up to 64 MiB of freed memory from now on. A model whose engine nobody chose gets the best one.
+    weights packed, which takes as much memory once more. On a GPU, small inputs of a size that comes again are computed
+    by CUDA graphs. Weights that change later are used as they are, at the usual speed; but what `weight.data`, NumPy or
+    a fused optimizer writes goes unnoticed, call this again after it. On Linux the process keeps up to 64 MiB of freed
+    memory from now on. A model whose engine nobody chose gets the best one.
 
     Args:
         model: that holds a backbone; changed in place.
@@ -140,7 +145,12 @@ def optimize_for_inference(model: nn.Module) -> nn.Module:
     """
     if any(type(module) is Block and "engines" not in vars(module) for module in model.modules()):
         use_engine(model, "auto")
-    for block in [module for module in model.eval().modules() if isinstance(module, FastBlock)]:
-        for engine in block.engines:
-            engine.prepare(block)
+    for module in model.eval().modules():
+        if isinstance(module, Keeper):
+            module.forget()
+        if isinstance(module, FastBlock):
+            for engine in module.engines:
+                engine.prepare(module)
+        elif type(module) is SwinTransformerV2 and any(isinstance(stage, FastStage) for stage in module.stages):
+            module.__class__ = GraphedBackbone  # which has graphs on a GPU alone
     return model
