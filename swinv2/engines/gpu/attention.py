@@ -18,7 +18,7 @@ from . import pytorch_attention
 from .choice import amount, mode, uses_kernel
 from .kernel import attention_kernel
 from .self_check import TOLERANCE, deviation
-from .sizes import SMALL
+from .sizes import in_one_tile
 
 TRIAL = 2**26  # scores of a trial: of so many images of a batch ways are timed
 
@@ -155,7 +155,8 @@ def _compare(ours: Tensor, theirs: Tensor) -> None:
 
 def _sums(qkv: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
     """Room for the logarithms of sums of scores; none for windows that one tile holds."""
-    return scale.new_empty((*qkv.shape[:-3], qkv.shape[-2]) if bias.shape[-1] > SMALL else (0,))
+    small = in_one_tile(bias.shape[-1], qkv.shape[-1])
+    return scale.new_empty((0,) if small else (*qkv.shape[:-3], qkv.shape[-2]))
 
 
 @_attention.register_fake

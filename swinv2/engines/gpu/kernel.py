@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 
 from ...windows import Size
-from .sizes import DTYPES, SLOTS, SMALL, WIDTH
+from .sizes import DTYPES, SLOTS, WIDTH, in_one_tile, precision
 
 AXES = 3
 CHANNELS = 8192  # that are normalised
@@ -27,8 +27,8 @@ class Kernel:
         name: "attention" or "norm".
         dtypes: of queries, keys and values; or of tokens, branch and weights.
         width: channels of a head, or of a token.
-        window: slots along each axis, those of `LARGE` for every larger window; none of a norm.
-        precision: of products in float32, as `torch.get_float32_matmul_precision` says.
+        window: slots along each axis, those of `LARGE` for all windows that one tile does not hold; none of a norm.
+        precision: of products, in Triton's words; "ieee" is exact, all else reduced for float32.
     """
 
     name: Literal["attention", "norm"]
@@ -43,8 +43,8 @@ class Kernel:
         if self.name == "norm":
             return f"norm of {types}, {self.width} channels"
         size = " × ".join(map(str, self.window))
-        more = " or larger" if math.prod(self.window) > SMALL else ""
-        precision = f", {self.precision} precision" if self.precision else ""
+        more = " or larger" if self.window in LARGE.values() else ""
+        precision = f", products of {self.precision}" if self.dtypes == (torch.float32,) else ""
         return f"attention of {types}{precision}, {self.width} channels a head, window {size}{more}"
 
 
@@ -59,12 +59,12 @@ def attention_kernel(dtype: torch.dtype, width: int, window: Size) -> Kernel | s
     slots = math.prod(window)
     if dtype not in DTYPES:
         return f"the kernels take float32, bfloat16 and float16, got {dtype}"
-    limits = (("axes", len(window), AXES), ("slots in a window", slots, SLOTS), ("channels a head", width, WIDTH))
+    limits = (("axes", len(window), AXES), ("slots in a window", slots, SLOTS), ("channels a head", width, WIDTH[dtype]))
     for name, given, most in limits:
         if given > most:
             return f"the kernels take at most {most} {name}, got {given}"
-    precision = torch.get_float32_matmul_precision() if dtype == torch.float32 else ""
-    return Kernel("attention", (dtype,), width, window if slots <= SMALL else LARGE[len(window)], precision)
+    checked = window if in_one_tile(slots, width) else LARGE[len(window)]
+    return Kernel("attention", (dtype,), width, checked, precision(dtype))
 
 
 def norm_kernel(x: torch.Tensor, branch: torch.Tensor, weight: torch.Tensor) -> Kernel | str:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from . import norm_kernels
-from .sizes import power_of_two, programs, promoted
+from .sizes import SUMMED, power_of_two, programs, promoted
 
 NUMBERS = 2048  # of a tile, as long as a row is no longer
 
@@ -65,7 +65,7 @@ def add_norm_backward(
     if branch.numel() == 0:
         return grad_branch, torch.zeros_like(weight), torch.zeros_like(weight)
     numbers, sizes = _sizes(branch, drop_path_scale)
-    shared = programs(math.ceil(numbers[0] / sizes["ROWS"]), 1, branch.device)
+    shared = programs(math.ceil(numbers[0] / sizes["ROWS"]), 1, branch.device, SUMMED)
     grad_weight, grad_bias = (
         empty((shared, branch.shape[-1]), dtype=torch.float32, device=branch.device) for _ in range(2)
     )

@@ -5,7 +5,16 @@ from typing import no_type_check
 import triton
 import triton.language as tl
 
-SIZES = ("count1", "count2", "count3", "size1", "size2", "size3", "windows")  # no kernel of its own for each of them
+SIZES = (
+    "count1",
+    "count2",
+    "count3",
+    "size1",
+    "size2",
+    "size3",
+    "windows",
+    "heads",
+)  # no kernel of its own for each of them
 LOG2E = tl.constexpr(1.4426950408889634)  # the hardware computes powers of two
 TINY = tl.constexpr(1e-12)  # shortest length that a query or key is divided by
 FAR = tl.constexpr(-1e30)  # score of a slot without a token; finite, so that nothing becomes NaN
@@ -35,17 +44,27 @@ def window_at(window, starts1, starts2, starts3, count1, count2, count3, size1, 
 
 @triton.jit
 @no_type_check
-def slot_offsets(slot, size2, size3, WINDOW2: tl.constexpr, WINDOW3: tl.constexpr):
+def quotient(slot, number):
+    """Whole part of slot / number, for less than 2^15 of each, by a product: GPUs have no division of integers."""
+    return tl.umulhi(slot << 2, ((1 << 30) + number - 1) // number)
+
+
+@triton.jit
+@no_type_check
+def slot_offsets(slot, size2, size3, window2, window3):
     """Offsets of slots along each axis, and how many tokens they are after the first of their window."""
-    offset1, offset2, offset3 = slot // (WINDOW2 * WINDOW3), slot // WINDOW3 % WINDOW2, slot % WINDOW3
+    offset1 = quotient(slot, window2 * window3)
+    left = slot - offset1 * (window2 * window3)
+    offset2 = quotient(left, window3)
+    offset3 = left - offset2 * window3
     return offset1, offset2, offset3, (offset1 * size2 + offset2) * size3 + offset3
 
 
 @triton.jit
 @no_type_check
-def used(start, length1, length2, length3, WINDOW2: tl.constexpr, WINDOW3: tl.constexpr):
+def used(start, length1, length2, length3, window2, window3):
     """Slots up to the last one with a token, beyond which there is nothing to do; none for a tile that starts there."""
-    slots = ((length1 - 1) * WINDOW2 + length2 - 1) * WINDOW3 + length3
+    slots = ((length1 - 1) * window2 + length2 - 1) * window3 + length3
     return tl.where(start < slots, slots, 0)
 
 
@@ -84,7 +103,14 @@ def lengths(tile):
 
 @triton.jit
 @no_type_check
-def scores_of(left, right, left_factor, right_factor, bias_tile, filled):
+def key_factors(length, filled):
+    """What makes unit vectors of keys; negative where there is no token, so that scores need no other mask."""
+    return tl.where(filled, 1 / length, -1.0)
+
+
+@triton.jit
+@no_type_check
+def scores_of(left, right, query_factor, key_factor, bias_tile, PRECISION: tl.constexpr):
     """Scores, in powers of two, from products of vectors as they are: 16 bit lose nothing before the softmax."""
-    products = tl.dot(left, tl.trans(right), input_precision="ieee")
-    return tl.where(filled, products * right_factor * left_factor + bias_tile, FAR)
+    products = tl.dot(left, tl.trans(right), input_precision=PRECISION)
+    return tl.where(key_factor > 0, products * key_factor * query_factor + bias_tile, FAR)

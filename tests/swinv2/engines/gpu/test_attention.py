@@ -9,6 +9,7 @@ import torch
 
 from swinv2.engines.gpu import attention
 from swinv2.engines.gpu.self_check import plain_attention
+from swinv2.engines.gpu.sizes import Tile
 from swinv2.windows import cut
 
 CPU = torch.device("cpu")
@@ -42,6 +43,31 @@ def test_float32(name, interpreted, official, compared, farthest):
     """Kernels give what the official formula gives in float64, and its gradients."""
     windows, numbers = problem(name)
     pairs = compared(partial(attention.window_attention, windows=windows), partial(official, windows=windows), numbers)
+    assert farthest(pairs) < 1e-5
+
+
+def test_more_than_1024_slots(interpreted, plainly, compared, farthest, monkeypatch):
+    """A window of a size that large recipes have; by large tiles, to be quick."""
+    from swinv2.engines.gpu import launch
+
+    monkeypatch.setattr(launch, "tile", lambda *_: Tile(512, 512, 4, 1))
+    windows = cut((3, 20, 19), (3, 20, 19), False, CPU)
+    numbers = torch.randn(1, 3, 20, 19, 3, 1, 16), 20 * torch.rand(1), 16 * torch.rand(1, 1140, 1140)
+    pairs = compared(partial(attention.window_attention, windows=windows), partial(plainly, windows=windows), numbers)
+    assert farthest(pairs) < 4e-5  # the scale's gradient is a sum over 1140 queries
+
+
+@pytest.mark.parametrize("name", ["49 slots", "81 slots"])
+def test_products_in_tf32(name, interpreted, official, compared, farthest):
+    """The tiles of that precision, which is not interpreted, give the same."""
+    windows, numbers = problem(name)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        kernels = partial(attention.window_attention, windows=windows)
+        pairs = compared(kernels, partial(official, windows=windows), numbers)
+    finally:
+        torch.set_float32_matmul_precision(before)
     assert farthest(pairs) < 1e-5
 
 
