@@ -59,7 +59,11 @@ def attention_kernel(dtype: torch.dtype, width: int, window: Size) -> Kernel | s
     slots = math.prod(window)
     if dtype not in DTYPES:
         return f"the kernels take float32, bfloat16 and float16, got {dtype}"
-    limits = (("axes", len(window), AXES), ("slots in a window", slots, SLOTS), ("channels a head", width, WIDTH[dtype]))
+    limits = (
+        ("axes", len(window), AXES),
+        ("slots in a window", slots, SLOTS),
+        ("channels a head", width, WIDTH[dtype]),
+    )
     for name, given, most in limits:
         if given > most:
             return f"the kernels take at most {most} {name}, got {given}"

@@ -46,14 +46,14 @@ def test_float32(name, interpreted, official, compared, farthest):
     assert farthest(pairs) < 1e-5
 
 
-def test_more_than_1024_slots(interpreted, plainly, compared, farthest, monkeypatch):
+def test_more_than_1024_slots(interpreted, compared, farthest, monkeypatch):
     """A window of a size that large recipes have; by large tiles, to be quick."""
     from swinv2.engines.gpu import launch
 
     monkeypatch.setattr(launch, "tile", lambda *_: Tile(512, 512, 4, 1))
     windows = cut((3, 20, 19), (3, 20, 19), False, CPU)
     numbers = torch.randn(1, 3, 20, 19, 3, 1, 16), 20 * torch.rand(1), 16 * torch.rand(1, 1140, 1140)
-    pairs = compared(partial(attention.window_attention, windows=windows), partial(plainly, windows=windows), numbers)
+    pairs = compared(partial(attention.window_attention, windows=windows), partial(plain_attention, windows=windows), numbers)
     assert farthest(pairs) < 4e-5  # the scale's gradient is a sum over 1140 queries
 
 

@@ -44,7 +44,8 @@ def test_kernels_need_ampere_and_triton(machine, given, expected):
     ("given", "expected"),
     [
         ((torch.float32, 32, (65, 64)), "the kernels take at most 4096 slots in a window, got 4160"),
-        ((torch.float32, 129, (8, 8)), "the kernels take at most 128 channels a head, got 129"),
+        ((torch.float32, 33, (8, 8)), "the kernels take at most 32 channels a head, got 33"),
+        ((torch.bfloat16, 65, (8, 8)), "the kernels take at most 64 channels a head, got 65"),
         ((torch.float32, 32, (2, 2, 2, 2)), "the kernels take at most 3 axes, got 4"),
         ((torch.float64, 32, (8, 8)), "the kernels take float32, bfloat16 and float16, got torch.float64"),
     ],
