@@ -1,0 +1,1 @@
+"""What `benchmarks.gpu_check` looks at, most valuable first."""
