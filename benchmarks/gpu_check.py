@@ -19,6 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+
 from benchmarks.gpu_checks.figure import Figure
 from benchmarks.gpu_checks.worker import CHECKS, DONE, MARK
 from benchmarks.timing import machine, table
@@ -48,6 +50,10 @@ def main() -> None:
     parser.add_argument("--device", default="cuda", help="cuda, or cpu for a dry run by Triton's interpreter")
     parser.add_argument("--tiny", action="store_true", help="few numbers, to see that the checks themselves run")
     options = parser.parse_args()
+    if options.device != "cpu" and not torch.cuda.is_available():
+        sys.exit(
+            "benchmarks.gpu_check needs a GPU; found none. --device cpu --tiny is a dry run of the checks themselves."
+        )
     rows: list[Row] = []
     for row in run(options.only, options.device, options.tiny, options.seconds):
         rows.append(row)
@@ -97,7 +103,13 @@ class Worker:
         root = Path(__file__).parents[1]
         path = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(
-            command, cwd=root, env=os.environ | {"PYTHONPATH": path}, stdin=-1, stdout=-1, text=True
+            command,
+            cwd=root,
+            env=os.environ | {"PYTHONPATH": path},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # so that what it has started ends with it
         )
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._listener = threading.Thread(target=self._listen, daemon=True)
@@ -128,7 +140,8 @@ class Worker:
 
     def end(self) -> None:
         """End the process."""
-        self._process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._listener.join()
         with self._process:  # closes its pipes
             self.ended = True

@@ -98,7 +98,7 @@ def fallback(place: Place) -> Iterator[Figure]:
         for way in ("on", "off"):
             path = Path(folder, way)
             command = [sys.executable, "-m", __name__, str(path), place.device.type, "tiny" * place.tiny]
-            subprocess.run(command, env=os.environ | {"SWINV2_KERNELS": way}, check=True)
+            subprocess.run(command, env=os.environ | {"SWINV2_KERNELS": way}, check=True, timeout=120)
             found[way] = torch.load(path, weights_only=True)
     largest, _ = worst(found["off"][0], found["on"][0])
     yield Figure("worst gradient without kernels", f"{largest:.1e}", "1e-3", largest <= 1e-3)

@@ -147,21 +147,23 @@ def ways_of_pytorch(inputs: list[Tensor]) -> dict[str, Callable[[], Tensor]]:
         with sdpa_kernel(backend):
             return F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None], scale=1.0)
 
-    def flexible() -> Tensor:
-        from torch.nn.attention.flex_attention import flex_attention
-
-        def add_bias(score: Tensor, batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-            return score + bias[head, query, key]
-
-        return torch.compile(flex_attention, dynamic=False)(q, k, v, score_mod=add_bias, scale=1.0)
-
     backends = {
         "efficient": SDPBackend.EFFICIENT_ATTENTION,
         "cudnn": SDPBackend.CUDNN_ATTENTION,
         "math": SDPBackend.MATH,
     }
     ways: dict[str, Callable[[], Tensor]] = {f"SDPA {name}": partial(by, one) for name, one in backends.items()}
-    return ways | ({"FlexAttention": flexible} if q.device.type == "cuda" else {})
+    return ways | ({"FlexAttention": flexible(*inputs)} if q.device.type == "cuda" else {})
+
+
+def flexible(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Callable[[], Tensor]:
+    """A call of FlexAttention, which is compiled once."""
+    from torch.nn.attention.flex_attention import flex_attention
+
+    def add_bias(score: Tensor, batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        return score + bias[head, query, key]
+
+    return partial(torch.compile(flex_attention, dynamic=False), q, k, v, score_mod=add_bias, scale=1.0)
 
 
 def _both(call: Callable[[], Tensor], inputs: list[Tensor]) -> None:

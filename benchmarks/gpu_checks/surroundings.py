@@ -24,6 +24,7 @@ from swinv2.commands.doctor.quickstarts import LossRecord
 NAMED = ("Python", "torch", "triton", "torchvision", "timm", "transformers")
 SANITIZERS = ("memcheck", "racecheck")
 STEPS = 20
+SECONDS = 100.0  # that a process may take
 TRAININGS = (
     *(("classification", precision) for precision in ("32-true", "bf16-mixed", "16-mixed")),
     *((task, "bf16-mixed") for task in ("detection", "segmentation", "video", "simmim")),
@@ -49,7 +50,7 @@ def sanitizer(place: Place) -> Iterator[Figure]:
     worker = [sys.executable, "-m", "benchmarks.gpu_checks.worker", "cuda", "tiny"]
     for tool in SANITIZERS:
         command = [program, "--tool", tool, "--error-exitcode", "9", *worker]
-        done = subprocess.run(command, input="guards\n", capture_output=True, text=True)
+        done = subprocess.run(command, input="guards\n", capture_output=True, text=True, timeout=SECONDS)
         lines = [line.strip("= ") for line in f"{done.stdout}\n{done.stderr}".splitlines() if "SUMMARY" in line]
         yield Figure(tool, lines[-1] if lines else f"exit code {done.returncode}", "0 errors", done.returncode == 0)
 
@@ -59,13 +60,13 @@ def tasks(place: Place) -> Iterator[Figure]:
     for task, precision in TRAININGS:
         with tempfile.TemporaryDirectory() as folder:
             label = f"{task}, {precision}"
-            given = [task, precision, label]
-            for finding in findings_of(f"{__name__}:train", given, label, folder=Path(folder)):
+            given = [task, precision, label, place.device.type]
+            for finding in findings_of(f"{__name__}:train", given, label, {}, SECONDS, Path(folder)):
                 yield Figure(finding.name, finding.text, "finite", not finding.wrong)
 
 
-def train(task: str, precision: str, label: str) -> None:
-    """Train a quickstart for some steps in this folder and tell its losses; what `tasks` runs.
+def train(task: str, precision: str, label: str, device: str) -> None:
+    """Train a quickstart for some steps in this folder, tell its losses and its waits; what `tasks` runs.
 
     Raises:
         SystemExit: the training fails.
@@ -73,7 +74,8 @@ def train(task: str, precision: str, label: str) -> None:
     from swinv2.cli import main
 
     options = {
-        **{"accelerator": "gpu", "devices": "1", "precision": precision, "max_steps": str(STEPS)},
+        **{"accelerator": "gpu" if device == "cuda" else device, "devices": "1"},
+        **{"precision": precision, "max_steps": str(STEPS)},
         **{"limit_val_batches": "0", "enable_checkpointing": "false", "logger": "false"},
         **{"callbacks+": f"{__name__}.Losses", "callbacks.label": label},
     }
@@ -81,7 +83,8 @@ def train(task: str, precision: str, label: str) -> None:
     allowed = ["--allow", "benchmarks"]
     with warnings.catch_warnings(record=True) as said:
         warnings.filterwarnings("always", ".*synchronizing CUDA operation")
-        torch.cuda.set_sync_debug_mode("warn")
+        if device == "cuda":
+            torch.cuda.set_sync_debug_mode("warn")
         failed = main([task, "fit", "--config", f"{task}/quickstart", *words, *allowed])
     waits = Counter(f"{Path(one.filename).name}:{one.lineno}" for one in said if "synchronizing" in str(one.message))
     places = ", ".join(f"{where} {number / STEPS:.1f}" for where, number in waits.most_common(4))

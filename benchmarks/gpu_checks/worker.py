@@ -79,6 +79,8 @@ def found(name: str, place: Place) -> Iterator[Figure]:
         check: Callable[[Place], Iterator[Figure]]
         check = getattr(import_module(f"benchmarks.gpu_checks.{CHECKS[name].module}"), name)
         yield from check(place)
+    except torch.OutOfMemoryError:
+        yield Figure("left out", "this card has too little memory for the rest of it")
     except Exception as error:  # whatever a compiler, a driver or another package raises
         traceback.print_exc()
         yield Figure("raised", f"{type(error).__name__}: {' '.join(str(error).split())[:300]}", "nothing", False)

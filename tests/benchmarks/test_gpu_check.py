@@ -99,11 +99,25 @@ def test_one_wrong_row_is_found(command):
     assert all(row["good"] for row in rows if "norm" in row["what"])
 
 
-def test_a_check_that_raises(monkeypatch, capsys):
-    """It is a bad figure; one that needs a GPU is left out without one."""
-    monkeypatch.setattr(numbers, "by_kernels", lambda *_: 1 / 0)
-    assert list(found("guards", DRY)) == [Figure("raised", "ZeroDivisionError: division by zero", "nothing", False)]
+def test_a_check_that_raises(monkeypatch):
+    """It is a bad figure; one that needs a GPU, or more memory than there is, is left out."""
+
+    def kernels(*_):
+        raise next(errors)
+
+    errors = iter([RuntimeError("no kernel\nimage"), torch.OutOfMemoryError("x")])
+    monkeypatch.setattr(numbers, "by_kernels", kernels)
+    assert list(found("guards", DRY)) == [Figure("raised", "RuntimeError: no kernel image", "nothing", False)]
+    assert [(figure.what, figure.good) for figure in found("guards", DRY)] == [("left out", None)]
     assert list(found("memory", DRY)) == [Figure("left out", "it needs a GPU")]
+
+
+def test_no_gpu(monkeypatch):
+    """It says what can be run."""
+    monkeypatch.setattr(sys, "argv", ["gpu_check"])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit, match="needs a GPU; found none"):
+        gpu_check.main()
 
 
 def test_every_check_is_there():

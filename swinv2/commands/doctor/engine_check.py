@@ -99,10 +99,11 @@ def errors(device: torch.device, engine: Any, dtype: torch.dtype, case: Case) ->
     grad = torch.randn(x.shape, generator=seeded(1))
     wanted = outcome(copy.deepcopy(plain).double(), x.double(), grad.double(), cut_on(case, torch.device("cpu")), None)
     block, windows = use_engine(plain.to(device), engine), cut_on(case, device)
-    ours = outcome(block, x.to(device), grad.to(device), windows, dtype)
+    there = x.to(device)
+    ours = outcome(block, there, grad.to(device), windows, dtype)
     with torch.inference_mode(), rounding(device, dtype):
-        way = explain(block.eval(), x.to(device), windows).removeprefix(": ")
-        evaluated = optimize_for_inference(block)(x.to(device), windows)
+        way = explain(block.eval(), there, windows).removeprefix(": ")
+        evaluated = optimize_for_inference(block)(there, windows)
     result = largest(apart(evaluated, wanted[0]), apart(ours[0], wanted[0]))
     parameters = [length(one, other) for one, other in zip(ours[2:], wanted[2:], strict=True)]
     return result, largest(apart(ours[1], wanted[1]), *parameters), way
@@ -118,7 +119,7 @@ def outcome(block: nn.Module, x: Tensor, grad: Tensor, windows: Windows, dtype: 
         windows: of the grid.
         dtype: of autocast; float32 or None for none.
     """
-    x = x.requires_grad_()
+    x = x.detach().requires_grad_()
     with rounding(x.device, dtype):
         result = block(x, windows)
     grads = torch.autograd.grad(result, [x, *block.parameters()], grad.to(result.dtype))
