@@ -12,6 +12,7 @@ from detection.data.coco_dataset import CocoDetection
 from detection.data.instaboost import InstaBoost
 from detection.data.semantic_maps import SemanticMaps
 from detection.data.transforms import eval_transform, train_transform
+from detection.detectors.targets import check_targets
 from swinv2.imaging.datasets import ImageFiles, check_readable
 from swinv2.imaging.finding import find_images
 from swinv2.shapes import Shapes, make_detection
@@ -167,6 +168,18 @@ class CocoData(TaskData):
                 f"InstaBoost needs masks to cut objects out, but {self.train_annotations} has boxes only; leave "
                 "data.instaboost out."
             )
+
+    def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Check the targets of a training batch that goes to a GPU: the model would have to wait for it to check them.
+
+        Raises:
+            ValueError, TypeError: targets of another form, see `check_targets`.
+        """
+        trainer = self.trainer
+        if trainer is not None and trainer.training and trainer.strategy.root_device.type != "cpu":
+            model: Any = trainer.lightning_module.model
+            check_targets(*batch, model.num_classes, model.has_masks, model.semantic_classes)
+        return batch
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Batches of training images in random order."""

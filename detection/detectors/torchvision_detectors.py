@@ -3,18 +3,23 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxtyping import Float, Shaped
+import torch
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torchvision.models import detection as torchvision_detection
+from torchvision.models.detection._utils import BalancedPositiveNegativeSampler
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.transforms.v2 import functional as TF
 
+from detection.detectors.balanced_sampling import draw_balanced
+from detection.detectors.box_coder import BoxCoder
 from detection.detectors.detector import Detector
-from detection.detectors.rpn import ASPECT_RATIOS
+from detection.detectors.retina_head import SteadyRetinaNetHead
+from detection.detectors.rpn import ASPECT_RATIOS, AnchorMatcher, SteadyRPN
 from detection.detectors.targets import check_targets
 from swinv2 import BackboneConfig, as_torchvision_backbone
-from swinv2.imaging.normalize import IMAGENET_MEAN, IMAGENET_STD, check_images, check_num_classes
+from swinv2.imaging.normalize import IMAGENET_MEAN, IMAGENET_STD, check_images, check_num_classes, normalize
 
 LOSSES = {
     "classification": "loss_classifier",
@@ -35,6 +40,23 @@ class KeptSize(GeneralizedRCNNTransform):
     ) -> tuple[Float[Tensor, "3 h w"], dict[str, Tensor] | None]:
         """Image and target, unchanged."""
         return image, target
+
+    def normalize(self, image: Float[Tensor, "3 h w"]) -> Float[Tensor, "3 h w"]:
+        """Image normalised by ImageNet's mean and standard deviation."""
+        return normalize(image, image.dtype)
+
+
+class SteadySampler(BalancedPositiveNegativeSampler):
+    """torchvision's sampler with the same results, waiting for a GPU once, whatever the images."""
+
+    def __call__(self, matched_idxs: Sequence[Int[Tensor, "_"]]) -> tuple[list[Tensor], list[Tensor]]:
+        """Masks of the sampled positives and negatives of each image."""
+        drawn = draw_balanced(matched_idxs, self.batch_size_per_image, self.positive_fraction)
+        masks: tuple[list[Tensor], list[Tensor]] = [], []
+        for one, kinds in zip(drawn, matched_idxs, strict=True):
+            for side, chosen in zip(masks, one, strict=True):
+                side.append(torch.zeros_like(kinds, dtype=torch.uint8).index_fill_(0, chosen, 1))
+        return masks
 
 
 class TorchvisionDetector(Detector):
@@ -115,6 +137,11 @@ class FasterRCNN(TorchvisionDetector):
             box_nms_thresh=nms_threshold,
             box_detections_per_img=detections_per_image,
         )
+        rpn, roi = detector.rpn, detector.roi_heads
+        numbers = rpn._pre_nms_top_n, rpn._post_nms_top_n, rpn.nms_thresh
+        detector.rpn = SteadyRPN(rpn.anchor_generator, rpn.head, 0.7, 0.3, 256, 0.5, *numbers)
+        roi.fg_bg_sampler = SteadySampler(512, 0.25)
+        roi.box_coder = BoxCoder(roi.box_coder.weights)
         rpn, box = detector.rpn.head, detector.roi_heads.box_predictor
         super().__init__(
             detector, [rpn.cls_logits, rpn.bbox_pred, box.cls_score, box.bbox_pred], classes, first_label=1
@@ -151,10 +178,13 @@ class RetinaNet(TorchvisionDetector):
         classes = check_num_classes(num_classes)
         features = as_torchvision_backbone(backbone.build(), fpn_channels, "p6p7")
         octaves = [tuple(int(size * 2 ** (i / 3)) for i in range(3)) for size in anchor_sizes]
+        generator = anchors(octaves, len(features.body.channels) + 2)
         detector = torchvision_detection.RetinaNet(
             features,
             classes,
-            anchor_generator=anchors(octaves, len(features.body.channels) + 2),
+            anchor_generator=generator,
+            head=SteadyRetinaNetHead(features.out_channels, generator.num_anchors_per_location()[0], classes),
+            proposal_matcher=AnchorMatcher(0.5, 0.4, allow_low_quality_matches=True),
             score_thresh=score_threshold,
             nms_thresh=nms_threshold,
             detections_per_img=detections_per_image,

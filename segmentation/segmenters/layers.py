@@ -2,11 +2,16 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from swinv2.windows import is_transformed
+
+SIZES = 32  # pairs of lengths whose matrices are kept
 
 
 class ConvNormReLU(nn.Module):
@@ -103,12 +108,31 @@ def seen(rows: tuple[int, int], fine: int, coarse: int) -> tuple[int, int]:
 def shifted_enlargement(coarse: int, fine: int, like: Tensor) -> Float[Tensor, "3 {fine} {coarse}"]:
     """Matrices that upsample a row of numbers linearly and shift it by 1, 0 and -1, padding with zeros.
 
+    Those of the last `SIZES` pairs of lengths are kept, unless tensors are traced or transformed.
+
     Args:
         coarse: length of a row.
         fine: length to upsample it to.
         like: tensor of the wanted dtype and device.
     """
-    identity = torch.eye(coarse, dtype=torch.promote_types(like.dtype, torch.float32), device=like.device)
+    is_plain = type(like) is Tensor and not is_transformed()
+    return (kept_enlargement if is_plain else new_enlargement)(coarse, fine, like.dtype, like.device)
+
+
+def new_enlargement(
+    coarse: int, fine: int, dtype: torch.dtype, device: torch.device
+) -> Float[Tensor, "3 {fine} {coarse}"]:
+    """`shifted_enlargement`, computed."""
+    identity = torch.eye(coarse, dtype=torch.promote_types(dtype, torch.float32), device=device)
     rows = F.interpolate(identity[None], size=fine, mode="linear")[0]  # (coarse, fine)
     padded = F.pad(rows, (1, 1))
-    return torch.stack([padded[:, tap : tap + fine].mT for tap in range(3)]).to(like.dtype)
+    return torch.stack([padded[:, tap : tap + fine].mT for tap in range(3)]).to(dtype)
+
+
+@lru_cache(SIZES)
+def kept_enlargement(
+    coarse: int, fine: int, dtype: torch.dtype, device: torch.device
+) -> Float[Tensor, "3 {fine} {coarse}"]:
+    """`shifted_enlargement`, computed once, for training and evaluation."""
+    with torch.inference_mode(False), torch.no_grad():
+        return new_enlargement(coarse, fine, dtype, device)

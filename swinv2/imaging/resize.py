@@ -19,13 +19,13 @@ def resize(inpt: Any, size: tuple[int, int]) -> Any:
     """
     if not isinstance(inpt, Mask):
         return F.resize(inpt, list(size))
-    rows, columns = (nearest(old, new) for new, old in zip(size, inpt.shape[-2:], strict=True))
+    rows, columns = (nearest(old, new, inpt.device) for new, old in zip(size, inpt.shape[-2:], strict=True))
     return wrap(inpt.index_select(-1, columns).index_select(-2, rows), like=inpt)
 
 
-def nearest(old: int, new: int) -> Int64[Tensor, " {new}"]:
+def nearest(old: int, new: int, device: torch.device) -> Int64[Tensor, " {new}"]:
     """Source pixel of each pixel along a resized axis: the one with the nearest centre."""
-    return ((torch.arange(new) + 0.5) * old / new).long()
+    return ((torch.arange(new, device=device) + 0.5) * old / new).long()
 
 
 def scaled(height: int, width: int, factor: float) -> tuple[int, int]:

@@ -2,6 +2,6 @@
 
 from tests.pretended_gpu.mode import pretended_gpu
 from tests.pretended_gpu.record import DeviceMismatch, Record
-from tests.pretended_gpu.trainer import OPTIONS
+from tests.pretended_gpu.trainer import NAME, OPTIONS
 
-__all__ = ["OPTIONS", "DeviceMismatch", "Record", "pretended_gpu"]
+__all__ = ["NAME", "OPTIONS", "DeviceMismatch", "Record", "pretended_gpu"]

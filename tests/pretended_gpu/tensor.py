@@ -26,9 +26,10 @@ class GPUTensor(Tensor):
     def __new__(cls, inner: Tensor, requires_grad: bool = False) -> GPUTensor:
         """Wrap a plain tensor."""
         shape = {"strides": inner.stride(), "storage_offset": inner.storage_offset()}
-        return Tensor._make_wrapper_subclass(
-            cls, inner.size(), **shape, dtype=inner.dtype, device=torch.device("cpu"), requires_grad=requires_grad
-        )
+        with torch.inference_mode(False):  # whose tensors cannot be views of others
+            return Tensor._make_wrapper_subclass(
+                cls, inner.size(), **shape, dtype=inner.dtype, device=torch.device("cpu"), requires_grad=requires_grad
+            )
 
     def __init__(self, inner: Tensor, requires_grad: bool = False) -> None:
         self.inner = inner
