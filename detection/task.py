@@ -43,6 +43,7 @@ class DetectionTask(Task):
         views: sizes and flips of each image or tile in validation and prediction; None: as it is.
         score_threshold: lowest score that is drawn, 0 to 1.
         pictures: number of validation images to draw.
+        compile_heads: whether `torch.compile` compiles the heads, for images of any size, which takes minutes at first.
         output: folder for the pictures and results of validation and prediction; if None, the run's folder.
     """
 
@@ -58,6 +59,7 @@ class DetectionTask(Task):
         views: Views | None = None,
         score_threshold: float = 0.5,
         pictures: int = 8,
+        compile_heads: bool = False,
         output: Path | None = None,
     ):
         super().__init__(model, optimizer, weights if class_map is None else None, output)
@@ -67,6 +69,7 @@ class DetectionTask(Task):
         self.views = views
         self.score_threshold = score_threshold
         self.pictures = pictures
+        self.compile_heads = compile_heads
         self.category_ids: list[int] = []
         self.evaluator: CocoEvaluator | None = None
         self.scores: dict[str, float] = {}

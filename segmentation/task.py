@@ -54,6 +54,7 @@ class SegmentationTask(Task):
             counts it as 0, as in the ADE20K benchmark's own script.
         pictures: number of validation images to draw; 0 also leaves out the pictures of predictions.
         maps: whether validation and prediction write label maps.
+        compile_heads: whether `torch.compile` compiles the heads, for images of any size, which takes minutes at first.
         output: folder for the pictures and maps of validation and prediction; if None, the run's folder.
     """
 
@@ -70,6 +71,7 @@ class SegmentationTask(Task):
         absent_classes: Absent = "skip",
         pictures: int = 8,
         maps: bool = True,
+        compile_heads: bool = False,
         output: Path | None = None,
     ):
         super().__init__(model, optimizer, weights, output)
@@ -78,6 +80,7 @@ class SegmentationTask(Task):
         self.views = views
         self.pictures = pictures
         self.maps = maps
+        self.compile_heads = compile_heads
         self.class_list: ClassList | None = None
         self.scores = SegmentationScores(model.num_classes, absent_classes)
         self.scored: Scores | None = None
@@ -240,7 +243,7 @@ class SegmentationTask(Task):
 
     def _write_map(self, name: str, labels: Int16[Tensor, "h w"]) -> None:
         if self.maps:
-            write_map(self.path(f"results/{name}.png"), self.listed.to_values(labels.numpy()))
+            write_map(self.path(f"results/{name}.png"), self.listed.to_values(labels.cpu().numpy()))
 
 
 def _summary(scores: Scores) -> str:

@@ -75,7 +75,9 @@ def _pad(origins: Origins, padding: list[int], fill: Any = 0, padding_mode: str 
 
 @F.register_kernel(F.resize, Origins)
 def _resize(origins: Origins, size: list[int], *_: Any, **__: Any) -> Origins:
-    rows, columns = (nearest(len(old), new, old.device) for old, new in zip((origins.rows, origins.columns), size, strict=True))
+    rows, columns = (
+        nearest(len(old), new, old.device) for old, new in zip((origins.rows, origins.columns), size, strict=True)
+    )
     return Origins.of(origins.rows[rows], origins.columns[columns])
 
 

@@ -22,6 +22,11 @@ class Detector(nn.Module):
         self.has_masks = has_masks
         self.semantic_classes = semantic_classes
 
+    @property
+    def heads(self) -> list[nn.Module]:
+        """Parts behind the backbone that are called with feature maps of any size, and can be compiled."""
+        raise NotImplementedError
+
     def forward(
         self, images: Sequence[Shaped[Tensor, "..."]], targets: Sequence[Mapping[str, Any]] | None = None
     ) -> Any:

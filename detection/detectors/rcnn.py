@@ -54,6 +54,14 @@ class RCNN(Detector):
         self.roi_heads = roi_heads
         self.semantic = semantic
 
+    @property
+    def heads(self) -> list[nn.Module]:
+        """Pyramid, head of the RPN, semantic branch if any, box heads and convolutions of the mask heads."""
+        stages = self.roi_heads.stages
+        masks = [stage.mask_head.convs for stage in stages if stage.mask_head is not None]
+        semantic = [] if self.semantic is None else [self.semantic]
+        return [self.fpn, self.rpn.head, *semantic, *(stage.box_head for stage in stages), *masks]
+
     def forward(
         self, images: Sequence[Shaped[Tensor, "..."]], targets: Sequence[Mapping[str, Any]] | None = None
     ) -> dict[str, Float[Tensor, ""]] | list[dict[str, Tensor]]:

@@ -102,7 +102,10 @@ class AnchorMatcher(Matcher):
 
 
 class SteadyRPN(RegionProposalNetwork):
-    """torchvision's RPN with the same results, by functions that wait for a GPU three times, whatever the images."""
+    """torchvision's RPN with the same results, by functions that wait for a GPU twice, and once an image for NMS."""
+
+    box_coder: Any
+    proposal_matcher: Any
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)

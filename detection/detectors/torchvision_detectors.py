@@ -81,6 +81,12 @@ class TorchvisionDetector(Detector):
         for head in heads:
             head.register_forward_hook(in_float32)
 
+    @property
+    def heads(self) -> list[nn.Module]:
+        """Pyramid, and head of the RPN or of the detector."""
+        detector: Any = self.detector
+        return [detector.backbone.fpn, detector.rpn.head if hasattr(detector, "rpn") else detector.head]
+
     def forward(
         self, images: Sequence[Shaped[Tensor, "..."]], targets: Sequence[Mapping[str, Any]] | None = None
     ) -> dict[str, Float[Tensor, ""]] | list[dict[str, Tensor]]:

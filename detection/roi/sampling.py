@@ -32,7 +32,8 @@ class Samples:
 
     def at(self, chosen: Int[Tensor, "m"], positive: Int[Tensor, "p"]) -> "Samples":
         """Samples at some indices, of which those at `positive` are objects."""
-        return Samples(*(each[chosen] for each in (self.boxes, self.labels, self.objects, self.object_boxes)), positive)
+        boxes, object_boxes = self.boxes[chosen], self.object_boxes[chosen]
+        return Samples(boxes, self.labels[chosen], self.objects[chosen], object_boxes, positive)
 
     def only_objects(self) -> "Samples":
         """Samples without those of background."""

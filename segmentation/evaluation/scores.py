@@ -115,8 +115,8 @@ def count(labels: Int16[Tensor, " n"], truth: Int16[Tensor, " n"], num_classes: 
 
     torchmetrics' own count needs memory for pixels × classes² where algorithms must be deterministic.
     """
-    for name, values in {"predictions": labels, "truth": truth}.items():
-        low, high = (int(bound) for bound in values.aminmax())
+    bounds = torch.stack([*labels.aminmax(), *truth.aminmax()]).tolist()  # a GPU is waited for once
+    for name, low, high in (("predictions", *bounds[:2]), ("truth", *bounds[2:])):
         if low < IGNORED or high >= num_classes:
             raise ValueError(
                 f"label {low if low < IGNORED else high} in the {name}: with {num_classes} classes labels are 0 to "

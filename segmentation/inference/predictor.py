@@ -25,7 +25,7 @@ def segment(
     sliding: Sliding | None = None,
     views: Views | None = None,
 ) -> Int16[Tensor, "h w"]:
-    """Class of every pixel of an image, as a tensor on the CPU.
+    """Class of every pixel of an image, as a tensor on the device of the model.
 
     The logits of all classes at all pixels are never in memory at the same time. Beside image, resized image and
     labels, memory holds the model's coarse logits for each view: without `sliding` those of the whole image, with it
@@ -47,11 +47,11 @@ def segment(
     """
     check(model, image, size)
     height, width = image.shape[1:]
-    labels = torch.empty(height, width, dtype=torch.int16)
+    device = next(model.parameters(), image).device
+    labels = torch.empty(height, width, dtype=torch.int16, device=device)
     logits = list(view_logits(model, image, [View(size, flip=False)] if views is None else views.of(size), sliding))
     begins = {top for one in logits for top in one.tops}  # first rows of windows: bands end there
-    on_cpu = next(model.parameters(), image).device.type == "cpu"
-    band, budget = (BAND, TILE) if on_cpu else (ACCELERATOR_BAND, ACCELERATOR_TILE)
+    band, budget = (BAND, TILE) if device.type == "cpu" else (ACCELERATOR_BAND, ACCELERATOR_TILE)
     for rows in pairwise(sorted({*range(0, height, band), *begins, height})):
         for each in logits:
             each.reach(rows[0])
@@ -104,5 +104,5 @@ def scores(views: Sequence[ViewLogits], rows: tuple[int, int], columns: tuple[in
 def best(scores: Float32[Tensor, "h w k"]) -> Int64[Tensor, "h w"]:
     """Class with the highest score at each pixel, the first of equal ones."""
     if scores.device.type != "cpu":
-        return scores.argmax(-1).cpu()
+        return scores.argmax(-1)
     return torch.from_numpy(scores.numpy().argmax(-1))  # several times faster than PyTorch's

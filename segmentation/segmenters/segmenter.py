@@ -38,10 +38,14 @@ class Segmenter(nn.Module):
         self.auxiliary_head = auxiliary_head
         self.num_classes = num_classes
         self.auxiliary_weight = auxiliary_weight
-        for module in (decode_head, auxiliary_head):
-            if module is not None:
-                module.apply(initialise)
-                nn.init.normal_(module.conv_seg.weight, std=0.01)  # type: ignore[union-attr, arg-type]
+        for module in self.heads:
+            module.apply(initialise)
+            nn.init.normal_(module.conv_seg.weight, std=0.01)  # type: ignore[union-attr, arg-type]
+
+    @property
+    def heads(self) -> list[nn.Module]:
+        """Decoding head and auxiliary head, if any."""
+        return [head for head in (self.decode_head, self.auxiliary_head) if head is not None]
 
     def forward(
         self, images: Shaped[Tensor, "b 3 h w"], labels: Shaped[Tensor, "..."] | None = None

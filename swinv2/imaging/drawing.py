@@ -34,8 +34,9 @@ def resized(image: UInt8[Tensor, "3 h w"], greatest: int) -> Picture:
     height, width = image.shape[-2:]
     factor = min(max(1, LEAST_SIDE / min(height, width)), greatest / max(height, width))
     size = max(1, round(width * factor)), max(1, round(height * factor))
+    planes = image.cpu().numpy()
     how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    return np.stack([cv2.resize(plane.cpu().numpy(), size, interpolation=how) for plane in image], axis=2)
+    return np.stack([cv2.resize(plane, size, interpolation=how) for plane in planes], axis=2)
 
 
 def side_by_side(pictures: Sequence[Picture], titles: Sequence[str]) -> Picture:

@@ -51,6 +51,8 @@ class Erasing(nn.Module):
         fits = (heights < height) & (widths < width)
         first = fits.long().argmax(dim=0, keepdim=True)  # the first of the greatest
         sizes = heights.gather(0, first)[0], widths.gather(0, first)[0]
-        corners = [(torch.rand(number) * (of - size + 1)).long() for of, size in zip((height, width), sizes, strict=True)]
+        corners = [
+            (torch.rand(number) * (of - size + 1)).long() for of, size in zip((height, width), sizes, strict=True)
+        ]
         chosen = (torch.rand(number) < self.probability) & fits.any(dim=0)
         return torch.stack([torch.arange(number), *corners, *sizes], dim=1)[chosen].tolist()

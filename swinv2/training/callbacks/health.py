@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..finite import not_finite
-from ..late_values import LateValues
 from ..runs.replay import save_replay
+from .late_values import LateValues
 
 log = logging.getLogger(__name__)
 

@@ -1,15 +1,19 @@
 """Detection data for Lightning."""
 
 import json
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from jsonargparse import ArgumentParser
 from lightning import Trainer
 
+from detection import MaskRCNN
 from detection.data.coco_data import CocoData, check_classes
 from detection.data.instaboost import InstaBoost
+from swinv2 import BackboneConfig
 from swinv2.shapes import Shapes
 
 
@@ -273,3 +277,17 @@ def test_command_line(arguments, name, value):
     parser.add_class_arguments(CocoData, "data")
     data = parser.instantiate(parser.parse_args(arguments)).data
     assert getattr(data, name) == value
+
+
+def test_targets_are_checked_on_their_way_to_a_gpu(coco):
+    """There the model would have to wait to check them: a label beyond the model's classes is told before."""
+    data = small(coco, batch_size=2)
+    data.setup("fit")
+    ((images, targets),) = data.train_dataloader()
+    model = MaskRCNN(BackboneConfig("swinv2_tiny_window8_256", depths=[1] * 4), 1)
+    strategy, module = SimpleNamespace(root_device=torch.device("cuda")), SimpleNamespace(model=model)
+    data.trainer = SimpleNamespace(training=True, strategy=strategy, lightning_module=module)
+    with pytest.raises(ValueError, match="has label 1; the model has num_classes=1"):
+        data.on_before_batch_transfer((images, targets), 0)
+    strategy.root_device = torch.device("cpu")
+    assert data.on_before_batch_transfer((images, targets), 0) == (images, targets)

@@ -1,10 +1,14 @@
 """Schedules against values worked by hand."""
 
+import copy
+import io
+
 import pytest
 import torch
 from lightning import LightningModule, Trainer
 from torch import nn
 
+from swinv2 import create_model
 from swinv2.training.schedules import OptimizerConfig, doubts_of_validation, training_steps
 
 
@@ -73,6 +77,36 @@ def test_configured_optimizer_follows_the_schedule():
         optimizer.step()
         scheduler.step()
     assert rates == [pytest.approx([rate] * 2) for rate in (0.05, 0.075, 0.1, 0.1)]
+
+
+def test_fused_on_a_gpu(gpu):
+    """Without scaled losses; a state of the other device can be loaded, and goes on."""
+    layers, optimizers = [nn.Linear(2, 2), nn.Linear(2, 2).to("cuda"), nn.Linear(2, 2).to("cuda")], []
+    for layer, scaled in zip(layers, (False, False, True), strict=True):
+        optimizers.append(OptimizerConfig().configure(layer, lambda: (10, 100), scaled)["optimizer"])
+        layer(torch.ones(1, 2).to(layer.weight.device)).sum().backward()
+        optimizers[-1].step()
+    assert [bool(optimizer.defaults["fused"]) for optimizer in optimizers] == [False, True, False]
+    for one, other in ((0, 1), (1, 0)):
+        torch.save(optimizers[one].state_dict(), file := io.BytesIO())
+        optimizers[other].load_state_dict(torch.load(io.BytesIO(file.getvalue()), weights_only=True))
+        optimizers[other].step()
+        assert bool(optimizers[other].param_groups[0]["fused"]) == bool(other)
+    torch.testing.assert_close(optimizers[0].state[layers[0].weight]["step"], torch.tensor(3.0))
+
+
+def test_evaluation_after_fused_steps():
+    """Fused steps are not counted as writes; what evaluation has kept is new all the same, as training forgets it."""
+    stages = {"embed_dim": 8, "depths": [1, 1], "num_heads": [1, 1]}
+    model, images = create_model("swinv2_tiny_window8_256", num_classes=3, **stages), torch.rand(2, 3, 32, 32)
+    optimizer = torch.optim.AdamW(model.parameters(), 0.1, fused=True)
+    for _ in range(2):
+        with torch.no_grad():
+            found = model.eval()(images)
+        copied = copy.deepcopy(model)
+        torch.testing.assert_close(found, copied(images))
+        model.train()(images).sum().backward()
+        optimizer.step()
 
 
 @pytest.mark.parametrize(

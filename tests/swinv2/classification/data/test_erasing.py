@@ -71,3 +71,10 @@ def test_probability_out_of_range(probability):
     """What is no probability above 0 is refused."""
     with pytest.raises(ValueError, match=rf"erasing {probability}: give a probability from 0, for none, to 1"):
         Erasing(probability)
+
+
+def test_nothing_waits_for_a_gpu(gpu):
+    """Neither rectangles nor noise are copied."""
+    images = torch.ones(8, 3, 16, 16, device="cuda")
+    assert Erasing(1.0)(images).device == images.device
+    assert not gpu.waits and not gpu.copies

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from swinv2.training.callbacks.health import DivergedTrainingError, FiniteTraining
 from swinv2.training.runs.checkpointing import LastCheckpoint
+from tests.pretended_gpu import NAME
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*(smaller than the logging interval|no `val_dataloader`|is not empty)")
 
@@ -18,21 +19,22 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*(smaller than the logging inte
 class Toy(LightningModule):
     """One weight, whose loss is not a number in some steps."""
 
-    def __init__(self, bad=(), rate=0.1, buffer=False):
+    def __init__(self, bad=(), rate=0.1, buffer=False, fused=False):
         super().__init__()
+        self.fused = fused
         self.weight, self.bad, self.rate = nn.Parameter(torch.ones(())), bad, rate
         self.register_buffer("mean", torch.zeros(()))
         self.buffer, self.weights = buffer, []
 
     def training_step(self, batch, batch_idx):
         step = self.current_epoch * 4 + batch_idx
-        self.weights.append(float(self.weight.detach()))
+        self.weights.append(self.weight.detach().clone())
         if self.buffer and step in self.bad:
             self.mean.fill_(math.nan)
         return (self.weight * batch.mean()).square() * (math.nan if step in self.bad else 1)
 
     def configure_optimizers(self):
-        return torch.optim.AdamW(self.parameters(), self.rate)
+        return torch.optim.AdamW(self.parameters(), self.rate, fused=self.fused)
 
 
 @pytest.fixture
@@ -41,13 +43,17 @@ def train(tmp_path):
 
     def run(most_skipped=3, **toy):
         torch.manual_seed(0)
+        device = {"accelerator": NAME, "strategy": NAME} if toy.get("fused") else {"accelerator": "cpu"}
         model, health = Toy(**toy), FiniteTraining(most_skipped)
         last = LastCheckpoint(tmp_path, "last", save_on_train_epoch_end=True, enable_version_counter=False)
         trainer = Trainer(
-            max_epochs=2, accelerator="cpu", callbacks=[health, last], logger=False, enable_progress_bar=False,
+            max_epochs=2, **device, callbacks=[health, last], logger=False, enable_progress_bar=False,
             enable_model_summary=False, default_root_dir=tmp_path,
         )  # fmt: skip
-        trainer.fit(model, DataLoader(torch.ones(8), batch_size=2, num_workers=0))
+        try:
+            trainer.fit(model, DataLoader(torch.ones(8), batch_size=2, num_workers=0))
+        finally:
+            model.weights = [float(weight) for weight in model.weights]
         return model, trainer
 
     return run
@@ -134,3 +140,40 @@ def test_batches_of_good_steps_are_not_kept(train):
     """They would take their memory while the next ones are loaded."""
     _, trainer = train()
     assert next(one for one in trainer.callbacks if isinstance(one, FiniteTraining)).step.batches == []
+
+
+def test_gpu_skips_such_steps_by_itself(train, gpu, caplog):
+    """Weights and moments are those of the CPU, the log says the same, and no step waits."""
+    bad = (2, 3, 5)
+    with caplog.at_level(logging.WARNING):
+        model, trainer = train(bad=bad, fused=True)
+        said = caplog.messages.copy()
+        caplog.clear()
+        assert model.weights == pytest.approx(train(bad=bad)[0].weights, abs=1e-6)
+    assert said == caplog.messages
+    assert not any("callbacks/health.py" in place for place in gpu.waits)
+    assert trainer.callback_metrics["grad_norm"].isfinite()
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_gpu_stops_after_too_many(train, gpu, tmp_path, monkeypatch, late):
+    """However late the host is told, the weights stay those before the step that stops the training."""
+    monkeypatch.setattr(torch.cuda.Event, "query", lambda self: not late)
+    with pytest.raises(DivergedTrainingError, match=r"The loss \(nan\) .* in step 4 and 1 before it: training stopped"):
+        train(bad=(2, 3), most_skipped=1, fused=True)
+    kept = torch.load(tmp_path / "replay_0.pt", weights_only=True)
+    assert kept["step"] == 4
+    assert float(kept["state_dict"]["weight"]) == pytest.approx(train(bad=(2, 3))[0].weights[2])
+
+
+def test_gpu_stops_at_once_for_spoilt_statistics(train, gpu):
+    """As on the CPU."""
+    with pytest.raises(DivergedTrainingError, match=r"step 3 .*and so is mean, which the batch has changed"):
+        train(bad=(2,), buffer=True, fused=True)
+
+
+def test_waits_of_a_gpu_do_not_grow_with_the_steps(train, gpu):
+    """All of them are outside of the steps."""
+    model, _ = train(fused=True)
+    assert len(model.weights) == 8
+    assert not [place for place in gpu.waits if "callbacks/health.py" in place]
