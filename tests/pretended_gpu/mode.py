@@ -54,6 +54,8 @@ def pretended_gpu(capability: tuple[int, int] = (7, 5)) -> Iterator[Record]:
         card = SimpleNamespace(major=capability[0], minor=capability[1], **CARD)
         stack.enter_context(patch.object(torch.cuda, "get_device_properties", lambda *_: card))
         stack.enter_context(patch.object(torch.cuda, "Event", Event))
+        stack.enter_context(patch.object(torch.cuda, "is_current_stream_capturing", lambda: False))
+        stack.enter_context(patch.object(torch.cuda, "current_stream", lambda *_: SimpleNamespace(cuda_stream=0)))
         stack.enter_context(patch.object(torch.cuda, "get_device_capability", lambda *_: capability))
         stack.enter_context(
             patch.object(torch._C, "_len_torch_dispatch_stack", lambda: MODES() - 1)

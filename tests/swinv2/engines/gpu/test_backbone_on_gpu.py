@@ -100,3 +100,18 @@ def compare(found, wanted, tolerance):
     """Relative distances."""
     for ours, theirs in zip(found, wanted, strict=True):
         assert (ours.float() - theirs).norm() <= tolerance * theirs.norm().clamp(min=1e-3)
+
+
+def test_nan_stays_in_its_image(way):
+    """It reaches neither the features of other images nor, in the gradients of those, their pixels."""
+    model, images = model_of().train(), torch.randn(3, 3, 36, 28)
+    images[1, :, :4, :4] = torch.nan  # the first token, which stands in the place of those that are missing
+    with pretended_gpu():
+        x = images.to("cuda").requires_grad_()
+        features = use_engine(model, "auto").to("cuda")(x)
+        sum(feature[[0, 2]].square().mean() for feature in features).backward()
+        found, grad = [feature.detach().cpu() for feature in features], x.grad.cpu()
+    for feature in found:
+        assert feature[[0, 2]].isfinite().all()
+        assert feature[1].isnan().any()
+    assert grad[[0, 2]].isfinite().all()
