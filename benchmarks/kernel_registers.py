@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -159,15 +160,15 @@ class Case(NamedTuple):
             start_attention(self.window, dtype, self.width, self.wants_bias)
 
 
-SMALL = [(4, 4), (4, 8), (6, 6), (7, 7), (8, 8)]
+SMALL = [(4, 4), (6, 6), (7, 7), (8, 8)]
 LARGE = [(12, 12), (13, 13), (16, 16), (24, 24), (32, 32), (40, 40), (48, 48)]
 CLIPS = [(8, 7, 7), (16, 7, 7), (8, 16, 16), (8, 20, 20)]
 TYPES = ["bfloat16", "float16", "float32", "TF32"]
 CASES = [
-    *(Case(window, numbers) for numbers in TYPES for window in [*SMALL, *LARGE, *CLIPS, (300,)]),
-    *(Case(window, numbers, wants_bias=False) for numbers in TYPES for window in SMALL),
-    *(Case(window, numbers, 64) for numbers in TYPES[:2] for window in [(7, 7), (8, 8), (16, 16), (8, 7, 7)]),
-    *(Case((channels,), "bfloat16", 0) for channels in (96, 192, 384, 768, 1024, 1536, 4096, 8192)),
+    *(Case(window, numbers) for numbers in TYPES for window in [*SMALL, *LARGE, *CLIPS]),
+    *(Case(window, numbers, wants_bias=False) for numbers in TYPES[:3] for window in [(7, 7), (8, 8)]),
+    *(Case(window, numbers, 64) for numbers in TYPES[:2] for window in [(8, 8), (8, 7, 7)]),
+    *(Case((channels,), "bfloat16", 0) for channels in (96, 768, 1536, 8192)),
 ]
 
 
@@ -183,8 +184,6 @@ def sweep(capability: int, cases: Sequence[Case] = CASES) -> dict[tuple[str, str
 
 def report(kernels: dict[int, dict[tuple[str, str], Compiled]]) -> str:
     """The table and how it came about."""
-    import triton
-
     rows = [
         [f"`{name}`", case, *(cell(kernels[capability][name, case]) for capability in kernels)]
         for name, case in next(iter(kernels.values()))
@@ -195,7 +194,7 @@ def report(kernels: dict[int, dict[tuple[str, str], Compiled]]) -> str:
         "Registers of a thread / spilled bytes of a thread / KiB of shared memory / programs that a multiprocessor\n"
         "runs at a time, all by the compiler alone. A kernel stands once, with the first window that needs it: those\n"
         "of more than 64 slots share theirs. `python -m benchmarks.kernel_registers`, Triton "
-        f"{triton.__version__}, {date.today()}.\n"
+        f"{version('triton')}, {date.today()}.\n"
     )
 
 

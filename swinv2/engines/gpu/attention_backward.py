@@ -41,7 +41,7 @@ def one_tile(
     AXES: tl.constexpr, WINDOW2: tl.constexpr, WINDOW3: tl.constexpr,
     D: tl.constexpr, DEPTH: tl.constexpr, ROWS: tl.constexpr, PRECISION: tl.constexpr, WANTS_BIAS: tl.constexpr,
 ):  # fmt: skip
-    """Windows of at most ROWS slots. Programs: (heads, any number); sums (programs, heads) and (…, slots, slots)."""
+    """Windows of at most ROWS slots. Programs: (heads, any number); sums (programs, heads) and (…, ROWS, ROWS)."""
     head = tl.program_id(0).to(tl.int64)
     width = heads * D
     qkv += head * D
@@ -74,6 +74,7 @@ def one_tile(
         if WANTS_BIAS:
             bias_sum += grad_scores
         grad_scores = grad_scores.to(value.dtype)
+        # read again, as there are no registers to keep them; in float32
         query = load_rows(qkv, rows, filled, 3 * width, D, DEPTH) / query_length[:, None]
         key = load_rows(qkv + width, rows, filled, 3 * width, D, DEPTH) / key_length[:, None]
         grad_query = tl.dot(grad_scores, key.to(value.dtype), input_precision=PRECISION)
@@ -88,13 +89,13 @@ def one_tile(
         tl.store(grad_bias + part * ROWS * ROWS + slot[:, None] * ROWS + slot, bias_sum)
 
 
-@triton.jit(do_not_specialize=(*SIZES, "window2", "window3"))
+@triton.jit(do_not_specialize=SIZES)
 @no_type_check
 def grad_queries(
     qkv, scale, bias, context, lse, grad, grad_qkv, grad_scale, delta, starts1, starts2, starts3,
     count1, count2, count3, size1, size2, size3, slots, windows, heads, window2, window3,
-    AXES: tl.constexpr,
-    D: tl.constexpr, DEPTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, PRECISION: tl.constexpr,
+    AXES: tl.constexpr, D: tl.constexpr, DEPTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Gradients of queries and scale; comes first, as it leaves `delta`, each query's sum of gradient times context.
 
@@ -142,13 +143,13 @@ def grad_queries(
     tl.store(grad_scale + tl.program_id(1) * tl.num_programs(0) + tl.program_id(0), tl.sum(scale_sum, 0))
 
 
-@triton.jit(do_not_specialize=(*SIZES, "window2", "window3"))
+@triton.jit(do_not_specialize=SIZES)
 @no_type_check
 def grad_keys(
     qkv, scale, bias, lse, grad, grad_qkv, delta, starts1, starts2, starts3, count1, count2, count3,
     size1, size2, size3, slots, windows, heads, window2, window3,
-    AXES: tl.constexpr,
-    D: tl.constexpr, DEPTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, PRECISION: tl.constexpr,
+    AXES: tl.constexpr, D: tl.constexpr, DEPTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Gradients of keys and values. Programs: (heads · tiles of keys, any number). Scores have keys as rows here."""
     head = (tl.program_id(0) % heads).to(tl.int64)
@@ -194,13 +195,13 @@ def grad_keys(
         store_rows(grad_qkv + 2 * width, grad_value, rows, filled, 3 * width, D, DEPTH)
 
 
-@triton.jit(do_not_specialize=(*SIZES, "window2", "window3"))
+@triton.jit(do_not_specialize=SIZES)
 @no_type_check
 def grad_position_bias(
     qkv, scale, bias, lse, grad, grad_bias, delta, starts1, starts2, starts3, count1, count2, count3,
     size1, size2, size3, slots, windows, heads, window2, window3,
-    AXES: tl.constexpr,
-    D: tl.constexpr, DEPTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, PRECISION: tl.constexpr,
+    AXES: tl.constexpr, D: tl.constexpr, DEPTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Gradient of the bias. Programs: (heads · tiles of queries, tiles of keys, any number); sums (…, slots, slots)."""
     head = (tl.program_id(0) % heads).to(tl.int64)

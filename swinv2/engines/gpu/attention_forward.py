@@ -58,13 +58,13 @@ def one_tile(
         store_rows(context + head * D, mixed, first + token, filled, heads * D, D, DEPTH)
 
 
-@triton.jit(do_not_specialize=(*SIZES, "window2", "window3"))
+@triton.jit(do_not_specialize=SIZES)
 @no_type_check
 def two_windows(
     qkv, scale, bias, context, lse, starts1, starts2, starts3, count1, count2, count3, size1, size2, size3,
     slots, windows, heads, window2, window3,
-    AXES: tl.constexpr,
-    D: tl.constexpr, DEPTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, PRECISION: tl.constexpr,
+    AXES: tl.constexpr, D: tl.constexpr, DEPTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Windows of any number of slots. Programs: (heads · tiles of queries, any number)."""
     head = (tl.program_id(0) % heads).to(tl.int64)
@@ -139,20 +139,9 @@ def finish(mixed, total, top, context, lse, rows, filled, heads, D: tl.constexpr
 @triton.jit
 @no_type_check
 def attend(
-    query,
-    factor,
-    top,
-    total,
-    mixed,
-    qkv,
-    rows,
-    filled,
-    bias_tile,
-    heads,
-    D: tl.constexpr,
-    DEPTH: tl.constexpr,
-    PRECISION: tl.constexpr,
-):
+    query, factor, top, total, mixed, qkv, rows, filled, bias_tile, heads,
+    D: tl.constexpr, DEPTH: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
     """Online softmax: highest score, sum and mixture of values with one more tile of keys."""
     key = load_rows(qkv + heads * D, rows, filled, 3 * heads * D, D, DEPTH)
     value = load_rows(qkv + 2 * heads * D, rows, filled, 3 * heads * D, D, DEPTH)

@@ -5,16 +5,8 @@ from typing import no_type_check
 import triton
 import triton.language as tl
 
-SIZES = (
-    "count1",
-    "count2",
-    "count3",
-    "size1",
-    "size2",
-    "size3",
-    "windows",
-    "heads",
-)  # no kernel of its own for each of them
+# Sizes that need no kernels of their own; `slots` has two, as bias tiles are read faster if it is a multiple of 16.
+SIZES = ("count1", "count2", "count3", "size1", "size2", "size3", "windows", "heads", "window2", "window3")
 LOG2E = tl.constexpr(1.4426950408889634)  # the hardware computes powers of two
 TINY = tl.constexpr(1e-12)  # shortest length that a query or key is divided by
 FAR = tl.constexpr(-1e30)  # score of a slot without a token; finite, so that nothing becomes NaN
@@ -113,4 +105,4 @@ def key_factors(length, filled):
 def scores_of(left, right, query_factor, key_factor, bias_tile, PRECISION: tl.constexpr):
     """Scores, in powers of two, from products of vectors as they are: 16 bit lose nothing before the softmax."""
     products = tl.dot(left, tl.trans(right), input_precision=PRECISION)
-    return tl.where(key_factor > 0, products * key_factor * query_factor + bias_tile, FAR)
+    return tl.where(key_factor < 0, FAR, products * key_factor * query_factor + bias_tile)  # NaN stays NaN

@@ -282,3 +282,17 @@ def test_an_empty_batch(name, interpreted):
     grads = torch.autograd.grad(out.sum(), inputs)
     assert [grad.shape for grad in grads] == [x.shape for x in inputs]
     assert not any(grad.any() for grad in grads)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")  # NumPy's, which interprets
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("name", ["64 slots", "81 slots"])
+def test_what_is_not_finite_stays_so_and_where_it_is(name, value, interpreted):
+    """A key that overflowed spoils its window, so that a loss scaler sees it, and no other."""
+    windows, (qkv, scale, bias) = problem(name)
+    qkv[0, 0, 0, 1, 0, 3] = value
+    context = attention.window_attention(qkv, scale, bias, windows)
+    window = tuple(slice(int(axis[1])) for axis in windows.starts)
+    assert context[0][window][..., :16].isnan().all()
+    context[0][window][..., :16] = 0
+    assert context.isfinite().all()
