@@ -23,6 +23,7 @@ from swinv2.files.whole import write_whole
 from swinv2.imaging.drawing import side_by_side
 from swinv2.imaging.resize import resize
 from swinv2.training.distributed import gather
+from swinv2.training.heads import prepare_heads
 from swinv2.training.schedules import OptimizerConfig
 from swinv2.training.task import Task
 
@@ -87,6 +88,7 @@ class DetectionTask(Task):
             ValueError: the numbers of classes differ, masks or semantic maps are missing, or the class map does not
                 fit.
         """
+        prepare_heads(self.model, self.trainer.strategy.root_device, self.compile_heads)
         if stage == "predict":
             if self.class_map is not None:
                 raise ValueError(

@@ -23,6 +23,7 @@ from swinv2.imaging.label_maps import write_map
 from swinv2.imaging.resize import scaled
 from swinv2.training.distributed import gather
 from swinv2.training.finite import NotFiniteError, finite_outputs
+from swinv2.training.heads import prepare_heads
 from swinv2.training.runs.run_folder import set_aside
 from swinv2.training.schedules import OptimizerConfig
 from swinv2.training.skipped import check_scored, skipped_lines
@@ -94,6 +95,7 @@ class SegmentationTask(Task):
         Raises:
             ValueError: the numbers of classes differ.
         """
+        prepare_heads(self.model, self.trainer.strategy.root_device, self.compile_heads)
         if stage == "predict":
             return  # a checkpoint contains the class list
         self.take_classes()

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch.accelerators import AcceleratorRegistry
 from torch import nn
+from torchvision.tv_tensors import BoundingBoxes
 
 from swinv2 import BackboneConfig
 from swinv2.classifier import ImageClassifier
@@ -88,6 +89,22 @@ def test_model():
     saved = torch.load(io.BytesIO(file.getvalue()), weights_only=True)
     torch.testing.assert_close(saved, dict(model.state_dict()))
     assert type(other.head.weight) is nn.Parameter
+
+
+def test_half_precision(gpu):
+    """Autocast keeps all gradients on the GPU."""
+    layer = nn.Linear(2, 2).to("cuda")
+    with torch.autocast("cuda", torch.bfloat16):
+        y = layer(torch.ones(1, 2, device="cuda"))
+    y.sum().backward()
+    assert y.dtype == torch.bfloat16 and layer.weight.grad.is_cuda and not gpu.waits
+
+
+def test_images_stay_images(gpu):
+    """A copy to the GPU has the kind and the attributes of torchvision's tensors; what is computed has not."""
+    boxes = BoundingBoxes(torch.ones(1, 4), format="XYXY", canvas_size=(4, 4)).to("cuda")
+    assert isinstance(boxes, BoundingBoxes) and boxes.canvas_size == (4, 4) and boxes.is_cuda
+    assert not isinstance(boxes.as_subclass(torch.Tensor), BoundingBoxes) and not isinstance(boxes + 1, BoundingBoxes)
 
 
 def test_nothing_stays():

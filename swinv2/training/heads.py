@@ -1,6 +1,6 @@
 """Heads of dense tasks on a GPU: layout of their weights, and compilation."""
 
-from collections.abc import Iterable
+from typing import cast
 
 import torch
 from torch import nn
@@ -22,7 +22,15 @@ def store_channels_last(model: nn.Module) -> None:
             store_channels_last(child)
 
 
-def compile_each(heads: Iterable[nn.Module]) -> None:
-    """Let `torch.compile` compile heads for inputs of any size when they are first called."""
-    for head in heads:
+def prepare_heads(model: nn.Module, device: torch.device, compiles: bool) -> None:
+    """Prepare a model of a dense task before it goes to its device.
+
+    Args:
+        model: with `heads`, its parts behind the backbone that are called with feature maps.
+        device: that it will be on.
+        compiles: whether `torch.compile` compiles the heads, for inputs of any size, when they are first called.
+    """
+    if device.type == "cuda":
+        store_channels_last(model)
+    for head in cast(list[nn.Module], model.heads) if compiles else ():
         head.compile(dynamic=True)

@@ -1,7 +1,7 @@
 """Base of all tasks: a model with classes, its optimizer, and a folder for results."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -24,7 +24,6 @@ from .checks import (
 from .data import TaskData
 from .distributed import gather, mean_over_processes
 from .finite import NotFiniteError, check_finite
-from .heads import compile_each, store_channels_last
 from .runs.loggers import Board
 from .schedules import OptimizerConfig, doubts_of_validation, training_steps
 from .skipped import nothing_predicted, skipped_lines
@@ -45,13 +44,11 @@ class Task(LightningModule):
 
     Attributes:
         items: name of the data's items, in the plural.
-        compile_heads: whether `heads` of the model are compiled.
         predicted: number of items of a prediction with a result, in this process.
         spoilt: number of items of a prediction whose output is not finite, in this process.
     """
 
     items: ClassVar[str] = "images"
-    compile_heads = False
 
     def __init__(self, model: nn.Module, optimizer: OptimizerConfig, weights: str | None, output: Path | None):
         super().__init__()
@@ -97,13 +94,6 @@ class Task(LightningModule):
     def numbered_classes(self) -> list[str]:
         """Default names of the model's classes: "class 0", "class 1" and so on."""
         return [f"class {label}" for label in range(cast(int, self.model.num_classes))]
-
-    def configure_model(self) -> None:
-        """Store convolutions as a GPU likes them, and let heads be compiled, before the model goes to its device."""
-        if self.trainer.strategy.root_device.type == "cuda":
-            store_channels_last(self.model)
-        if self.compile_heads:
-            compile_each(cast(Iterable[nn.Module], self.model.heads))
 
     def configure_optimizers(self) -> Any:
         """AdamW and its schedule."""

@@ -14,9 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from torchvision.tv_tensors import TVTensor
 
 from tests.pretended_gpu.record import DeviceMismatch, Record
-from tests.pretended_gpu.tensor import CUDA, GPUTensor
+from tests.pretended_gpu.tensor import CUDA, GPUTensor, of_kind
 from tests.pretended_gpu.trainer import in_lightning
 
 aten = torch.ops.aten
@@ -29,6 +30,7 @@ INDEXING = {aten.index.Tensor, aten.index_put.default, aten.index_put_.default, 
 COPYING = {aten.copy_.default, aten._to_copy.default}
 JOINING = {aten.cat.default, aten.stack.default}  # take no numbers of the CPU
 CARD = {"name": "pretended GPU", "multi_processor_count": 40, "total_memory": 16 << 30, "warp_size": 32}
+TO_HOST = object()
 HOST_ONLY = ("mkldnn", "_weight_norm_interface", "for_cpu", "quantized")
 
 
@@ -64,7 +66,7 @@ def pretended_gpu(capability: tuple[int, int] = (7, 5)) -> Iterator[Record]:
         stack.enter_context(patch.object(torch, "autocast", Autocast))
         stack.enter_context(patch.object(torch.amp, "autocast", Autocast))
         stack.enter_context(in_lightning())
-        calls: list[bool] = []
+        calls: list[Any] = []
         stack.enter_context(Operators(record, calls))
         stack.enter_context(Functions(record, calls))
         yield record
@@ -157,10 +159,10 @@ class Functions(TorchFunctionMode):
 
     Args:
         record: takes the notes.
-        calls: whether each of the functions now running got a tensor of the GPU.
+        calls: of each function now running, whether it got a tensor of the GPU; `TO_HOST` for a copy to the CPU.
     """
 
-    def __init__(self, record: Record, calls: list[bool]) -> None:
+    def __init__(self, record: Record, calls: list[Any]) -> None:
         super().__init__()
         self.record = record
         self.calls = calls
@@ -180,9 +182,9 @@ class Functions(TorchFunctionMode):
             return self.from_host(torch.tensor, args[1], **({"dtype": args[0].dtype} | kwargs))
         return self.run(func, args, kwargs)
 
-    def run(self, func: Any, args: Any, kwargs: Any) -> Any:
-        """Call a function as it is."""
-        self.calls.append(any(map(is_gpu, leaves((args, kwargs)))))
+    def run(self, func: Any, args: Any, kwargs: Any, to_host: bool = False) -> Any:
+        """Call a function as it is; `to_host` tells a copy to the CPU from one of PyTorch's own to where a tensor is."""
+        self.calls.append(TO_HOST if to_host else any(map(is_gpu, leaves((args, kwargs)))))
         try:
             return func(*args, **kwargs)
         finally:
@@ -205,11 +207,8 @@ class Functions(TorchFunctionMode):
         if is_gpu(x) and (device is None or device.type == "cuda"):
             return self.run(Tensor.to, (x, options["dtype"]), {})
         plain = x if is_gpu(x) or isinstance(x, torch.nn.Parameter) else x.as_subclass(Tensor)
-        self.record.asked = True
-        try:
-            return self.run(aten._to_copy.default, (plain,), {"device": device, **options})
-        finally:
-            self.record.asked = False
+        moved = self.run(aten._to_copy.default, (plain,), {"device": device, **options}, to_host=is_gpu(x))
+        return of_kind(moved, x) if isinstance(x, TVTensor) and is_gpu(moved) else moved
 
     def values(self, x: GPUTensor) -> Any:
         """Numbers as a list, for which the host waits."""
@@ -295,10 +294,10 @@ class Operators(TorchDispatchMode):
 
     Args:
         record: takes the notes.
-        calls: whether each of the functions now running got a tensor of the GPU.
+        calls: of each function now running, whether it got a tensor of the GPU; `TO_HOST` for a copy to the CPU.
     """
 
-    def __init__(self, record: Record, calls: list[bool]) -> None:
+    def __init__(self, record: Record, calls: list[Any]) -> None:
         super().__init__()
         self.record = record
         self.calls = calls
@@ -311,11 +310,9 @@ class Operators(TorchDispatchMode):
         to_gpu = self.makes_gpu_tensor(func, tensors, kwargs)
         if gpu:
             self.check(func, args, kwargs, tensors)
-        if func is aten._to_copy.default and gpu and not self.record.asked:
-            kwargs.pop("device", None)  # autograd's, which takes these tensors to be where they are
         if func in COPYING:
             self.note_copy(func, args, kwargs, to_gpu)
-        to_cpu = gpu and func is aten._to_copy.default and is_cpu(kwargs.get("device"))
+        to_cpu = gpu and func is aten._to_copy.default and self.moves_to_host
         if to_gpu:
             kwargs["device"] = torch.device("cpu")
         wrapped = {id(value.inner): value for value in tensors if is_gpu(value)}
@@ -327,6 +324,11 @@ class Operators(TorchDispatchMode):
         if not (to_gpu or (gpu and not to_cpu)) or (func is aten.copy_.default and not is_gpu(args[0])):
             return found
         return each(lambda value: self.wrap(func, value, wrapped), found)
+
+    @property
+    def moves_to_host(self) -> bool:
+        """Whether a tensor is being copied to the CPU, and not by PyTorch to where it takes ours to be."""
+        return bool(self.calls) and self.calls[-1] is TO_HOST
 
     def makes_gpu_tensor(self, func: Any, tensors: list[Tensor], kwargs: dict[str, Any]) -> bool:
         """Whether an operator makes a tensor of the GPU of other arguments, or copies one to it."""
@@ -373,7 +375,7 @@ class Operators(TorchDispatchMode):
         source = args[1] if func is aten.copy_.default else args[0]
         non_blocking = kwargs.get("non_blocking") or is_true(args[2:])
         goes_to_gpu = is_gpu(args[0]) if func is aten.copy_.default else to_gpu
-        goes_to_cpu = not is_gpu(args[0]) if func is aten.copy_.default else is_cpu(kwargs.get("device"))
+        goes_to_cpu = not is_gpu(args[0]) if func is aten.copy_.default else self.moves_to_host
         pinned = non_blocking and hasattr(args[0], "is_pinned_for_gpu")
         if is_gpu(source) and goes_to_cpu and not pinned:
             self.record.note(self.record.waits, "copy to the host")
@@ -389,8 +391,3 @@ class Operators(TorchDispatchMode):
         if value.dtype == torch.float64:
             self.record.note(self.record.float64, str(func))
         return GPUTensor(value)
-
-
-def is_cpu(device: Any) -> bool:
-    """Whether a device that was asked for is the CPU."""
-    return device is not None and torch.device(device).type == "cpu"

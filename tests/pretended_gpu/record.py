@@ -24,7 +24,6 @@ class Record:
         host_only: operators that only a CPU has.
         float64: results in double precision.
         switched_on: whether anything is noted.
-        asked: whether a copy to the CPU is one that was asked for; autograd copies to where it takes tensors to be.
     """
 
     waits: Counter[str] = field(default_factory=Counter)
@@ -32,7 +31,6 @@ class Record:
     host_only: Counter[str] = field(default_factory=Counter)
     float64: Counter[str] = field(default_factory=Counter)
     switched_on: bool = True
-    asked: bool = False
 
     def note(self, counts: Counter[str], what: str) -> None:
         """Count something at the present place."""

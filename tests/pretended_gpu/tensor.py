@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -69,8 +70,8 @@ class GPUTensor(Tensor):
         return False
 
     def as_subclass(self, kind: type) -> Tensor:
-        """Itself: it is of no other class."""
-        return self
+        """Itself, or what it holds without being an image, boxes or a mask."""
+        return self if type(self) is GPUTensor else self.view_as(self)
 
     def get_device(self) -> int:
         """Number of the pretended GPU."""
@@ -79,3 +80,16 @@ class GPUTensor(Tensor):
     def data_ptr(self) -> int:
         """Address of what it holds."""
         return self.inner.data_ptr()
+
+
+def of_kind(tensor: GPUTensor, like: Tensor) -> GPUTensor:
+    """Tensor that is an image, boxes or a mask as another one is, whose attributes it takes."""
+    typed = kind_on_gpu(type(like))(tensor.inner)
+    vars(typed).update(vars(like))
+    return typed
+
+
+@cache
+def kind_on_gpu(kind: type) -> type:
+    """Class of a kind of tensors on the GPU."""
+    return type(kind.__name__, (GPUTensor, kind), {})

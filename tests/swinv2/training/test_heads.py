@@ -10,7 +10,7 @@ from torch import nn
 from detection import MaskRCNN
 from segmentation import UPerNet
 from swinv2 import BackboneConfig
-from swinv2.training.heads import store_channels_last
+from swinv2.training.heads import prepare_heads, store_channels_last
 
 DWARF = {"name": "swinv2_tiny_window8_256", "embed_dim": 8, "depths": [1] * 4, "num_heads": [1] * 4}
 
@@ -36,7 +36,7 @@ def test_segmenter_is_the_same():
     torch.manual_seed(0)
     model = UPerNet(BackboneConfig(**DWARF), 3, channels=16, auxiliary_channels=16, dropout=0.0)
     other = copy.deepcopy(model)
-    store_channels_last(other)
+    prepare_heads(other, torch.device("cuda"), compiles=False)
     assert is_channels_last(other.decode_head.fpn_convs[0].conv.weight)
     assert other.backbone.patch_embed.proj.weight.is_contiguous()
     images, labels = torch.rand(2, 3, 64, 64), torch.randint(0, 3, (2, 64, 64))
@@ -68,7 +68,7 @@ from functools import partial
 from detection import MaskRCNN
 from segmentation import UPerNet
 from swinv2 import BackboneConfig
-from swinv2.training.heads import compile_each
+from swinv2.training.heads import prepare_heads
 torch.compile = partial(torch.compile, backend="aot_eager")
 torch.manual_seed(0)
 dwarf = {dwarf}
@@ -80,7 +80,7 @@ def results():
         return [[segmenter(image), detector(list(image))] for image in images]
 before = results()
 for model in (segmenter, detector):
-    compile_each(model.heads)
+    prepare_heads(model, torch.device("cpu"), compiles=True)
 torch.testing.assert_close(results(), before, rtol=1e-4, atol=1e-4)
 """
 
