@@ -127,9 +127,7 @@ def _recipes(pattern: str) -> None:
 
 
 def _doctor(device: str | None, train: float | None) -> int:
-    text, works = _import("swinv2.commands.doctor.report").report(device, train)
-    print(text)
-    return 0 if works else 1
+    return 0 if _import("swinv2.commands.doctor.report").report(device, train) else 1
 
 
 def _shapes(root: Path, **options: Any) -> None:

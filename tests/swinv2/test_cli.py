@@ -123,12 +123,6 @@ def test_fault_of_ours_asks_for_a_report(task, capsys, monkeypatch):
         cli.main(["detection"])
 
 
-def test_doctor_prints_versions(capsys):
-    """The command prints what the report says."""
-    assert cli.main(["doctor"]) == 0
-    assert "\ntorch " in capsys.readouterr().out
-
-
 def test_ctrl_c(task, capsys):
     """Exit code 130, as a shell expects."""
 

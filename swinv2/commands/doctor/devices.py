@@ -12,7 +12,7 @@ from .finding import Finding
 from .processes import findings_of, tell
 from .rates import check_rates
 
-WAYS: Mapping[str, str] = {"on": "kernels", "off": "without kernels", "auto": "as it is chosen"}  # SWINV2_KERNELS
+WAYS: Mapping[str, str] = {"on": "kernels", "off": "no kernels", "auto": "as chosen"}  # SWINV2_KERNELS
 
 
 def devices() -> list[str]:

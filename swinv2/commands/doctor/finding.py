@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+WIDTH = 30  # of the names
+
 
 class Finding(NamedTuple):
     """A line of the report.
@@ -22,12 +24,15 @@ class Finding(NamedTuple):
     wrong: bool = False
 
 
-def report_text(findings: Sequence[Finding]) -> str:
-    """Aligned lines, and at the end those that are wrong once more."""
-    width = max(len(finding.name) for finding in findings) + 2
-    lines = [f"{finding.name:<{width}}{finding.text}" for finding in findings]
+def line(finding: Finding) -> str:
+    """The line as it is printed."""
+    return anonymous(f"{finding.name:<{WIDTH}}{finding.text}")
+
+
+def summary(findings: Sequence[Finding]) -> str:
+    """The lines that are wrong once more, at the end."""
     wrong = [f"- {finding.name}: {finding.text}" for finding in findings if finding.wrong]
-    return anonymous("\n".join([*lines, "", f"{len(wrong) or 'nothing'} wrong{':' if wrong else ''}", *wrong]))
+    return anonymous("\n".join([f"\n{len(wrong) or 'nothing'} wrong{':' if wrong else ''}", *wrong]))
 
 
 def anonymous(text: str) -> str:

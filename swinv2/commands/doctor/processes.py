@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -49,18 +50,24 @@ def findings_of(
         stderr=subprocess.PIPE,
         text=True,
     )
-    clock = threading.Timer(seconds, process.kill)
+    start, clock = time.monotonic(), threading.Timer(seconds, process.kill)
     clock.start()
     errors: list[str] = []
     listener = threading.Thread(target=lambda: errors.extend(process.stderr or ()))
     listener.start()
-    with process:
+    try:
         for line in process.stdout or ():
             if line.startswith(MARK):
                 yield Finding(*json.loads(line.removeprefix(MARK)))
         listener.join()
-    late = clock.finished.is_set()
-    clock.cancel()
+        process.wait()
+        late = time.monotonic() - start >= seconds
+    finally:  # also where nobody wants to hear more
+        clock.cancel()
+        process.kill()
+        listener.join()
+        with process:  # closes its pipes
+            pass
     if process.returncode:
         yield Finding(label, ending(process.returncode, late, seconds, errors), wrong=True)
 

@@ -6,13 +6,13 @@ from .cards import cards
 from .compiler import kernel_tools
 from .decoders import decoders
 from .devices import check_device, devices
-from .finding import Finding, report_text
+from .finding import Finding, line, summary
 from .machine import machine
 from .packages import packages
 
 
-def report(device: str | None = None, train: float | None = None) -> tuple[str, bool]:
-    """The text, and whether everything works.
+def report(device: str | None = None, train: float | None = None) -> bool:
+    """Print all lines as they are found, and say whether everything works.
 
     Args:
         device: the one that is checked, such as cpu or cuda:1; all if None.
@@ -21,8 +21,12 @@ def report(device: str | None = None, train: float | None = None) -> tuple[str, 
     Raises:
         ValueError: there is no such device.
     """
-    found = list(findings(device, train))
-    return report_text(found), not any(finding.wrong for finding in found)
+    found = []
+    for finding in findings(device, train):
+        found.append(finding)
+        print(line(finding), flush=True)
+    print(summary(found))
+    return not any(finding.wrong for finding in found)
 
 
 def findings(device: str | None, train: float | None) -> Iterator[Finding]:

@@ -2,14 +2,15 @@ import sys
 from pathlib import Path
 
 from swinv2.commands.doctor import finding
-from swinv2.commands.doctor.finding import Finding, anonymous, first_line, report_text
+from swinv2.commands.doctor.finding import WIDTH, Finding, anonymous, first_line, line, summary
 
 
 def test_lines_are_aligned_and_wrong_ones_are_repeated():
     """Whoever reads the end knows what to do."""
-    text = report_text([Finding("torch", "2.6"), Finding("C compiler", "none: install gcc", wrong=True)])
-    assert text == "torch       2.6\nC compiler  none: install gcc\n\n1 wrong:\n- C compiler: none: install gcc"
-    assert report_text([Finding("torch", "2.6")]).endswith("\n\nnothing wrong")
+    found = [Finding("torch", "2.6"), Finding("C compiler", "none: install gcc", wrong=True)]
+    assert {one.text: line(one).index(one.text) for one in found} == {one.text: WIDTH for one in found}
+    assert summary(found) == "\n1 wrong:\n- C compiler: none: install gcc"
+    assert summary(found[:1]) == "\nnothing wrong"
 
 
 def test_no_name_of_machine_or_user(monkeypatch):

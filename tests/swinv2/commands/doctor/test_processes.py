@@ -1,5 +1,6 @@
 """Processes that end well, fail, are killed, or do not end."""
 
+import os
 import time
 
 import pytest
@@ -25,6 +26,7 @@ def killed():
     os.kill(os.getpid(), signal.SIGSEGV)
 
 def hang():
+    tell([Finding("begun", str(os.getpid()))])
     time.sleep(60)
 """
 
@@ -57,6 +59,15 @@ def test_function_that_is_killed(run):
 def test_function_that_does_not_end(run):
     """It is ended."""
     start = time.monotonic()
-    (finding,) = run("hang", seconds=0.5)
+    *_, finding = run("hang", seconds=0.5)
     assert finding.wrong and "not done after" in finding.text
     assert time.monotonic() - start < 30
+
+
+def test_nobody_hears_more(run):
+    """As where the reader of the report has ended: the process ends at once."""
+    findings = findings_of(HERE + "hang", [], "job")
+    pid = int(next(findings).text)
+    findings.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
