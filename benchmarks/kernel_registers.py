@@ -79,7 +79,10 @@ class Pretended:
 
 @contextlib.contextmanager
 def compiling(capability: int) -> Iterator[list[Compiled]]:
-    """Have kernels compiled as they are started, and not run; a list of what came of it."""
+    """Have kernels compiled as they are started, and not run; a list of what came of it.
+
+    Triton keeps the pretended card, so this needs a process that runs no kernels.
+    """
     from triton.runtime.driver import driver
     from triton.runtime.jit import JITFunction
 
@@ -90,7 +93,7 @@ def compiling(capability: int) -> Iterator[list[Compiled]]:
         log = io.StringIO()
         with contextlib.redirect_stdout(log):
             made = run(kernel, *args, grid=grid, warmup=True, **options)
-        registers, spilled = (re.search(f"{x}", log.getvalue()) for x in (r"Used (\d+)", r"(\d+) bytes spill stores"))
+        registers, spilled = (re.search(x, log.getvalue()) for x in (r"Used (\d+)", r"(\d+) bytes spill stores"))
         if registers is not None and spilled is not None:  # else this process has compiled it before
             name = f"{kernel.fn.__module__.rpartition('.')[2]}.{kernel.fn.__name__}"
             numbers = int(registers[1]), int(spilled[1]), made.metadata.shared, made.metadata.num_warps

@@ -125,17 +125,9 @@ def _small_backward(
     shared, side = programs(call.windows, heads, qkv.device, SUMMED), call.tile.rows
     grad_scale = empty((shared, heads), dtype=torch.float32, device=qkv.device)
     grad_bias = empty((shared, heads, side, side) if wants_bias else (0,), dtype=torch.float32, device=qkv.device)
+    options = {**call.options(), "WANTS_BIAS": wants_bias}
     attention_backward.one_tile[heads, shared](
-        qkv,
-        scale,
-        bias,
-        grad,
-        grad_qkv,
-        grad_scale,
-        grad_bias,
-        *call.arguments,
-        WANTS_BIAS=wants_bias,
-        **call.options(),
+        qkv, scale, bias, grad, grad_qkv, grad_scale, grad_bias, *call.arguments, **options
     )
     return grad_scale.sum(0), grad_bias[..., :slots, :slots].sum(0) if wants_bias else grad_bias
 
