@@ -110,7 +110,7 @@ def compiling(capability: int) -> Iterator[list[Compiled]]:
 
 def start_attention(window: Sequence[int], dtype: torch.dtype, width: int = 32, wants_bias: bool = True) -> None:
     """Start the kernels of both passes for two windows, with tensors that have no numbers."""
-    from swinv2.engines.gpu import launch
+    from swinv2.engines.gpu.kernels import launch
 
     with torch.device("meta"):
         qkv = torch.empty(2, *window, 3, 3, width, dtype=dtype)
@@ -123,7 +123,7 @@ def start_attention(window: Sequence[int], dtype: torch.dtype, width: int = 32, 
 
 def start_norm(channels: int) -> None:
     """Start the kernels of both passes of a branch's end, under autocast to bfloat16, with stochastic depth."""
-    from swinv2.engines.gpu import norm_launch
+    from swinv2.engines.gpu.kernels import norm_launch
 
     with torch.device("meta"):
         x, branch = torch.empty(2, 64, channels), torch.empty(2, 64, channels, dtype=torch.bfloat16)

@@ -101,7 +101,7 @@ def by_kernels(numbers: Given, empty: Callable[..., Tensor] = torch.empty) -> li
         numbers: what is given.
         empty: gives the arrays that are written.
     """
-    from swinv2.engines.gpu.launch import backward
+    from swinv2.engines.gpu.kernels.launch import backward
 
     qkv, scale, bias, grad, windows = numbers
     context, lse = forward(numbers, empty)
@@ -111,7 +111,7 @@ def by_kernels(numbers: Given, empty: Callable[..., Tensor] = torch.empty) -> li
 
 def forward(numbers: Given, empty: Callable[..., Tensor] = torch.empty) -> tuple[Tensor, Tensor]:
     """Result of the kernels, and what their backward pass needs; arguments as of `by_kernels`."""
-    from swinv2.engines.gpu.launch import forward
+    from swinv2.engines.gpu.kernels.launch import forward
 
     return forward(numbers.qkv, numbers.scale, numbers.bias, numbers.windows.starts, numbers.windows.shape, empty=empty)
 

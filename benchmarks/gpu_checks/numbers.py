@@ -50,7 +50,7 @@ def attention_parity(place: Place, case: Case, dtype: torch.dtype) -> Figure:
 
 def norm_parity(place: Place, channels: int, dtype: torch.dtype) -> Figure:
     """The end of a branch of one width, whose branch has one type and whose sum is float32, with images left out."""
-    from swinv2.engines.gpu.norm_launch import add_norm, add_norm_backward
+    from swinv2.engines.gpu.kernels.norm_launch import add_norm, add_norm_backward
 
     made = torch.Generator(place.device).manual_seed(channels)
     x, branch, grad = torch.randn(3, 4, 11, 7, channels, device=place.device, generator=made)

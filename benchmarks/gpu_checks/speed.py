@@ -90,7 +90,7 @@ def least(place: Place, case: Case, products: float, bytes_a_second: float) -> f
 
 def norm_speed(place: Place, channels: int, bytes_a_second: float) -> Figure:
     """The end of a branch: the share of the bandwidth of a copy."""
-    from swinv2.engines.gpu.norm_launch import add_norm
+    from swinv2.engines.gpu.kernels.norm_launch import add_norm
 
     tokens = 25_000_000 // channels if place.gpu else 100
     x, branch = torch.randn(2, 1, tokens, channels, device=place.device)
@@ -185,7 +185,7 @@ def _by_second_way(way: Any, numbers: Given) -> None:
 
 def tiles(place: Place) -> Iterator[Figure]:
     """Both passes with other tiles of scores than are chosen."""
-    from swinv2.engines.gpu import launch
+    from swinv2.engines.gpu.kernels import launch
 
     for name, case in chosen(place, {key: SPEED[key] for key in ("T-w8 stage 1", "B-w24 stage 3")}).items():
         numbers = given(place, case, HALF)

@@ -17,8 +17,8 @@ from ..base import no_second_derivative
 from . import pytorch_attention
 from .choice import amount, mode, uses_kernel
 from .kernel import attention_kernel
+from .kernels.sizes import in_one_tile
 from .self_check import TOLERANCE, deviation
-from .sizes import in_one_tile
 
 TRIAL = 2**26  # scores of a trial: of so many images of a batch ways are timed
 
@@ -79,7 +79,7 @@ def _attention(
     windows = _windows(qkv, window, shifted)
     if not _uses_kernels(qkv, window, recorded, partial(_try, qkv, scale, bias, starts, windows, recorded)):
         return pytorch_attention.forward(qkv, scale, bias, windows), _sums(qkv, scale, bias)
-    from .launch import forward
+    from .kernels.launch import forward
 
     context, lse = forward(qkv, scale, bias, starts, window)
     if mode() == "check":
@@ -104,7 +104,7 @@ def _attention_backward(
     grad, qkv, scale, bias = (x.contiguous() for x in (grad, qkv, scale, bias))
     if not _uses_kernels(qkv, window, True):
         return pytorch_attention.backward(grad, qkv, scale, bias, _windows(qkv, window, shifted), wants_bias)
-    from .launch import backward
+    from .kernels.launch import backward
 
     return backward(grad, qkv, scale, bias, context, lse, starts, window, wants_bias)
 
@@ -129,7 +129,7 @@ def _try(
     kernels: bool,
 ) -> None:
     """Attend to some images of a batch by one way, forward and, where it will come, backward."""
-    from .launch import backward, forward
+    from .kernels.launch import backward, forward
 
     qkv = qkv[: max(TRIAL // (windows.token.numel() * bias[:, 0].numel()), 1)]
     if kernels:

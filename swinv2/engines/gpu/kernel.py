@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 
 from ...windows import Size
-from .sizes import DTYPES, SLOTS, WIDTH, in_one_tile, precision
+from .kernels.sizes import DTYPES, SLOTS, WIDTH, in_one_tile, precision
 
 AXES = 3
 CHANNELS = 8192  # that are normalised
@@ -102,7 +102,7 @@ def identity(device: torch.device) -> dict[str, str]:
     import triton
 
     card = torch.cuda.get_device_properties(device)
-    sources = sorted(Path(__file__).parent.glob("*.py"))
+    sources = sorted((Path(__file__).parent / "kernels").glob("*.py"))
     return {
         "card": card.name,
         "capability": f"{card.major}.{card.minor}",

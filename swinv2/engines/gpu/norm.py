@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..base import no_second_derivative
 from .kernel import norm_kernel
-from .sizes import promoted
+from .kernels.sizes import promoted
 
 
 def add_norm(
@@ -57,7 +57,7 @@ def _unsupported(x: Tensor, branch: Tensor, weight: Tensor, drop_path_scale: Ten
 
 @torch.library.custom_op("swinv2::add_norm", mutates_args=())
 def _add_norm(x: Tensor, branch: Tensor, weight: Tensor, bias: Tensor, drop_path_scale: Tensor, eps: float) -> Tensor:
-    from . import norm_launch
+    from .kernels import norm_launch
 
     x, branch, weight, bias = (tensor.contiguous() for tensor in (x, branch, weight, bias))
     return norm_launch.add_norm(x, branch, weight, bias, drop_path_scale, eps)
@@ -67,7 +67,7 @@ def _add_norm(x: Tensor, branch: Tensor, weight: Tensor, bias: Tensor, drop_path
 def _add_norm_backward(
     grad: Tensor, branch: Tensor, weight: Tensor, drop_path_scale: Tensor, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    from . import norm_launch
+    from .kernels import norm_launch
 
     grad, branch, weight = (tensor.contiguous() for tensor in (grad, branch, weight))
     return norm_launch.add_norm_backward(grad, branch, weight, drop_path_scale, eps)

@@ -98,7 +98,7 @@ def plain_add_norm(
 
 
 def _attention_fault(kernel: Kernel, device: torch.device) -> str | None:
-    from .launch import backward, forward
+    from .kernels.launch import backward, forward
 
     size = _grid(kernel.window)
     slots, (dtype,) = math.prod(kernel.window), kernel.dtypes
@@ -127,7 +127,7 @@ def _attention_fault(kernel: Kernel, device: torch.device) -> str | None:
 
 
 def _norm_fault(kernel: Kernel, device: torch.device) -> str | None:
-    from .norm_launch import add_norm, add_norm_backward
+    from .kernels.norm_launch import add_norm, add_norm_backward
 
     made, (of_x, of_branch, of_weight) = torch.Generator().manual_seed(kernel.width), kernel.dtypes
     x, branch, grad = torch.randn(3, IMAGES, 33, 7, kernel.width, generator=made)

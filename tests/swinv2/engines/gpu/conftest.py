@@ -10,8 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from swinv2.engines import gpu as kernels
-from swinv2.engines.gpu import choice
+from swinv2.engines.gpu import choice, kernels
 
 HERE = Path(__file__).parent
 MODULES = (

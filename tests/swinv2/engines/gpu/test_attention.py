@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from swinv2.engines.gpu import attention
+from swinv2.engines.gpu.kernels.sizes import Tile
 from swinv2.engines.gpu.self_check import plain_attention
-from swinv2.engines.gpu.sizes import Tile
 from swinv2.windows import cut
 
 CPU = torch.device("cpu")
@@ -48,12 +48,14 @@ def test_float32(name, interpreted, official, compared, farthest):
 
 def test_more_than_1024_slots(interpreted, compared, farthest, monkeypatch):
     """A window of a size that large recipes have; by large tiles, to be quick."""
-    from swinv2.engines.gpu import launch
+    from swinv2.engines.gpu.kernels import launch
 
     monkeypatch.setattr(launch, "tile", lambda *_: Tile(512, 512, 4, 1))
     windows = cut((3, 20, 19), (3, 20, 19), False, CPU)
     numbers = torch.randn(1, 3, 20, 19, 3, 1, 16), 20 * torch.rand(1), 16 * torch.rand(1, 1140, 1140)
-    pairs = compared(partial(attention.window_attention, windows=windows), partial(plain_attention, windows=windows), numbers)
+    pairs = compared(
+        partial(attention.window_attention, windows=windows), partial(plain_attention, windows=windows), numbers
+    )
     assert farthest(pairs) < 4e-5  # the scale's gradient is a sum over 1140 queries
 
 
@@ -187,7 +189,7 @@ def test_each_call_compared(interpreted, monkeypatch):
 @pytest.mark.parametrize("kernels", [True, False])
 def test_ways_are_timed_on_few_images(recorded, kernels, interpreted, monkeypatch):
     """As many as have a given number of scores, both passes where both will come."""
-    from swinv2.engines.gpu import launch
+    from swinv2.engines.gpu.kernels import launch
 
     windows, (qkv, scale, bias) = problem("64 slots")
     called, module = [], launch if kernels else attention.pytorch_attention
@@ -241,7 +243,7 @@ def test_one_graph_holds_the_kernels_for_all_sizes(interpreted):
 @pytest.mark.parametrize("name", ["49 slots", "81 slots"])
 def test_a_bias_without_gradient_costs_nothing(name, interpreted):
     """The others' gradients are the same bits, and that of the bias has no numbers."""
-    from swinv2.engines.gpu import launch
+    from swinv2.engines.gpu.kernels import launch
 
     windows, (qkv, scale, bias) = problem(name)
     given = list(windows.starts), list(windows.shape)
@@ -256,7 +258,7 @@ def test_a_bias_without_gradient_costs_nothing(name, interpreted):
 @pytest.mark.parametrize("name", ["49 slots", "large clip"])
 def test_kernels_write_what_is_theirs_and_all_of_it(name, interpreted):
     """Between NaN, in arrays full of NaN, nothing is left and nothing is written beside."""
-    from swinv2.engines.gpu import launch
+    from swinv2.engines.gpu.kernels import launch
 
     around = []
 

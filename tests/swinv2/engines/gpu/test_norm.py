@@ -114,7 +114,7 @@ def test_an_empty_batch(drop_path_scale, interpreted):
 
 def test_kernels_write_what_is_theirs_and_all_of_it(interpreted):
     """Between NaN, in arrays full of NaN, nothing is left and nothing is written beside."""
-    from swinv2.engines.gpu import norm_launch
+    from swinv2.engines.gpu.kernels import norm_launch
 
     around = []
 

@@ -50,7 +50,7 @@ def spoilt(monkeypatch, name, spoil, module="launch"):
     """What a kernel gives, changed after it ran."""
     from importlib import import_module
 
-    launch = import_module(f"swinv2.engines.gpu.{module}")
+    launch = import_module(f"swinv2.engines.gpu.kernels.{module}")
     right = getattr(launch, name)
     monkeypatch.setattr(launch, name, lambda *given, **named: spoil(right(*given, **named)))
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from swinv2.engines.gpu.sizes import SMALL, SUMS, in_one_tile, power_of_two, precision, programs, sums, tile
+from swinv2.engines.gpu.kernels.sizes import SMALL, SUMS, in_one_tile, power_of_two, precision, programs, sums, tile
 
 CPU = torch.device("cpu")
 
