@@ -183,7 +183,7 @@ class Functions(TorchFunctionMode):
         return self.run(func, args, kwargs)
 
     def run(self, func: Any, args: Any, kwargs: Any, to_host: bool = False) -> Any:
-        """Call a function as it is; `to_host` tells a copy to the CPU from PyTorch's own to where a tensor is."""
+        """Call a function as it is; `to_host` is for a copy to the CPU that is asked for, not one within PyTorch."""
         self.calls.append(TO_HOST if to_host else any(map(is_gpu, leaves((args, kwargs)))))
         try:
             return func(*args, **kwargs)

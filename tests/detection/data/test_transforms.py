@@ -277,3 +277,11 @@ def test_scale_jitter_has_no_use_for_edges():
     """Edges that do not fit each other do no harm where they are not used."""
     image, _ = train_transform((480, 800), 64, scale_jitter=(0.5, 2.0), crop_size=32)(*sample())
     assert max(image.shape[-2:]) <= 32
+
+
+def test_masks_on_a_gpu_are_resized_there(gpu):
+    """As on the CPU, without a wait."""
+    masks = torch.arange(12, dtype=torch.uint8).view(1, 3, 4)
+    found = resize(Mask(masks).to("cuda", non_blocking=True), (5, 3))
+    assert not gpu.waits and not gpu.copies
+    assert torch.equal(found.cpu().as_subclass(torch.Tensor), resize(Mask(masks), (5, 3)).as_subclass(torch.Tensor))

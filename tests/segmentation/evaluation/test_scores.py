@@ -173,3 +173,14 @@ def test_table():
     assert lines[1].split() == ["wall", "50.0%", "0.400", "0.667", "|", "c", "0.0%", "-", "-"]
     assert lines[3].split()[5:] == ["traffic", "light", "0.0%", "0.000", "-"]
     assert len({line.index("|") for line in lines[:4]}) == 1
+
+
+def test_label_maps_are_counted_on_a_gpu(gpu):
+    """They stay there, and the counts are those of the CPU; the host waits for bounds, bins and a check of an image."""
+    scores = [SegmentationScores(CLASSES), SegmentationScores(CLASSES).to("cuda")]
+    gpu.clear()
+    for labels, truth in [(torch.randint(0, CLASSES, (9, 8)).short(), torch.randint(-1, CLASSES, (9, 8)).short())] * 2:
+        scores[0].update(labels, truth)
+        scores[1].update(*(one.to("cuda", non_blocking=True) for one in (labels, truth)))
+    assert gpu.waits.total() == 2 * 3 and not gpu.copies
+    assert torch.equal(scores[0].confusion, scores[1].confusion.cpu())

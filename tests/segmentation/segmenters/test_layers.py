@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from segmentation.segmenters.layers import Fusion, convolve_enlarged
+from segmentation.segmenters.layers import Fusion, convolve_enlarged, kept_enlargement
 
 SIZES = [
     ((8, 8), (16, 16)),
@@ -59,3 +59,24 @@ def test_mixed_precision(dtype):
     with torch.autocast("cpu", dtype):
         half = fusion(maps)
     torch.testing.assert_close(half.float(), fusion(maps), rtol=0.05, atol=0.05)
+
+
+def test_matrices_are_kept_for_training_and_evaluation():
+    """Those of a size are made once, also if that was in inference, and afresh where tensors are transformed."""
+    fusion, maps = Fusion([3, 2], 4).eval(), [torch.randn(2, 3, 10, 12), torch.randn(2, 2, 5, 6)]
+    kept_enlargement.cache_clear()
+    with torch.inference_mode():
+        wanted = fusion(maps)
+    made = kept_enlargement.cache_info().misses
+    torch.testing.assert_close(fusion(maps), wanted)
+    fusion(maps).sum().backward()
+    torch.func.vmap(lambda one: convolve_enlarged(one, torch.ones(4, 2, 3, 3), (10, 12), (0, 10)))(maps[1][None])
+    assert kept_enlargement.cache_info().misses == made == 2
+
+
+def test_nothing_waits_for_a_gpu(gpu):
+    """Neither the matrices nor anything else is copied."""
+    fusion = Fusion([3, 2], 4).to("cuda")
+    gpu.clear()
+    fusion([torch.ones(2, 3, 4, 4, device="cuda"), torch.ones(2, 2, 2, 2, device="cuda")])
+    assert not gpu.waits and not gpu.copies

@@ -43,3 +43,11 @@ def test_wrong_images_are_errors(images, error, message):
     """Anything but RGB pictures, channels first, in bytes or 0 to 1, is refused."""
     with pytest.raises(error, match=message):
         check_images(images)
+
+
+def test_nothing_waits_for_a_gpu(gpu):
+    """Mean and deviation are made there, and what is in the images is not looked at."""
+    images = torch.full((2, 3, 4, 4), 3.0, device="cuda")
+    check_images(images.unbind())
+    normalize(images, torch.bfloat16)
+    assert not gpu.waits and not gpu.copies
