@@ -20,12 +20,12 @@ for capability, cases in json.loads(sys.argv[1]):
 """
 EVERYWHERE = [((7, 7), "bfloat16")]
 CASES = {  # beside these; what comes nearest to the limits in benchmarks/kernel_registers.md
-    80: [((8, 8), "float16", 32, False), ((16, 16), "TF32"), ((8, 7, 7), "bfloat16"), ((96,), "bfloat16", 0)],
-    86: [((16, 16), "bfloat16")],
-    89: [((7, 7), "float32")],
+    80: [((16, 16), "TF32"), ((13, 13), "float32"), ((8, 7, 7), "bfloat16"), ((96,), "bfloat16", 0)],
+    86: [((16, 7, 7), "float32")],
+    89: [((7, 7), "float16")],
     90: [((8, 8), "float32"), ((13, 13), "bfloat16")],
-    100: [((8, 7, 7), "float32"), ((8192,), "bfloat16", 0)],
-    120: [((16, 16), "TF32"), ((8, 8), "bfloat16", 64)],
+    100: [((16, 7, 7), "float32"), ((7, 7), "float32", 32, False), ((8192,), "bfloat16", 0)],
+    120: [((8, 7, 7), "TF32"), ((8, 7, 7), "bfloat16", 64)],
 }
 
 
