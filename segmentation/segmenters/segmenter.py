@@ -9,6 +9,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from segmentation.data.class_list import IGNORED
+from segmentation.segmenters.layers import ConvNormReLU
 from swinv2 import SwinTransformerV2
 from swinv2.imaging.normalize import check_images, normalize
 
@@ -38,14 +39,15 @@ class Segmenter(nn.Module):
         self.auxiliary_head = auxiliary_head
         self.num_classes = num_classes
         self.auxiliary_weight = auxiliary_weight
-        for module in self.heads:
-            module.apply(initialise)
-            nn.init.normal_(module.conv_seg.weight, std=0.01)  # type: ignore[union-attr, arg-type]
+        for module in (decode_head, auxiliary_head):
+            if module is not None:
+                module.apply(initialise)
+                nn.init.normal_(module.conv_seg.weight, std=0.01)  # type: ignore[union-attr, arg-type]
 
     @property
     def heads(self) -> list[nn.Module]:
-        """Decoding head and auxiliary head, if any."""
-        return [head for head in (self.decode_head, self.auxiliary_head) if head is not None]
+        """Convolutions of the heads, each with its normalisation; graphs of a whole head take minutes for each size."""
+        return [part for part in self.modules() if type(part) is ConvNormReLU]
 
     def forward(
         self, images: Shaped[Tensor, "b 3 h w"], labels: Shaped[Tensor, "..."] | None = None
