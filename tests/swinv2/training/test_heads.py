@@ -14,6 +14,8 @@ from swinv2.training.heads import prepare_heads, store_channels_last
 
 DWARF = {"name": "swinv2_tiny_window8_256", "embed_dim": 8, "depths": [1] * 4, "num_heads": [1] * 4}
 
+TWO_STAGES = {"depths": [1, 1], "num_heads": [1, 1], "out_indices": (0, 1)}
+
 
 def is_channels_last(x):
     """Whether the numbers of a position stand beside each other."""
@@ -65,15 +67,16 @@ def test_pyramid_of_a_detector_has_its_channels_last():
 COMPILED = """
 import torch
 from functools import partial
-from detection import MaskRCNN
+from detection import MaskRCNN, RPNConfig
 from segmentation import UPerNet
 from swinv2 import BackboneConfig
 from swinv2.training.heads import prepare_heads
+torch.set_num_threads(1)
 torch.compile = partial(torch.compile, backend="eager")
 torch.manual_seed(0)
 dwarf = {dwarf}
 segmenter = UPerNet(BackboneConfig(**dwarf), 3, channels=16, auxiliary_channels=16).eval()
-detector = MaskRCNN(BackboneConfig(**dwarf), 3, fpn_channels=16).eval()
+detector = MaskRCNN(BackboneConfig(**dwarf), 3, 16, RPNConfig((8, 16, 32), (20, 20), 10)).eval()
 images = [torch.rand(1, 3, 64, 96), torch.rand(1, 3, 96, 64)]
 def results():
     with torch.no_grad():
@@ -88,6 +91,6 @@ torch.testing.assert_close(results(), before, rtol=1e-4, atol=1e-4)
 def test_compiled_heads_give_the_same():
     """Whatever the size; in a process without the type checks of the test run, which no graph can hold."""
     done = subprocess.run(
-        [sys.executable, "-c", COMPILED.format(dwarf=DWARF)], capture_output=True, text=True, timeout=200
+        [sys.executable, "-c", COMPILED.format(dwarf=DWARF | TWO_STAGES)], capture_output=True, text=True, timeout=200
     )
     assert done.returncode == 0, done.stderr[-3000:]
