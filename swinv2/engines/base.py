@@ -49,7 +49,7 @@ class Engine(Protocol):
 
 
 class Keeper(nn.Module):
-    """A module that keeps what is derived from its weights; copies and pickles do not, `train()` forgets it."""
+    """A module that keeps what is derived from its weights; copies and pickles do not, training forgets it."""
 
     def derived(self) -> Derived:
         """What is kept, or a new place for it where weights or parts have changed."""
@@ -63,8 +63,11 @@ class Keeper(nn.Module):
         vars(self).pop("_derived", None)
 
     def train(self, mode: bool = True) -> "Keeper":
-        """Switch to training, and forget what was computed, or to evaluation."""
-        if mode:
+        """Switch to training or to evaluation, and forget what was computed before a training.
+
+        Lightning goes back to training by the attribute `training`, without a call.
+        """
+        if mode or self.training:
             self.forget()
         return super().train(mode)
 

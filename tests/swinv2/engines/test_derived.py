@@ -36,6 +36,13 @@ def other_weight(module):
     module.cpb_mlp[2].weight = torch.nn.Parameter(torch.randn(3, 512, dtype=torch.float64))
 
 
+def trained_by_lightning(module):
+    """Back from a validation by attributes, as Lightning does, to fused steps, which are not counted; and to the next."""
+    for part in module.modules():
+        part.training = True
+    module.eval()
+
+
 @torch.no_grad()
 @pytest.mark.parametrize(
     "change",
@@ -72,9 +79,22 @@ def test_kept_bias_is_never_stale(attention, change):
         (other_layer, True),
         (lambda m: m.eval(), False),
         (lambda m: m.train(), True),
+        (trained_by_lightning, True),
         (lambda m: m.forget(), True),
     ],
-    ids=["in place", "data", "data in place", "hook", "forward", "own hook", "layer", "eval", "train", "forget"],
+    ids=[
+        "in place",
+        "data",
+        "data in place",
+        "hook",
+        "forward",
+        "own hook",
+        "layer",
+        "eval",
+        "train",
+        "Lightning",
+        "forget",
+    ],
 )
 def test_what_makes_values_stale(attention, change, stale):
     """Weights and parts, but not the module's own hooks."""
