@@ -7,6 +7,7 @@ compare each forward pass of theirs.
 """
 
 import logging
+import math
 import os
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from .self_check import fault
 
 log = logging.getLogger(__name__)
 
+WAYS = ("kernel", "pytorch")
 MODES = ("auto", "off", "on", "check")
 REPEATS = 3
 MARGIN = 1.1  # by which PyTorch's operators must be faster, as timings differ from run to run
@@ -88,7 +90,11 @@ def uses_kernel(
         fixed = mode() != "auto" or torch.are_deterministic_algorithms_enabled()
         if trial is None or fixed or torch.cuda.is_current_stream_capturing():
             return True
-        _faster[key] = _timed(kernel, device, work, trial)
+        try:
+            _faster[key] = _timed(kernel, device, work, trial)
+        except Exception as error:  # as in a check
+            _faults[device, kernel] = _told(kernel, device, "trial", _in_short(error))
+            return False
     return _faster[key]
 
 
@@ -108,14 +114,21 @@ def _checked(kernel: Kernel, device: torch.device) -> str | None:
             remembered.add(identity(device), {str(kernel): found})
     except torch.OutOfMemoryError:
         raise
-    except (
-        Exception
-    ) as error:  # anything a compiler, a driver or a launch may say; not kept on disk, as it may be mended
-        found = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-    if found is not None and device not in _warned:
+    except Exception as error:  # of a compiler, a driver or a launch; not kept on disk, as it may be mended
+        found = _in_short(error)
+    return None if found is None else _told(kernel, device, "check", found)
+
+
+def _in_short(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
+def _told(kernel: Kernel, device: torch.device, when: str, found: str) -> str:
+    """What is wrong with a kernel, after a warning if it is the first one of a device."""
+    if device not in _warned:
         _warned.add(device)
         log.warning(
-            f"{torch.cuda.get_device_properties(device).name} computes without GPU kernels: {kernel} failed its check "
+            f"{torch.cuda.get_device_properties(device).name} computes without GPU kernels: {kernel} failed its {when} "
             f"({found}). PyTorch's operators take its place: the same numbers, but slower, and with more memory in "
             "training. `swinv2 doctor` says what is missing; SWINV2_KERNELS=off switches this check off."
         )
@@ -125,12 +138,20 @@ def _checked(kernel: Kernel, device: torch.device) -> str | None:
 def _timed(kernel: Kernel, device: torch.device, work: str, trial: Callable[[bool], object]) -> bool:
     """Whether a kernel is no slower than PyTorch's operators; as it is remembered, else by trials."""
     name = f"{kernel}, {work}"
-    known = remembered.read(identity(device))
-    if not isinstance(known.get(name), dict):
-        times = {way: _seconds(partial(trial, way == "kernel"), device) for way in ("kernel", "pytorch")}
-        known = {name: times} | remembered.read(identity(device))  # as another process has found it, if one was faster
-        remembered.add(identity(device), {name: known[name]})
-    return known[name]["kernel"] <= MARGIN * known[name]["pytorch"]
+    times = _known_times(name, device)
+    if times is None:
+        times = {way: _seconds(partial(trial, way == "kernel"), device) for way in WAYS}
+        times = _known_times(name, device) or times  # as another process has found it, if one was faster
+        if all(map(math.isfinite, times.values())):  # too little memory may be by chance
+            remembered.add(identity(device), {name: times})
+    return times["kernel"] <= MARGIN * times["pytorch"]
+
+
+def _known_times(name: str, device: torch.device) -> dict[str, float] | None:
+    """Seconds of both ways as they are remembered; None if they are not."""
+    times = remembered.read(identity(device)).get(name)
+    is_sound = isinstance(times, dict) and all(isinstance(times.get(way), float | int) for way in WAYS)
+    return times if is_sound else None
 
 
 def _seconds(call: Callable[[], object], device: torch.device) -> float:

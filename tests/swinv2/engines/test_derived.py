@@ -37,7 +37,7 @@ def other_weight(module):
 
 
 def trained_by_lightning(module):
-    """Back from a validation by attributes, as Lightning does, to fused steps, which are not counted; and to the next."""
+    """From a validation to the next one, with a training between that is entered by attributes, as Lightning does."""
     for part in module.modules():
         part.training = True
     module.eval()

@@ -128,6 +128,40 @@ def test_a_way_without_memory_is_the_slower(monkeypatch):
     assert uses_kernel(KERNEL, GPU, "work", trial)
 
 
+def test_what_memory_was_too_little_for_is_timed_again_by_the_next_process(monkeypatch):
+    """Others may have taken it."""
+
+    def without_memory(by_kernel):
+        if by_kernel:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    assert not uses_kernel(KERNEL, GPU, "work", without_memory)
+    choice.forget()
+    assert uses_kernel(KERNEL, GPU, "work", times(monkeypatch, 1, 2)[0])
+
+
+def test_a_kernel_that_fails_where_it_is_timed_is_not_used(card, caplog):
+    """It was checked on other sizes, for which it may be compiled otherwise; the next process asks again."""
+
+    def trial(by_kernel):
+        raise RuntimeError("out of resource: shared memory")
+
+    assert [uses_kernel(KERNEL, GPU, "work", given) for given in (trial, pytest.fail, None)] == [False] * 3
+    assert refusal(KERNEL, GPU) == "RuntimeError: out of resource: shared memory"
+    assert "failed its trial (RuntimeError: out of resource: shared memory)" in caplog.text
+    choice.forget()
+    assert refusal(KERNEL, GPU) is None
+
+
+@pytest.mark.parametrize("found", [3, {}, {"kernel": 1.0}, {"kernel": "fast", "pytorch": 1.0}])
+def test_times_that_cannot_be_read_are_taken_again(monkeypatch, found):
+    """Of a file that somebody changed."""
+    remembered.add({"card": "card 0"}, {f"{KERNEL}, work": found})
+    trial, tried = times(monkeypatch, 2, 1)
+    assert not uses_kernel(KERNEL, GPU, "work", trial)
+    assert tried
+
+
 def test_the_backward_pass_goes_the_way_of_the_forward_pass(monkeypatch):
     """It has no trial of its own."""
     trial, _ = times(monkeypatch, 2, 1)
