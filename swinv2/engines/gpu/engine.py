@@ -6,6 +6,7 @@ from functools import partial
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
 
 from ...backbone import Block
 from ...layers import LayerNorm, StochasticDepth, drawn
@@ -99,12 +100,16 @@ def _add_norm(x: Tensor, branch: Tensor, norm: LayerNorm, factors: Tensor | None
 
 
 def _try(x: Tensor, branch: Tensor, norm: LayerNorm, factors: Tensor | None, recorded: bool, kernel: bool) -> None:
-    """Normalise and add by one way, forward and, where it will come, backward."""
-    with torch.set_grad_enabled(recorded):
+    """Normalise and add by one way, forward and, where it will come, backward; checkpoints around it see nothing."""
+    with torch.set_grad_enabled(recorded), saved_tensors_hooks(_same, _same):
         one, two = (tensor.detach().requires_grad_(recorded) for tensor in (x, branch))
         total = (add_norm if kernel else plain_add_norm)(one, two, norm.weight, norm.bias, norm.eps, factors)
         if recorded:
             torch.autograd.grad(total, [one, two], torch.ones_like(total))
+
+
+def _same(saved: Tensor) -> Tensor:
+    return saved
 
 
 def _refusal(x: Tensor) -> str | None:

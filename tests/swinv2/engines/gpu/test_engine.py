@@ -5,11 +5,14 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from swinv2.backbone import Block
 from swinv2.engines import explain, use_engine
 from swinv2.engines.gpu import engine
 from swinv2.windows import cut
+
+CPU = torch.device("cpu")
 
 
 class OnGpu(torch.Tensor):
@@ -126,3 +129,31 @@ def test_ends_of_branches_are_timed(kernel, recorded, interpreted):
     norm, (x, branch) = block_of().norm1, torch.randn(2, 1, 4, 32)
     engine._try(x, branch, norm, torch.ones(1), recorded, kernel)
     assert norm.weight.grad is None
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_ways_are_timed_within_a_checkpoint(reentrant, on_gpu, monkeypatch):
+    """Of the user's, around a block; nothing that a trial computes is taken for a part of the block."""
+    tried = set()
+
+    def uses_kernel(kernel, device, work, trial):
+        if work not in tried:
+            tried.add(work)
+            trial(True), trial(False)
+        return True
+
+    monkeypatch.setattr(engine.choice, "uses_kernel", uses_kernel)
+    block, x, windows = use_engine(block_of(), "gpu"), torch.randn(2, 5, 7, 32), cut((5, 7), (4, 4), True, CPU)
+
+    def recomputed(*given):
+        return checkpoint(block, *given, use_reentrant=reentrant)
+
+    out, wanted = [], []
+    for function, grads in ((recomputed, out), (block, wanted)):
+        torch.manual_seed(7)
+        function(x.clone().requires_grad_(), windows).square().sum().backward()
+        grads += [weight.grad for weight in block.parameters()]
+        block.zero_grad()
+    assert tried
+    for one, other in zip(out, wanted, strict=True):
+        torch.testing.assert_close(one, other)
