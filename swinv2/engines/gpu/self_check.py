@@ -104,8 +104,8 @@ def _attention_fault(kernel: Kernel, device: torch.device) -> str | None:
     slots, (dtype,) = math.prod(kernel.window), kernel.dtypes
     made = torch.Generator().manual_seed(slots)
     q, k, v = torch.randn(3, IMAGES, *size, HEADS, kernel.width, generator=made).to(dtype)
-    scale = torch.tensor([1.0, 5.0, 25.0])[:HEADS]  # from even scores to sharp ones
-    bias = scale.sqrt().view(-1, 1, 1) * torch.rand(HEADS, slots, slots, generator=made)
+    scale = torch.tensor([1.0, 5.0, 25.0], dtype=torch.float32)[:HEADS]  # from even scores to sharp ones
+    bias = scale.sqrt().view(-1, 1, 1) * torch.rand(HEADS, slots, slots, generator=made, dtype=torch.float32)
     grad = torch.randn(IMAGES, *size, HEADS * kernel.width, generator=made).to(dtype)
     windows = cut(size, kernel.window, True, device)
 
@@ -132,7 +132,7 @@ def _norm_fault(kernel: Kernel, device: torch.device) -> str | None:
     made, (of_x, of_branch, of_weight) = torch.Generator().manual_seed(kernel.width), kernel.dtypes
     x, branch, grad = torch.randn(3, IMAGES, 33, 7, kernel.width, generator=made)
     weight, bias = torch.randn(2, kernel.width, generator=made)
-    factors = 1.25 * (torch.arange(IMAGES) > 0)
+    factors = 1.25 * (torch.arange(IMAGES) > 0).float()
     given = [x.to(of_x), branch.to(of_branch), 1 + weight.to(of_weight), bias.to(of_weight)]
     grad = grad.to(torch.promote_types(of_x, torch.promote_types(of_branch, of_weight)))
 

@@ -126,6 +126,19 @@ def test_modes_are_left_outside(interpreted):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_the_usual_type_is_left_outside(dtype, interpreted):
+    """`torch.set_default_dtype` says of what type new numbers are, in all threads; kernels get those that they take."""
+    x = torch.zeros(1, 24)
+    kernels = kernel_of(), norm_kernel(x, x, torch.ones(24))
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        assert [fault(kernel, CPU) for kernel in kernels] == [None, None]
+    finally:
+        torch.set_default_dtype(before)
+
+
 def test_arrays_tell_what_became_of_them():
     """Written, left, and written beside."""
     arrays = Arrays()
