@@ -17,6 +17,7 @@ AXES = 3
 CHANNELS = 8192  # that are normalised
 GENERATION = 8  # Ampere, the first with bfloat16 in its matrix units
 LARGE: dict[int, Size] = {1: (143,), 2: (11, 13), 3: (3, 7, 7)}  # checked for all windows of several tiles
+EVEN: dict[int, Size] = {1: (144,), 2: (12, 12), 3: (3, 6, 8)}  # the same of a multiple of 16 slots, compiled apart
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Kernel:
         name: "attention" or "norm".
         dtypes: of queries, keys and values; or of tokens, branch and weights.
         width: channels of a head, or of a token.
-        window: slots along each axis, those of `LARGE` for all windows that one tile does not hold; none of a norm.
+        window: slots along each axis, of `LARGE` or `EVEN` for all windows that one tile does not hold; none of a norm.
         precision: of products, in Triton's words; "ieee" is exact, all else reduced for float32.
     """
 
@@ -43,7 +44,8 @@ class Kernel:
         if self.name == "norm":
             return f"norm of {types}, {self.width} channels"
         size = " × ".join(map(str, self.window))
-        more = " or larger" if self.window in LARGE.values() else ""
+        more = " or larger" if self.window in (*LARGE.values(), *EVEN.values()) else ""
+        more += ", a multiple of 16 slots" if self.window in EVEN.values() else ""
         precision = f", products of {self.precision}" if self.dtypes == (torch.float32,) else ""
         return f"attention of {types}{precision}, {self.width} channels a head, window {size}{more}"
 
@@ -67,7 +69,7 @@ def attention_kernel(dtype: torch.dtype, width: int, window: Size) -> Kernel | s
     for name, given, most in limits:
         if given > most:
             return f"the kernels take at most {most} {name}, got {given}"
-    checked = window if in_one_tile(slots, width) else LARGE[len(window)]
+    checked = window if in_one_tile(slots, width) else (LARGE if slots % 16 else EVEN)[len(window)]
     return Kernel("attention", (dtype,), width, checked, precision(dtype))
 
 
@@ -98,11 +100,12 @@ def unfit(device: torch.device) -> str | None:
 
 @cache
 def identity(device: torch.device) -> dict[str, str]:
-    """What the outcome of a check or a timing belongs to: card, driver, versions, and the text of the kernels."""
+    """What the outcome of a check or a timing belongs to: card, driver, versions, and the text of kernels and check."""
     import triton
 
     card = torch.cuda.get_device_properties(device)
-    sources = sorted((Path(__file__).parent / "kernels").glob("*.py"))
+    here = Path(__file__).parent
+    sources = here / "self_check.py", *sorted((here / "kernels").glob("*.py"))
     return {
         "card": card.name,
         "capability": f"{card.major}.{card.minor}",

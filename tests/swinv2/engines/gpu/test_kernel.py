@@ -1,3 +1,4 @@
+import math
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -56,12 +57,16 @@ def test_what_kernels_do_not_take(given, expected):
 
 
 def test_kernels_that_are_compiled_apart():
-    """Each small window, and all large ones together; float32 by the precision of its products."""
+    """Each small window, large ones by whether slots are a multiple of 16; float32 by the precision of its products."""
     small, other = (attention_kernel(torch.bfloat16, 32, window) for window in ((7, 7), (8, 8)))
     assert small != other
     assert str(small) == "attention of bfloat16, 32 channels a head, window 7 × 7"
-    large = {attention_kernel(torch.bfloat16, 32, window) for window in ((12, 12), (24, 24), (9, 40))}
-    assert [*map(str, large)] == ["attention of bfloat16, 32 channels a head, window 11 × 13 or larger"]
+    large = {attention_kernel(torch.bfloat16, 32, window) for window in ((12, 12), (24, 24), (9, 40), (9, 9))}
+    name = "attention of bfloat16, 32 channels a head, window"
+    expected = [f"{name} 11 × 13 or larger", f"{name} 12 × 12 or larger, a multiple of 16 slots"]
+    assert sorted(map(str, large)) == expected
+    for axes in (1, 2, 3):
+        assert [math.prod(checked[axes]) % 16 == 0 for checked in (kernel.LARGE, kernel.EVEN)] == [False, True]
     highest = attention_kernel(torch.float32, 32, (8, 8))
     before = torch.get_float32_matmul_precision()
     try:
