@@ -32,7 +32,8 @@ def fault(kernel: Kernel, device: torch.device) -> str | None:
 
     Forward and backward pass are compared with the plain model in float64 on the CPU, as a whole and row by row; they
     run twice for equal bits; and they write to arrays of NaN within bands of NaN, which show what is not written and
-    what is written outside. All is done in a thread of its own, where no mode of PyTorch is on.
+    what is written outside. There are so many copies of a few images that programs go on from one window to the next,
+    and each copy must be right. All is done in a thread of its own, where no mode of PyTorch is on.
 
     Args:
         kernel: to be checked.
@@ -99,6 +100,7 @@ def plain_add_norm(
 
 def _attention_fault(kernel: Kernel, device: torch.device) -> str | None:
     from .kernels.launch import backward, forward
+    from .kernels.sizes import most_programs
 
     size = _grid(kernel.window)
     slots, (dtype,) = math.prod(kernel.window), kernel.dtypes
@@ -108,13 +110,14 @@ def _attention_fault(kernel: Kernel, device: torch.device) -> str | None:
     bias = scale.sqrt().view(-1, 1, 1) * torch.rand(HEADS, slots, slots, generator=made, dtype=torch.float32)
     grad = torch.randn(IMAGES, *size, HEADS * kernel.width, generator=made).to(dtype)
     windows = cut(size, kernel.window, True, device)
+    copies = most_programs(HEADS, device) // (IMAGES * len(windows.token)) + 1
 
     def run(empty: Arrays, grad: Tensor, *given: Tensor) -> list[Tensor]:
-        qkv, scale, bias = torch.stack(given[:3], -3), given[3], given[4]
+        qkv, scale, bias = _copied(torch.stack(given[:3], -3), copies), given[3], given[4]
         where = windows.starts, windows.shape
         context, lse = forward(qkv, scale, bias, *where, empty=empty)
-        grad_qkv, *others = backward(grad, qkv, scale, bias, context, lse, *where, empty=empty)
-        return [context, *grad_qkv.unbind(-3), *others]
+        grad_qkv, *sums = backward(_copied(grad, copies), qkv, scale, bias, context, lse, *where, empty=empty)
+        return [context, *grad_qkv.unbind(-3), *(total / copies for total in sums)]
 
     def plain(*given: Tensor) -> Tensor:
         on_host = cut(size, kernel.window, True, torch.device("cpu"))
@@ -127,19 +130,30 @@ def _attention_fault(kernel: Kernel, device: torch.device) -> str | None:
 
 
 def _norm_fault(kernel: Kernel, device: torch.device) -> str | None:
-    from .kernels.norm_launch import add_norm, add_norm_backward
+    drawn = 1.25 * (torch.arange(IMAGES) > 0).float()
+    faults = (_norm_fault_with(factors, kernel, device) for factors in (drawn, None))
+    return next(filter(None, faults), None)
+
+
+def _norm_fault_with(factors: Tensor | None, kernel: Kernel, device: torch.device) -> str | None:
+    """What is wrong with a norm with, or without, factors of stochastic depth, which are two kernels."""
+    from .kernels.norm_launch import NUMBERS, add_norm, add_norm_backward
+    from .kernels.sizes import SUMMED, most_programs
 
     made, (of_x, of_branch, of_weight) = torch.Generator().manual_seed(kernel.width), kernel.dtypes
     x, branch, grad = torch.randn(3, IMAGES, 33, 7, kernel.width, generator=made)
     weight, bias = torch.randn(2, kernel.width, generator=made)
-    factors = 1.25 * (torch.arange(IMAGES) > 0).float()
     given = [x.to(of_x), branch.to(of_branch), 1 + weight.to(of_weight), bias.to(of_weight)]
     grad = grad.to(torch.promote_types(of_x, torch.promote_types(of_branch, of_weight)))
+    rows = most_programs(1, device, SUMMED) * max(NUMBERS // kernel.width, 1)  # of all programs at a time
+    copies = rows // x[..., 0].numel() + 1
 
     def run(empty: Arrays, grad: Tensor, x: Tensor, branch: Tensor, weight: Tensor, bias: Tensor) -> list[Tensor]:
-        scale = factors.to(device)
+        scale = weight.new_empty(0) if factors is None else _copied(factors.to(device), copies)
+        x, branch, grad = (_copied(tensor, copies) for tensor in (x, branch, grad))
         total = add_norm(x, branch, weight, bias, scale, 1e-5, empty=empty)
-        return [total, grad, *add_norm_backward(grad, branch, weight, scale, 1e-5, empty=empty)]
+        grad_branch, *sums = add_norm_backward(grad, branch, weight, scale, 1e-5, empty=empty)
+        return [total, grad, grad_branch, *(one / copies for one in sums)]
 
     def plain(x: Tensor, branch: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return plain_add_norm(x, branch, weight, bias, 1e-5, factors)
@@ -147,6 +161,11 @@ def _norm_fault(kernel: Kernel, device: torch.device) -> str | None:
     tolerances = [TOLERANCE[torch.float32 if grad.dtype == torch.float32 else torch.bfloat16][0]] * 5
     tolerances[2] = TOLERANCE[of_branch][0]
     return _compare(run, plain, given, grad, device, tolerances)
+
+
+def _copied(images: Tensor, copies: int) -> Tensor:
+    """Images, one copy of all after the other."""
+    return images.repeat(copies, *[1] * (images.ndim - 1))
 
 
 def _grid(window: Size) -> Size:
@@ -166,7 +185,8 @@ def _compare(
     """What is wrong with a kernel.
 
     Args:
-        run: result and gradients by the kernel, of a maker of arrays, the gradient of the result, and numbers.
+        run: result and gradients by the kernel, of a maker of arrays, the gradient of the result, and numbers; those
+            of images may be of several copies.
         plain: result by the plain model.
         given: numbers, on the CPU.
         grad: gradient of the result, on the CPU.
@@ -186,7 +206,7 @@ def _compare(
     wanted = [result.detach(), *torch.autograd.grad(result, exact, grad.double())]
     names = ["its result", *["a gradient"] * len(given)]
     for name, ours, theirs, tolerance in zip(names, found, wanted, tolerances, strict=True):
-        if (wrong := deviation(ours.cpu(), theirs, tolerance)) is not None:
+        if (wrong := deviation(ours.cpu(), _copied(theirs, len(ours) // len(theirs)), tolerance)) is not None:
             return f"{name} is wrong: {wrong}"
     return None
 

@@ -82,9 +82,18 @@ def programs(items: int, beside: int, device: torch.device, waves: int = WAVES) 
         device: a GPU, or the CPU where kernels are interpreted.
         waves: programs for each multiprocessor.
     """
-    processors = torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1
-    rounds = math.ceil(items / max(waves * processors // beside, 1))
+    rounds = math.ceil(items / most_programs(beside, device, waves))
     return math.ceil(items / max(rounds, 1))
+
+
+def most_programs(beside: int, device: torch.device, waves: int = WAVES) -> int:
+    """How many programs share any number of items; arguments as those of `programs`."""
+    return max(waves * processors(device) // beside, 1)
+
+
+def processors(device: torch.device) -> int:
+    """Multiprocessors of a GPU; one for the CPU."""
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1
 
 
 def sums(shared: int, numbers: int) -> int:

@@ -46,6 +46,37 @@ def test_right_norm_passes(dtype, interpreted):
     assert fault(norm_kernel(x.to(dtype), x.to(dtype), torch.ones(24, dtype=dtype)), CPU) is None
 
 
+@pytest.mark.parametrize("kernel", ["attention", "large attention", "norm"])
+def test_programs_have_several_windows(kernel, interpreted, monkeypatch):
+    """On a card of many processors, too, so that what goes wrong from one window to the next is seen."""
+    from swinv2.engines.gpu.kernels import launch, norm_launch, sizes
+
+    shares, x = [], torch.zeros(1, 24)
+    monkeypatch.setattr(sizes, "processors", lambda device: 2)
+    for module in (launch, norm_launch):
+        right = module.programs
+        monkeypatch.setattr(
+            module, "programs", lambda *given, right=right: shares.append((given, right(*given))) or shares[-1][1]
+        )
+    monkeypatch.setattr(self_check, "IMAGES", 1)
+    of = {"attention": kernel_of(), "large attention": kernel_of(LARGE), "norm": norm_kernel(x, x, torch.ones(24))}
+    assert fault(of[kernel], CPU) is None
+    assert all(given[0] > number for given, number in shares)
+
+
+def test_a_norm_without_stochastic_depth_is_checked_too(interpreted, monkeypatch):
+    """It is compiled apart."""
+    from swinv2.engines.gpu.kernels import norm_launch
+
+    right, x = norm_launch.add_norm, torch.zeros(1, 24)
+
+    def wrong(*given, **named):
+        return right(*given, **named).mul_(1 if len(given[4]) else 2)
+
+    monkeypatch.setattr(norm_launch, "add_norm", wrong)
+    assert fault(norm_kernel(x, x, torch.ones(24)), CPU).startswith("its result is wrong")
+
+
 def spoilt(monkeypatch, name, spoil, module="launch"):
     """What a kernel gives, changed after it ran."""
     from importlib import import_module
