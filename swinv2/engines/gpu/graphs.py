@@ -58,7 +58,7 @@ class Graphs:
     def __init__(self) -> None:
         self.failed = False
         self._known: dict[Any, Graph | None] = {}  # the most recently used last; None where a size was seen once
-        self._pool: Any = None  # of memory, which all of them share, as their results are copied
+        self._pools: dict[int, Any] = {}  # of memory; graphs of a stream share one, as their results are copied
         self._lock = Lock()
 
     def features(self, key: Any, forward: Callable[[Tensor], Features], x: Tensor) -> Features:
@@ -86,8 +86,10 @@ class Graphs:
         """The graph of a forward pass; None if it gives other features than those that are wanted."""
         try:
             with torch.cuda.device_of(x):
-                self._pool = self._pool or torch.cuda.graph_pool_handle()
-                graph = Graph(forward, x, self._pool)
+                stream = torch.cuda.current_stream().cuda_stream
+                if stream not in self._pools:  # graphs of another may run at the same time
+                    self._pools[stream] = torch.cuda.graph_pool_handle()
+                graph = Graph(forward, x, self._pools[stream])
                 found = graph.replay(x)
             pairs = [(a.movedim(1, -1), b.movedim(1, -1)) for a, b in zip(found, wanted, strict=True)]
             wrong = [deviation(a, b.double(), TOLERANCE[b.dtype][0]) for a, b in pairs]
@@ -125,13 +127,13 @@ class Graph:
 
 
 def capture(call: Callable[[], Features], pool: Any) -> tuple[Any, Features]:
-    """The graph of a call, and where it writes its features."""
+    """The graph of a call, and where it writes its features; other threads may go on using the GPU meanwhile."""
     current, side = torch.cuda.current_stream(), torch.cuda.Stream()
     side.wait_stream(current)
     with torch.cuda.stream(side):
         call()
     current.wait_stream(side)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, pool=pool):
+    with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
         features = call()
     return graph, features

@@ -46,10 +46,11 @@ def captured(monkeypatch):
 
     def capture(call, pool):
         made.append(StandIn(call))
+        made[-1].pool = pool
         return made[-1], made[-1].features
 
     monkeypatch.setattr(graphs, "capture", capture)
-    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: "a pool")
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", object)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda *_: SimpleNamespace(cuda_stream=7))
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
     return made
@@ -245,9 +246,24 @@ def test_threads_take_turns(model, captured):
     assert all(torch.equal(found[i], wanted[i]) for i in range(4))
 
 
+@torch.no_grad()
+def test_streams_share_no_memory(model, captured, monkeypatch):
+    """Their graphs may run at the same time, those of one stream never do."""
+    for stream, size in ((7, 32), (7, 24), (8, 32)):
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda *_, s=stream: SimpleNamespace(cuda_stream=s))
+        for _ in range(2):
+            model(image(1, 3, size, 24))
+    one, same, other = (graph.pool for graph in captured)
+    assert one is same
+    assert one is not other
+
+
 def test_how_a_graph_is_captured(monkeypatch):
-    """Once on a stream of its own, then within the graph, with the memory of all."""
-    calls = []
+    """Once on a stream of its own, then within the graph, with the memory of all; other threads may use the GPU.
+
+    Loading data pins memory in a thread, which the usual mode of capturing would let fail.
+    """
+    calls, modes = [], []
 
     class Stream:
         def wait_stream(self, other):
@@ -256,6 +272,7 @@ def test_how_a_graph_is_captured(monkeypatch):
     @contextmanager
     def within(*given, **named):
         calls.append(named.get("pool", "side"))
+        modes.append(named.get("capture_error_mode"))
         yield
 
     monkeypatch.setattr(torch.cuda, "current_stream", Stream)
@@ -266,3 +283,4 @@ def test_how_a_graph_is_captured(monkeypatch):
     features = torch.zeros(1, 1, 1)
     assert graphs.capture(lambda: calls.append("call") or [features], "a pool") == ("a graph", [features])
     assert calls == ["wait", "side", "call", "wait", "a pool", "call"]
+    assert modes == [None, "thread_local"]
