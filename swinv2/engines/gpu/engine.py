@@ -75,10 +75,10 @@ class GpuEngine:
             return window_attention(heads, attn.scale().flatten(), bias, windows)
 
     def around(self, stage: FastStage, x: Float[Tensor, "b *grid c"]) -> AbstractContextManager:
-        """The position biases of all blocks, computed at once where none will be computed again."""
+        """The position biases of all blocks, computed at once where none will be computed again; hooks may do so."""
         blocks = [block for block in stage.blocks if isinstance(block, FastBlock)]
         attentions = [block.attn for block in blocks if isinstance(block.attn, FastAttention)]
-        again = any(block.checkpointing for block in blocks)
+        again = any(block.checkpointing or is_observed(block) or is_observed(block.attn) for block in blocks)
         if _refusal(x) is not None or not torch.is_grad_enabled() or again or len(attentions) < len(stage.blocks):
             return nullcontext()
         return shared(attentions, tuple(min(s, w) for s, w in zip(x.shape[1:-1], stage.window, strict=True)))

@@ -1,7 +1,11 @@
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
+from torch.distributed._composable import checkpoint as composable
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.checkpoint import checkpoint
 
 from swinv2.attention import ContinuousPositionBias
 from swinv2.backbone import SwinTransformerV2
@@ -108,6 +112,18 @@ def recomputed(model):
         block.checkpointing = True
 
 
+def recomputed_by_hooks(model):
+    """Blocks are computed again by PyTorch's other form of checkpointing."""
+    for block in model.layers[0].blocks:
+        composable(block)
+
+
+def recomputed_by_a_forward(model):
+    """Attention is computed again by a function in the place of its own."""
+    for block in model.layers[0].blocks:
+        block.attn.forward = partial(checkpoint, block.attn.forward, use_reentrant=False)
+
+
 def large(model):
     """Biases that are too large to be there all at once."""
     stage_bias.NUMBERS = 3 * 16**2 - 1
@@ -115,7 +131,16 @@ def large(model):
 
 @pytest.mark.parametrize(
     ("change", "expected"),
-    [(None, 1), (hooked, 0), (wrapped, 0), (trained_otherwise, 0), (recomputed, 0), (large, 0)],
+    [
+        (None, 1),
+        (hooked, 0),
+        (wrapped, 0),
+        (trained_otherwise, 0),
+        (recomputed, 0),
+        (recomputed_by_hooks, 0),
+        (recomputed_by_a_forward, 0),
+        (large, 0),
+    ],
 )
 def test_a_training_is_the_same(model, change, expected, monkeypatch):
     """By shared biases where blocks are alike, else one by one; nothing of it is left at the end."""
