@@ -103,7 +103,8 @@ def _attention_backward(
     """Gradients of queries, keys and values, of the scale, and of the bias, which is empty where it is not wanted."""
     grad, qkv, scale, bias = (x.contiguous() for x in (grad, qkv, scale, bias))
     if not _uses_kernels(qkv, window, True):
-        return pytorch_attention.backward(grad, qkv, scale, bias, _windows(qkv, window, shifted), wants_bias)
+        with torch.autocast(qkv.device.type, enabled=False):  # scores are those of the forward pass
+            return pytorch_attention.backward(grad, qkv, scale, bias, _windows(qkv, window, shifted), wants_bias)
     from .kernels.launch import backward
 
     return backward(grad, qkv, scale, bias, context, lse, starts, window, wants_bias)
@@ -154,9 +155,9 @@ def _compare(ours: Tensor, theirs: Tensor) -> None:
 
 
 def _sums(qkv: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
-    """Room for the logarithms of sums of scores; none for windows that one tile holds."""
+    """NaN for the logarithms of sums of scores, which only kernels need; none for windows that one tile holds."""
     small = in_one_tile(bias.shape[-1], qkv.shape[-1])
-    return scale.new_empty((0,) if small else (*qkv.shape[:-3], qkv.shape[-2]))
+    return scale.new_full((0,) if small else (*qkv.shape[:-3], qkv.shape[-2]), math.nan)
 
 
 @_attention.register_fake

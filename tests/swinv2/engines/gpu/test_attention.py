@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import torch
 
-from swinv2.engines.gpu import attention
+from swinv2.engines.gpu import attention, choice
 from swinv2.engines.gpu.kernels.sizes import Tile
 from swinv2.engines.gpu.self_check import plain_attention
 from swinv2.windows import cut
@@ -166,6 +166,28 @@ def test_the_operators_without_kernels(without_kernels):
     """Schemas, shapes without numbers and derivatives agree, too."""
     assert passed(*problem("line"))
     assert passed(*problem("81 slots"), test_utils="test_faketensor")
+
+
+@pytest.mark.parametrize("name", ["49 slots", "81 slots"])
+def test_a_backward_pass_under_autocast(name, without_kernels):
+    """Has the scores of the forward pass, in float32."""
+    windows, numbers = problem(name)
+    inputs = [x.requires_grad_() for x in numbers]
+    out = attention.window_attention(*inputs, windows)
+    wanted = torch.autograd.grad(out.square().sum(), inputs, retain_graph=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = torch.autograd.grad(out.square().sum(), inputs)
+    assert all(map(torch.equal, found, wanted))
+
+
+def test_ways_that_change_between_the_passes_are_seen(interpreted, monkeypatch):
+    """Kernels lack what the forward pass of PyTorch's operators does not give: NaN, and not other numbers."""
+    windows, numbers = problem("81 slots")
+    inputs = [x.requires_grad_() for x in numbers]
+    monkeypatch.setattr(choice, "unfit", lambda device: "Triton is not installed")
+    out = attention.window_attention(*inputs, windows)
+    monkeypatch.setattr(choice, "unfit", lambda device: None)
+    assert all(grad.isnan().any() for grad in torch.autograd.grad(out.sum(), inputs))
 
 
 def passed(windows, numbers, **options):
