@@ -30,7 +30,7 @@ from .skipped import nothing_predicted, skipped_lines
 
 log = logging.getLogger(__name__)
 
-SHOWN_EVERY = 20  # steps after which a progress bar has the loss: it waits for the device
+SHOWN_EVERY = 20  # steps after which a progress bar has the loss on a GPU, which has to be waited for
 
 
 class Task(LightningModule):
@@ -118,7 +118,7 @@ class Task(LightningModule):
                 log.warning(doubt)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Check the monitored metrics again after the first step, when those of the training are known; show the loss.
+        """Check the monitored metrics again after the first step, when those of the training are known.
 
         Raises:
             ValueError: a callback monitors a metric that does not exist.
@@ -126,8 +126,6 @@ class Task(LightningModule):
         if not self.watched:
             check_monitors(self.trainer, self.validation_metrics())
             self.watched = True
-        if batch_idx % SHOWN_EVERY == 0 and self.trainer.progress_bar_callback is not None:
-            self.trainer.progress_bar_metrics["loss"] = float(self.trainer.callback_metrics["loss"])
 
     def validation_metrics(self) -> Sequence[str]:
         """Names of the metrics of a validation, for checkpoints and early stopping."""
@@ -180,6 +178,9 @@ class Task(LightningModule):
         figures = {"loss": total} | {f"train/{name}": loss for name, loss in losses.items()}
         figures = mean_over_processes(figures)
         self.log_dict(figures, batch_size=batch_size)
+        is_shown = figures["loss"].device.type == "cpu" or self.trainer.fit_loop.batch_idx % SHOWN_EVERY == 0
+        if is_shown and self.trainer.progress_bar_callback is not None:
+            self.trainer.progress_bar_metrics["loss"] = float(figures["loss"])
         return total
 
     def show(self, name: str, picture: Picture) -> None:
