@@ -15,6 +15,7 @@ Value = TypeVar("Value")
 
 BIAS_BUDGET = 2**22  # numbers of position biases that are kept for windows of images of other sizes
 LARGEST_BIAS = 2**23  # numbers of a bias that is kept, 32 MiB; a larger one is made of its table whenever it is wanted
+LARGEST_ON_CPU = 2**26  # the same on a CPU, which takes as long to make one as to attend to dozens of windows
 HOOKS = ("forward", "forward_pre", "backward", "backward_pre")
 
 
@@ -76,7 +77,7 @@ class Derived:
         """Position biases of these windows, and of the most recently used others up to `BIAS_BUDGET` numbers.
 
         None are kept in training, where weights change without being counted, and none of more than `LARGEST_BIAS`
-        numbers, but the table that they are made of.
+        numbers, or `LARGEST_ON_CPU`, but the table that they are made of.
 
         Args:
             network: part of the module.
@@ -102,7 +103,8 @@ class Derived:
         while others and sum(bias.numel() for bias in others.values()) > BIAS_BUDGET:
             del others[next(iter(others))]
         if not network.training:
-            small = {w: bias for w, bias in (others | new).items() if bias.numel() <= LARGEST_BIAS}
+            most = LARGEST_ON_CPU if table.device.type == "cpu" else LARGEST_BIAS
+            small = {w: bias for w, bias in (others | new).items() if bias.numel() <= most}
             self._values = self._values | {key: (trained_window, table, small)}
         return others | new
 

@@ -24,7 +24,7 @@ from ..base import (
     modified_halves,
     must_call_bias,
 )
-from ..derived import LARGEST_BIAS, Derived, largest_of
+from ..derived import LARGEST_ON_CPU, Derived, largest_of
 from .attention import HALVES, AttentionWithGrad, Run, attention, lengths_of, runs_of
 from .block import (
     BlockOptions,
@@ -155,7 +155,7 @@ def _evaluate(
         key = windows, batch, None if reasons[0] else block.attn.trained_window
         evaluated = derived.get("evaluated", partial(_evaluated, block, dtype, _packed(derived), len(tokens), reasons))
         make = partial(_work, block, derived, windows, tokens, batch, dtype, reasons)
-        keep = reasons[0] is not None or block.attn.num_heads * math.prod(windows.shape) ** 2 <= LARGEST_BIAS
+        keep = reasons[0] is not None or block.attn.num_heads * math.prod(windows.shape) ** 2 <= LARGEST_ON_CPU
         return evaluated(tokens, derived.last("work", key, make) if keep else make(), factors)
     with full_precision(tokens.device):
         work = _work(block, derived, windows, tokens, batch, dtype, reasons)

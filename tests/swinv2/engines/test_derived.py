@@ -165,9 +165,11 @@ def test_biases_of_other_sizes_are_kept_as_far_as_there_is_room(attention, monke
 
 
 @torch.no_grad()
-def test_of_large_biases_the_table_is_kept(attention, monkeypatch):
+@pytest.mark.parametrize(("device", "limit"), [("cpu", "LARGEST_ON_CPU"), ("cuda", "LARGEST_BIAS")])
+def test_of_large_biases_the_table_is_kept(device, limit, attention, gpu, monkeypatch):
     """They are made of it each time; with windows of 40 x 40 those of a giant model would be of 27 GiB."""
-    monkeypatch.setattr(derived, "LARGEST_BIAS", 3 * 16**2)
+    attention.to(device)
+    monkeypatch.setattr(derived, limit, 3 * 16**2)
     monkeypatch.setattr(ContinuousPositionBias, "table", called := Counted(ContinuousPositionBias.table))
     large, small = biases(attention, (5, 4), (4, 4))
     again, kept = biases(attention, (5, 4), (4, 4))
@@ -175,6 +177,11 @@ def test_of_large_biases_the_table_is_kept(attention, monkeypatch):
     assert again is not large
     assert torch.equal(again, large)
     assert called.times == 1
+
+
+def test_a_cpu_keeps_biases_of_large_windows():
+    """Those of 32 x 32 in a detector of base size, which would take it longer to make than all else of a block."""
+    assert derived.LARGEST_ON_CPU >= 32 * 32**4
 
 
 class Counted:
