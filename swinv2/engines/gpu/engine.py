@@ -62,6 +62,8 @@ class GpuEngine:
         """What `WindowAttention.attend` gives; None if it cannot."""
         if _refusal(qkv) is not None:
             return None
+        if attn.training:
+            attn.forget()  # Lightning goes from a validation back to training without a call of `train()`
         width = qkv.shape[-1] // (3 * attn.num_heads)
         heads = (qkv + attn.qkv_bias().to(qkv.dtype)).unflatten(-1, (3, attn.num_heads, width))
         if (ahead := vars(attn).get("shared")) is not None and ahead[0] == windows.shape:

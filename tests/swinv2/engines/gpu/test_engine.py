@@ -74,6 +74,18 @@ def test_evaluation_is_the_plain_one(on_gpu):
         torch.testing.assert_close(ours(x, windows), plain(x, windows), rtol=1e-5, atol=1e-5)
 
 
+def test_a_training_has_no_memory_of_evaluations(on_gpu):
+    """Also one that is gone back to by attributes, as Lightning does."""
+    block, given = use_engine(block_of(), "gpu").eval(), (torch.randn(1, 5, 7, 32), cut((5, 7), (4, 4), True, CPU))
+    with torch.no_grad():
+        block(*given)
+    assert "_derived" in vars(block.attn)
+    for module in block.modules():
+        module.training = True
+    block(*given)
+    assert "_derived" not in vars(block.attn)
+
+
 @torch.no_grad()
 def test_weights_of_a_call_of_its_own(on_gpu):
     """Fresh tensors, which often stand where those of the last call stood, in memory and among Python's objects."""
