@@ -87,7 +87,6 @@ TESTED_ELSEWHERE = {  # sources without a test file of their name, and the one t
     "swinv2/simmim/cli.py": "swinv2/simmim/test_task.py",
     "swinv2/training/runs/resuming.py": "swinv2/training/runs/test_checkpointing.py",
     "swinv2/training/tables.py": "swinv2/training/test_plots.py",
-    "swinv2/training/task.py": "swinv2/classification/test_task.py",
     "swinv2/weights/placement.py": "swinv2/weights/test_loading.py",
     "video/data/list_formats.py": "video/data/test_lists.py",
     "video/data/list_json.py": "video/data/test_lists.py",
