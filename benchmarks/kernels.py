@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.limits import bandwidth
 from benchmarks.timing import machine, medians, ratio, table
-from swinv2.attention import window_attention
 from swinv2.engines import gpu as kernels
-from swinv2.engines.gpu import attention, norm
-from swinv2.windows import Windows, cut
+from swinv2.engines.gpu import attention, norm, self_check
+from swinv2.windows import cut
 
 RESULT = Path(__file__).with_suffix(".md")
 ROUNDS, REPEATS = 7, 20
@@ -100,19 +98,12 @@ def attention_row(case: Attention, batch: int, dtype: torch.dtype, device: torch
     qkv = torch.randn(batch, *case.grid, 3, case.heads, 32, device=device, dtype=dtype).requires_grad_()
     scale = (20 * torch.rand(case.heads, device=device)).requires_grad_()
     bias = (16 * torch.rand(case.heads, slots, slots, device=device)).requires_grad_()
-    ours, plainly = (partial(f, windows=windows) for f in (attention.window_attention, plain_attention))
+    ours, plainly = (partial(f, windows=windows) for f in (attention.window_attention, self_check.plain_attention))
     pairs = batch * math.prod(sum(n**2 for n in (axis.diff().tolist())) for axis in windows.starts)
     products, numbers = 2 * pairs * width, 4 * tokens * width
     least = least_seconds(limits, products, numbers * dtype.itemsize)
     both = least_seconds(limits, 3.5 * products, 3 * numbers * dtype.itemsize)  # the backward pass has five products
     return [case.name, *compare(ours, plainly, [qkv], [scale, bias], (least, both))]
-
-
-def plain_attention(qkv: Tensor, scale: Tensor, bias: Tensor, windows: Windows) -> Tensor:
-    """What the plain model computes."""
-    slots = windows.gather(qkv.flatten(-3).flatten(1, -2)).unflatten(-1, qkv.shape[-3:])
-    context = window_attention(*slots.permute(3, 0, 1, 4, 2, 5), scale.view(-1, 1, 1), bias, windows.filled)
-    return windows.scatter(context.transpose(2, 3).flatten(3).to(qkv.dtype)).view(*qkv.shape[:-3], -1)
 
 
 def add_norm(x: Tensor, branch: Tensor, drop_path_scale: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -122,8 +113,7 @@ def add_norm(x: Tensor, branch: Tensor, drop_path_scale: Tensor, weight: Tensor,
 
 def plain_add_norm(x: Tensor, branch: Tensor, drop_path_scale: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """What the plain model computes."""
-    normed = F.layer_norm(branch.to(weight.dtype), weight.shape, weight, bias, 1e-5)
-    return x + normed * drop_path_scale.view(-1, *[1] * (x.ndim - 1))
+    return self_check.plain_add_norm(x, branch, weight, bias, 1e-5, drop_path_scale)
 
 
 def norm_row(channels: int, batch: int, dtype: torch.dtype, device: torch.device, limits: Rates) -> list[str]:

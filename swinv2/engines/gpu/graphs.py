@@ -75,7 +75,7 @@ class Graphs:
                 self._known[key] = graph
                 return graph.replay(x)
             features = forward(x)
-            if seen and not self.failed:
+            if seen and not self.failed and all(feature.isfinite().all() for feature in features):
                 graph = self._captured(forward, x, features)
             self._known[key] = graph
             while len(self._known) > SIZES:

@@ -194,6 +194,17 @@ def test_a_graph_with_other_numbers_is_not_used(model, captured, monkeypatch, ca
 
 
 @torch.no_grad()
+def test_an_image_of_nan_is_no_failure(model, captured, caplog):
+    """The next one of its size is captured."""
+    bad = image(1, 3, 32, 24)
+    bad[0, 0, 0, 0] = torch.nan
+    for x in (bad, bad, image(1, 3, 32, 24)):
+        model(x)
+    assert len(captured) == 1
+    assert caplog.messages == []
+
+
+@torch.no_grad()
 def test_what_cannot_be_captured_is_computed_as_usual(model, captured, monkeypatch, caplog):
     """An operator that waits, or a driver that is too old."""
 
